@@ -1,0 +1,40 @@
+"""Kerazoo: pretrained Keras models that serve.
+
+Importing this package imports neither TensorFlow nor Keras; what needs them loads them when it is used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kerazoo import applications
+    from kerazoo.export import export
+    from kerazoo.loading import load
+    from kerazoo.predictor import Predictor
+    from kerazoo.registry import rows as models
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "Predictor": ("kerazoo.predictor", "Predictor"),
+    "applications": ("kerazoo.applications", None),
+    "export": ("kerazoo.export", "export"),
+    "load": ("kerazoo.loading", "load"),
+    "models": ("kerazoo.registry", "rows"),
+}
+
+__all__ = ["Predictor", "applications", "export", "load", "models"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    where, attribute = _WHERE[name]
+    module = importlib.import_module(where)
+    return getattr(module, attribute) if attribute else module
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,174 @@
+"""RNN encoder-decoder: a sentence read into one vector, and written from it in another language.
+
+Paper: Cho, van Merrienboer, Gulcehre, Bahdanau, Bougares, Schwenk, Bengio, "Learning Phrase Representations using RNN
+    Encoder-Decoder for Statistical Machine Translation", EMNLP 2014, arXiv:1406.1078, sections 2, 4.1 and appendix A.
+Reference weights: none by the authors.
+Variants: `rnn_encdec`: 15,000 words on either side, embeddings of 100, 1,000 gated units, 500 maxout units of two
+    pieces, and the output matrix as a product of rank 100; 18,274,000 parameters.
+Differs: the decoder's reset gate acts before the product with the recurrent matrix, on the state alone, as the
+    encoder's does (in appendix A.1.2 it acts behind it, on the context's term too); recurrent weights begin
+    orthogonal, the others as Keras has them. Sentences have a fixed longest length (30 by default), because only an
+    unrolled recurrence converts to LiteRT's built-in operations. The paper scores phrases; the task here decodes.
+
+`build` gives the training model: source words [batch, length] and the target words before each step
+[batch, length] (`<start>`, then the sentence) to logits [batch, length, words]. Its layers `encoder` (sentence to
+context and first state) and `decoder` (one step) are what translation calls. Train it with
+`SparseCategoricalCrossentropy(from_logits=True, ignore_class=0)`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from kerazoo import weights as weights_
+from kerazoo.assets import Assets
+from kerazoo.contract import Variant
+from kerazoo.errors import UsageError
+from kerazoo.lazy import keras
+from kerazoo.tasks.translate import Translate
+
+if TYPE_CHECKING:
+    import keras as keras_
+
+__all__ = ["RNNEncoderDecoder"]
+
+
+@dataclass(frozen=True)
+class Config:
+    """Sizes of an RNN encoder-decoder.
+
+    Attributes:
+        name: Name of the Keras model.
+        source_words, target_words: Sizes of the vocabularies.
+        length: Words of the longest sentence on either side, its end included.
+        embedding: Size of a word's vector.
+        units: Gated units of encoder and decoder, and size of the context.
+        maxout: Maxout units, each the larger of two linear pieces.
+        rank: Of the output matrix.
+    """
+
+    name: str = "rnn_encdec"
+    source_words: int = 15_000
+    target_words: int = 15_000
+    length: int = 30
+    embedding: int = 100
+    units: int = 1_000
+    maxout: int = 500
+    rank: int = 100
+
+
+VARIANTS = {
+    "rnn_encdec": Variant(
+        Config(),
+        params=18_274_000,
+        input=(30,),
+        task="translate",
+        small=Config(source_words=40, target_words=50, length=8, embedding=8, units=16, maxout=10, rank=6),
+    )
+}
+
+
+def build(config: Config) -> keras_.Model:
+    """Source words and previous target words, both int32 [batch, length], to logits [batch, length, target_words]."""
+    source = keras.Input((config.length,), dtype="int32", name="source")
+    target = keras.Input((config.length,), dtype="int32", name="target")
+    context, state = _encoder(config)(source)
+    decoder, steps = _decoder(config), []
+    for step in range(config.length):
+        logits, state = decoder([target[:, step], state, context])
+        steps.append(logits)
+    return keras.Model([source, target], keras.ops.stack(steps, axis=1), name=config.name)
+
+
+def _encoder(config: Config) -> Any:
+    """Source words int32 [batch, length] to context and the decoder's first state, both [batch, units]."""
+    layers = keras.layers
+    source = keras.Input((config.length,), dtype="int32", name="source")
+    # Number 0 is padding: behind the last word the state stays as it is.
+    x = layers.Embedding(config.source_words, config.embedding, mask_zero=True, name="source_embedding")(source)
+    x = layers.GRU(config.units, reset_after=False, unroll=True, name="encoder_gru")(x)
+    context = layers.Dense(config.units, activation="tanh", name="context")(x)
+    state = layers.Dense(config.units, activation="tanh", name="first_state")(context)
+    return keras.Model(source, [context, state], name="encoder")
+
+
+def _decoder(config: Config) -> Any:
+    """One step: previous word int32 [batch], state and context [batch, units] to logits [batch, words] and state."""
+    layers = keras.layers
+    token = keras.Input((), dtype="int32", name="token")
+    state = keras.Input((config.units,), name="state")
+    context = keras.Input((config.units,), name="context")
+    word = layers.Embedding(config.target_words, config.embedding, name="target_embedding")(token)
+    seen = layers.Concatenate(name="word_context")([word, context])
+    following, _ = layers.GRUCell(config.units, reset_after=False, name="decoder_gru")(seen, state)
+    readout = layers.Concatenate(name="readout")([following, word, context])
+    pieces = [layers.Dense(config.maxout, name=f"maxout_piece{index}")(readout) for index in (1, 2)]
+    x = layers.Dense(config.rank, use_bias=False, name="rank")(layers.Maximum(name="maxout")(pieces))
+    return keras.Model(
+        [token, state, context], [layers.Dense(config.target_words, name="words")(x), following], name="decoder"
+    )
+
+
+def task(config: Config, assets: Assets) -> Translate:
+    """Translation with the assets' vocabulary.
+
+    Raises:
+        UsageError: There is no vocabulary, or it has not as many words as the network.
+    """
+    vocabulary: Any = assets.vocabulary
+    if vocabulary is None:
+        raise UsageError(
+            f"{config.name} has no vocabulary, so it can read and write no word.\n"
+            "It belongs to the weights; kerazoo.codecs.text.placeholder makes one up."
+        )
+    pair = vocabulary if isinstance(vocabulary, Mapping) else {"source": vocabulary, "target": vocabulary}
+    for side, size in (("source", config.source_words), ("target", config.target_words)):
+        if len(pair[side]) != size:
+            raise UsageError(f"The {side} vocabulary has {len(pair[side])} words; {config.name} has {size}.")
+    return Translate(tuple(pair["source"]), tuple(pair["target"]), config.length, config.units, limit=config.length)
+
+
+def RNNEncoderDecoder(
+    weights: str | os.PathLike[str] | None = None,
+    source_words: int = 15_000,
+    target_words: int = 15_000,
+    length: int = 30,
+    embedding: int = 100,
+    units: int = 1_000,
+    maxout: int = 500,
+    rank: int = 100,
+    name: str = "rnn_encdec",
+) -> keras_.Model:
+    """RNN encoder-decoder of Cho et al. 2014 (arXiv:1406.1078); 18,274,000 parameters with the default arguments.
+
+    Args:
+        weights: `None` for random ones, or the path of a file in any format that `kerazoo.weights` reads.
+        source_words: Size of the vocabulary that is read, its four special words included.
+        target_words: Size of the vocabulary that is written, likewise.
+        length: Words of the longest sentence, its end included; the network is unrolled to it.
+        embedding: Size of a word's vector.
+        units: Gated units of encoder and decoder.
+        maxout: Maxout units of two pieces each.
+        rank: Of the output matrix.
+        name: Name of the model.
+
+    Returns:
+        The training model, a `keras.Model`: `[source, target]`, both int32 [batch, length], to logits
+        [batch, length, target_words]; `target` holds the word before each step. `model.get_layer("encoder")` and
+        `get_layer("decoder")`, which is one step, are its parts.
+
+    Raises:
+        UsageError: An argument does not fit; the message says what is allowed.
+    """
+    config = Config(name, source_words, target_words, length, embedding, units, maxout, rank)
+    for what, value in vars(config).items():
+        if what != "name" and (not isinstance(value, int) or value < 1):
+            raise UsageError(f"{what}={value!r} is not a positive whole number.")
+    weights_.check("rnn_encdec", weights)
+    model = build(config)
+    weights_.restore(model, sys.modules[__name__], "rnn_encdec", weights)
+    return model

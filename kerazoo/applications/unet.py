@@ -1,0 +1,219 @@
+"""U-Net: every pixel's class.
+
+Paper: Ronneberger, Fischer, Brox, "U-Net: Convolutional Networks for Biomedical Image Segmentation", MICCAI 2015,
+    arXiv:1505.04597, figure 1 and sections 2 and 3.
+Reference weights: the authors' Caffe file is of another net than figure 1 (31,100,354 parameters) and has no licence;
+    it is not offered here.
+Variants: `unet`, figure 1: unpadded convolutions, 572 to 388 pixels; `unet_same`, the common form with zero padding,
+    256 to 256 pixels. Both have one grey channel, two classes and 31,030,658 parameters.
+Differs: no ReLU after an up-convolution, as in figure 1 (the authors' file has one). `unet_same` pads, which figure 1
+    does not. The weight map of the paper's loss belongs to training, not to the network.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from kerazoo import weights as weights_
+from kerazoo.assets import Assets
+from kerazoo.codecs.image import Normalise
+from kerazoo.contract import Variant
+from kerazoo.errors import UsageError
+from kerazoo.lazy import keras
+from kerazoo.tasks.segment import Segment
+
+if TYPE_CHECKING:
+    import keras as keras_
+
+__all__ = ["UNet"]
+
+NORMALISE = Normalise("gray", scale=1 / 255)
+
+
+@dataclass(frozen=True)
+class Config:
+    """Sizes of a U-Net.
+
+    Attributes:
+        name: Name of the Keras model.
+        input_shape: Height, width, channels; height and width may be `None`.
+        classes: Maps of the output.
+        padding: `valid` or `same`, of the 3x3 convolutions.
+        filters: Maps at each resolution from the highest to the lowest.
+        dropout: Share dropped at the end of the contracting path: at the two lowest resolutions.
+        activation: Of the output; `None` gives logits, which is what a task wants.
+    """
+
+    name: str
+    input_shape: tuple[int | None, int | None, int]
+    classes: int = 2
+    padding: str = "valid"
+    filters: tuple[int, ...] = (64, 128, 256, 512, 1024)
+    dropout: float = 0.5
+    activation: str | None = None
+
+
+_SMALL = (4, 8, 16, 32, 64)
+VARIANTS = {
+    "unet": Variant(
+        Config("unet", (572, 572, 1)),
+        params=31_030_658,
+        input=(572, 572, 1),
+        task="segment",
+        small=Config("unet", (220, 220, 1), filters=_SMALL),
+    ),
+    "unet_same": Variant(
+        Config("unet_same", (256, 256, 1), padding="same"),
+        params=31_030_658,
+        input=(256, 256, 1),
+        task="segment",
+        small=Config("unet_same", (64, 64, 1), padding="same", filters=_SMALL),
+    ),
+}
+
+
+def build(config: Config) -> keras_.Model:
+    """Pictures [batch, height, width, channels] to logits [batch, height - m, width - m, classes].
+
+    The margin m is 184 where nothing is padded (572 to 388), and 0 with `same` padding.
+    """
+    layers = keras.layers
+    inputs = x = keras.Input(config.input_shape, name="image")
+    skips = []
+    lowest = len(config.filters) - 1
+    for level, filters in enumerate(config.filters, start=1):
+        x = _convolutions(config, x, filters, f"down{level}")
+        if level >= lowest:
+            x = layers.Dropout(config.dropout, name=f"down{level}_dropout")(x)
+        if level <= lowest:
+            skips.append(x)
+            x = layers.MaxPooling2D(2, name=f"down{level}_pool")(x)
+    crops = _crops(lowest) if config.padding == "valid" else [0] * lowest
+    for level in range(lowest, 0, -1):
+        filters, skip, crop = config.filters[level - 1], skips[level - 1], crops[level - 1]
+        x = layers.Conv2DTranspose(filters, 2, strides=2, kernel_initializer=_he(), name=f"up{level}_upconv")(x)
+        if crop:
+            skip = layers.Cropping2D(crop, name=f"up{level}_crop")(skip)
+        x = layers.Concatenate(name=f"up{level}_concat")([x, skip])
+        x = _convolutions(config, x, filters, f"up{level}")
+    outputs = layers.Conv2D(
+        config.classes, 1, activation=config.activation, kernel_initializer=_he(), name="predictions"
+    )(x)
+    return keras.Model(inputs, outputs, name=config.name)
+
+
+def _convolutions(config: Config, x: Any, filters: int, name: str) -> Any:
+    for index in (1, 2):
+        x = keras.layers.Conv2D(
+            filters,
+            3,
+            padding=config.padding,
+            activation="relu",
+            kernel_initializer=_he(),
+            name=f"{name}_conv{index}",
+        )(x)
+    return x
+
+
+def _he() -> Any:
+    # The paper's N(0, sqrt(2 / N)) is not truncated, unlike Keras' "he_normal".
+    return keras.initializers.VarianceScaling(2.0, "fan_in", "untruncated_normal")
+
+
+def _crops(levels: int) -> list[int]:
+    """Pixels that a skip connection loses on each side, from the highest resolution to the lowest: 88, 40, 16, 4.
+
+    They do not depend on the picture's size: below the skip there are two convolutions (2 pixels on each side) on the
+    way down and two on the way up again, all at half the resolution, around the next skip's own crop.
+    """
+    crops = [4]
+    while len(crops) < levels:
+        crops.insert(0, 2 * crops[0] + 8)
+    return crops
+
+
+def shrink(config: Config) -> int:
+    """Pixels that the output is smaller than the input on each side."""
+    return 4 + _crops(len(config.filters) - 1)[0] if config.padding == "valid" else 0
+
+
+def task(config: Config, assets: Assets) -> Segment:
+    """Segmentation of pictures of any size, tile by tile; `class_0`, `class_1`, ... where there are no labels."""
+    labels = assets.labels or tuple(f"class_{index}" for index in range(config.classes))
+    height, width, channels = config.input_shape
+    usual = VARIANTS["unet" if config.padding == "valid" else "unet_same"].config.input_shape[0]
+    tile = min(height or usual, width or usual)
+    # A padded network sees zeros beyond its tile: what lies next to them is left to the neighbouring tile.
+    overlap = tile // 8 if config.padding == "same" else 0
+    return Segment(labels, tile, shrink(config), overlap, channels)
+
+
+def UNet(
+    weights: str | os.PathLike[str] | None = None,
+    input_shape: tuple[int | None, int | None, int] | None = None,
+    classes: int = 2,
+    padding: str = "valid",
+    classifier_activation: str | None = "softmax",
+    name: str | None = None,
+) -> keras_.Model:
+    """U-Net of Ronneberger, Fischer and Brox 2015 (arXiv:1505.04597); 31,030,658 parameters with the default arguments.
+
+    Args:
+        weights: `None` for random ones, or the path of a file in any format that `kerazoo.weights` reads.
+        input_shape: `(height, width, channels)`; by default (572, 572, 1), and (256, 256, 1) with `same` padding.
+            Either side may be `None`: then any size works whose pooled maps all have even sides.
+        classes: Number of classes.
+        padding: `"valid"` as in the paper, where the output is 184 pixels smaller, or `"same"`.
+        classifier_activation: Activation of the output; `None` returns the logits.
+        name: Name of the model.
+
+    Returns:
+        A `keras.Model`: float32 pictures [batch, height, width, channels] in 0..1 to
+        [batch, height - 184, width - 184, classes], or with `same` padding [batch, height, width, classes].
+
+    Raises:
+        UsageError: An argument does not fit; the message says what is allowed.
+    """
+    if padding not in ("valid", "same"):
+        raise UsageError(f"padding={padding!r} is not known; allowed are 'valid' and 'same'.")
+    if not isinstance(classes, int) or classes < 1:
+        raise UsageError(f"classes={classes!r} is not a positive whole number.")
+    variant = "unet" if padding == "valid" else "unet_same"
+    shape: Any = VARIANTS[variant].config.input_shape if input_shape is None else tuple(input_shape)
+    config = Config(name or variant, shape, classes, padding, activation=classifier_activation)
+    _check_shape(config)
+    weights_.check(variant, weights)
+    model = build(config)
+    weights_.restore(model, sys.modules[__name__], variant, weights)
+    return model
+
+
+def _check_shape(config: Config) -> None:
+    shape = config.input_shape
+    if len(shape) != 3 or not isinstance(shape[2], int) or shape[2] < 1:
+        raise UsageError(f"input_shape={shape!r} is not (height, width, channels).")
+    levels = len(config.filters) - 1
+    for side in shape[:2]:
+        if side is not None and not _fits(side, levels, config.padding):
+            below = next((n for n in range(side, 0, -1) if _fits(n, levels, config.padding)), None)
+            above = next(n for n in range(max(side, 1), max(side, 1) + 1000) if _fits(n, levels, config.padding))
+            near = f"{below} and {above} do" if below else f"{above} is the smallest that does"
+            raise UsageError(f"input_shape={shape!r}: a side of {side} pixels does not pool evenly; {near}.")
+
+
+def _fits(side: int, levels: int, padding: str) -> bool:
+    for _ in range(levels):
+        side -= 4 if padding == "valid" else 0
+        if side <= 0 or side % 2:
+            return False
+        side //= 2
+    # The lowest maps shrink by 4 and grow again; something must be left at every step up.
+    for _ in range(levels + 1):
+        side -= 4 if padding == "valid" else 0
+        if side <= 0:
+            return False
+        side *= 2
+    return True

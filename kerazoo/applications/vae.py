@@ -1,0 +1,151 @@
+"""VAE: pictures drawn from noise.
+
+Paper: Kingma, Welling, "Auto-Encoding Variational Bayes", ICLR 2014, arXiv:1312.6114, sections 2, 3 and appendix C.1.
+Reference weights: none by the authors.
+Variants: `vae`, 784-400-20-400-784 on 28x28 digits, 652,824 parameters: the size of the widespread PyTorch example.
+Differs: the paper's MNIST net has 500 hidden units, tanh, initial weights from N(0, 0.01) and Adagrad; here 400, ReLU,
+    Keras' defaults, and the optimiser is the user's choice. The lower bound is the paper's.
+
+`build` gives the training model: pictures to the logits of their reconstruction, through the layers `encoder`
+(picture to mean, logarithm of the variance and divergence) and `decoder` (noise to logits). The divergence from the
+prior is already part of its loss, so this trains it, with pictures in 0..1 as inputs and as targets::
+
+    model.compile("adam", vae.reconstruction())
+    model.fit(x, x)
+
+and the loss that `fit` reports is the negative lower bound in nats a picture.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from kerazoo import weights as weights_
+from kerazoo.assets import Assets
+from kerazoo.contract import Variant
+from kerazoo.errors import UsageError
+from kerazoo.lazy import keras
+from kerazoo.tasks.sample import Sample
+
+if TYPE_CHECKING:
+    import keras as keras_
+
+__all__ = ["VAE"]
+
+
+@dataclass(frozen=True)
+class Config:
+    """Sizes of a VAE.
+
+    Attributes:
+        name: Name of the Keras model.
+        input_shape: Height, width, channels.
+        hidden: Units of the hidden layer on either side.
+        latents: Numbers that a picture is described by.
+    """
+
+    name: str = "vae"
+    input_shape: tuple[int, int, int] = (28, 28, 1)
+    hidden: int = 400
+    latents: int = 20
+
+
+VARIANTS = {"vae": Variant(Config(), params=652_824, input=(28, 28, 1), task="sample")}
+
+
+def build(config: Config) -> keras_.Model:
+    """Pictures [batch, height, width, channels] in 0..1 to the logits of their reconstruction, of the same shape."""
+    layers = keras.layers
+    inputs = keras.Input(config.input_shape, name="image")
+    mean, log_variance, _ = _encoder(config)(inputs)
+    # The reparameterisation, equation 4 and section 2.4. Gaussian noise is silent outside training: the mean is used.
+    noise = layers.GaussianNoise(1.0, name="noise")(layers.Subtract(name="nothing")([mean, mean]))
+    deviation = layers.Activation("exponential", name="deviation")(layers.Rescaling(0.5, name="half")(log_variance))
+    spread = layers.Multiply(name="spread")([deviation, noise])
+    outputs = _decoder(config)(layers.Add(name="latent")([mean, spread]))
+    return keras.Model(inputs, outputs, name=config.name)
+
+
+def _encoder(config: Config) -> Any:
+    layers = keras.layers
+    inputs = keras.Input(config.input_shape, name="image")
+    x = layers.Flatten(name="flatten")(inputs)
+    x = layers.Dense(config.hidden, activation="relu", name="encoder_hidden")(x)
+    mean = layers.Dense(config.latents, name="mean")(x)
+    log_variance = layers.Dense(config.latents, name="log_variance")(x)
+    # Appendix B: 1/2 sum(mean^2 + variance - 1 - log variance). Every term is at least 0, so the built-in L1 penalty
+    # on activities, which Keras adds to the loss as its mean over the batch, is exactly the divergence.
+    square = layers.Multiply(name="mean_square")([mean, mean])
+    variance = layers.Activation("exponential", name="variance")(log_variance)
+    moments = layers.Subtract(name="moments")([layers.Add(name="power")([square, variance]), log_variance])
+    terms = layers.Rescaling(0.5, offset=-0.5, name="terms")(moments)
+    divergence = layers.ActivityRegularization(l1=1.0, name="divergence")(terms)
+    return keras.Model(inputs, [mean, log_variance, divergence], name="encoder")
+
+
+def _decoder(config: Config) -> Any:
+    layers = keras.layers
+    height, width, channels = config.input_shape
+    inputs = keras.Input((config.latents,), name="noise")
+    x = layers.Dense(config.hidden, activation="relu", name="decoder_hidden")(inputs)
+    x = layers.Dense(height * width * channels, name="pixels")(x)
+    return keras.Model(inputs, layers.Reshape(config.input_shape, name="logits")(x), name="decoder")
+
+
+def reconstruction() -> Any:
+    """The loss to compile the training model with: a Bernoulli pixel's, summed over a picture, in nats.
+
+    The sum, not the mean: only so does it balance the divergence.
+    """
+
+    def reconstruction(pictures: Any, logits: Any) -> Any:
+        nats = keras.ops.binary_crossentropy(pictures, logits, from_logits=True)
+        return keras.ops.sum(nats, axis=(1, 2, 3))
+
+    return reconstruction
+
+
+def task(config: Config, assets: Assets) -> Sample:
+    """A picture from a seed."""
+    return Sample(config.latents, *config.input_shape)
+
+
+def VAE(
+    weights: str | os.PathLike[str] | None = None,
+    input_shape: tuple[int, int, int] = (28, 28, 1),
+    hidden: int = 400,
+    latents: int = 20,
+    name: str = "vae",
+) -> keras_.Model:
+    """Variational auto-encoder of Kingma and Welling 2013 (arXiv:1312.6114); 652,824 parameters by default.
+
+    Args:
+        weights: `None` for random ones, or the path of a file in any format that `kerazoo.weights` reads.
+        input_shape: `(height, width, channels)`.
+        hidden: Units of the hidden layer of encoder and decoder.
+        latents: Numbers that a picture is described by.
+        name: Name of the model.
+
+    Returns:
+        The training model, a `keras.Model`: float32 pictures [batch, height, width, channels] in 0..1 to logits of the
+        same shape, with the divergence in its losses. Compile it with `kerazoo.applications.vae.reconstruction()`.
+        `model.get_layer("decoder")` draws: noise [batch, latents] to logits; `get_layer("encoder")` gives mean,
+        logarithm of the variance, and divergence, each [batch, latents].
+
+    Raises:
+        UsageError: An argument does not fit; the message says what is allowed.
+    """
+    sizes = {"hidden": hidden, "latents": latents}
+    for what, value in sizes.items():
+        if not isinstance(value, int) or value < 1:
+            raise UsageError(f"{what}={value!r} is not a positive whole number.")
+    if len(input_shape) != 3 or not all(isinstance(side, int) and side > 0 for side in input_shape):
+        raise UsageError(f"input_shape={input_shape!r} is not (height, width, channels).")
+    weights_.check("vae", weights)
+    height, width, channels = input_shape
+    model = build(Config(name, (height, width, channels), hidden, latents))
+    weights_.restore(model, sys.modules[__name__], "vae", weights)
+    return model

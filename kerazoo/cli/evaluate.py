@@ -1,0 +1,45 @@
+"""`kerazoo evaluate`: accuracy on labelled pictures."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("model")
+@click.argument("data", type=click.Path(path_type=Path, exists=True))
+@click.option("--engine", default="auto", show_default=True, metavar="NAME", help="As for predict.")
+@click.option("--batch", default=1, show_default=True, type=click.IntRange(1), help="Pictures a run of the network.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def evaluate(model: str, data: Path, engine: str, batch: int, as_json: bool) -> int:
+    """Measures top-1 and top-5 accuracy of the classifier MODEL on DATA.
+
+    DATA is an .npz with x_test and y_test, or a folder or .tar of pictures whose
+    names begin with the class index (0088_macaw.jpg).
+    """
+    from kerazoo import loading
+    from kerazoo.cli import say
+    from kerazoo.evaluation import evaluate as evaluate_
+
+    predictor = loading.load(model, engine, say=say)
+    show = sys.stderr.isatty()
+
+    def progress(done: int, of: int) -> None:
+        if show and (done % 20 == 0 or done == of):
+            click.echo(f"\r{done}/{of}", nl=done == of, err=True)
+
+    accuracy = evaluate_(predictor, data, batch=batch, progress=progress)
+    if as_json:
+        head = {"model": predictor.name, "engine": predictor.engine, "data": str(data)}
+        click.echo(json.dumps({**head, **accuracy.to_json()}, ensure_ascii=False))
+    else:
+        failed = f", {accuracy.failed} could not be read" if accuracy.failed else ""
+        click.echo(
+            f"{predictor.name} ({predictor.engine}): top-1 {accuracy.top1:.2f} %, top-5 {accuracy.top5:.2f} % "
+            f"of {accuracy.count} pictures in {accuracy.seconds:.1f} s{failed}"
+        )
+    return 0

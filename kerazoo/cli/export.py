@@ -1,0 +1,30 @@
+"""`kerazoo export`: artefacts that were run before they are called done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("model")
+@click.option("--to", "formats", multiple=True, required=True, metavar="FORMAT", help="savedmodel, onnx or litert.")
+@click.option("-o", "--output", default=".", show_default=True, type=click.Path(path_type=Path), help="A folder.")
+def export(model: str, formats: tuple[str, ...], output: Path) -> int:
+    """Exports MODEL, verified from bytes to answer on the format's own engine.
+
+    Prints a line an artefact: format, path, and its largest relative error
+    against Keras.
+    """
+    from kerazoo.cli import say
+    from kerazoo.export import export as export_
+
+    say(f"Exporting {model} to {', '.join(formats)}: convert, run, compare with Keras ...")
+    made = export_(model, formats, output)
+    for artefact in made:
+        worst = max(artefact.differences.values(), default=0.0)
+        click.echo(f"{artefact.format}\t{artefact.path}\t{worst:.2g}")
+    for artefact in made:
+        say(f"Next: kerazoo predict INPUT -m {artefact.path}")
+    return 0

@@ -1,0 +1,119 @@
+"""Graphs: from an .npz or a .json file to features and edges."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from kerazoo.errors import InputError
+
+MAX_VALUES = 2**28
+"""Most feature values that a compressed file may unfold to (1 GiB of float32)."""
+
+
+def read(data: bytes, name: str = "The graph") -> dict[str, np.ndarray]:
+    """The bytes of a graph file to the arrays of a request.
+
+    Two layouts are read. Plain: `features` [nodes, F] and `edges` [n, 2], pairs of node numbers in any order; both as
+    .npz and as .json with nested lists. Sparse (.npz): `edges`, and the features as the compressed sparse rows
+    `x_data`, `x_indices`, `x_indptr` and `x_shape`. Other keys are ignored.
+
+    Args:
+        data: An .npz (zip) file or JSON in UTF-8.
+        name: What messages call it.
+
+    Returns:
+        `features` float32 [nodes, F] and `edges` int64 [n, 2].
+
+    Raises:
+        InputError: It is neither, a key is missing, or the arrays do not fit; the message says which.
+    """
+    return arrays(_open(data, name), name)
+
+
+def _open(data: bytes, name: str) -> Mapping[str, Any]:
+    if not data:
+        raise InputError(f"{name} is empty (0 bytes).")
+    if data[:2] != b"PK":
+        try:
+            found = json.loads(data)
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{name} is neither an .npz file nor JSON: {error}") from None
+        if not isinstance(found, dict):
+            raise InputError(f'{name} must hold an object {{"features": ..., "edges": ...}}.')
+        return found
+    wanted = ("features", "edges", "x_data", "x_indices", "x_indptr", "x_shape")
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            # A tiny file can unfold to gigabytes; its own table of contents says so beforehand.
+            if sum(entry.file_size for entry in archive.infolist()) > 4 * MAX_VALUES + 2**26:
+                raise InputError(f"{name} unfolds to more than {MAX_VALUES >> 18} MiB.")
+        with np.load(io.BytesIO(data), allow_pickle=False) as stored:
+            return {key: stored[key] for key in wanted if key in stored.files}
+    except InputError:
+        raise
+    except Exception as error:  # zipfile, zlib and NumPy each raise their own.
+        raise InputError(f"{name} is a damaged .npz file: {error}") from None
+
+
+def arrays(found: Mapping[str, Any], name: str = "The graph") -> dict[str, np.ndarray]:
+    """`read` for what is already opened: a mapping of arrays or nested lists."""
+    if "edges" not in found or not ("features" in found or "x_data" in found):
+        raise InputError(f"{name} must hold features and edges; it holds {', '.join(map(str, found)) or 'nothing'}.")
+    features = _numbers(found["features"], "features", name) if "features" in found else _dense(found, name)
+    if features.ndim != 2 or 0 in features.shape:
+        raise InputError(f"{name}: features must be [nodes, values a node]; they are {list(features.shape)}.")
+    if not np.isfinite(features).all():
+        raise InputError(f"{name}: features hold NaN or infinity.")
+    edges = _numbers(found["edges"], "edges", name)
+    if edges.size == 0:
+        edges = edges.reshape(0, 2)
+    if edges.ndim != 2 or edges.shape[1] != 2:
+        raise InputError(f"{name}: edges must be [count, 2]; they are {list(edges.shape)}.")
+    if not np.array_equal(edges, np.rint(edges)):
+        raise InputError(f"{name}: edges must be whole numbers.")
+    edges = edges.astype(np.int64)
+    if edges.size and (edges.min() < 0 or edges.max() >= len(features)):
+        raise InputError(
+            f"{name}: edges name the nodes {edges.min()} to {edges.max()}; there are 0 to {len(features) - 1}."
+        )
+    return {"features": features.astype(np.float32), "edges": edges}
+
+
+def _numbers(value: Any, key: str, name: str) -> np.ndarray:
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise InputError(f"{name}: {key} must be rows of equal length.") from None
+    if array.dtype.kind not in "fiub":
+        raise InputError(f"{name}: {key} must be numbers; they are {array.dtype}.")
+    return array
+
+
+def _dense(found: Mapping[str, Any], name: str) -> np.ndarray:
+    parts = ("x_data", "x_indices", "x_indptr", "x_shape")
+    missing = [key for key in parts if key not in found]
+    if missing:
+        raise InputError(f"{name}: sparse features lack {', '.join(missing)}.")
+    data, columns, bounds, shape = (_numbers(found[key], key, name) for key in parts)
+    # Whole numbers first: sizes and places of any other kind would be cut off unsaid.
+    if shape.shape != (2,) or any(array.dtype.kind not in "iu" for array in (columns, bounds, shape)):
+        raise InputError(f"{name}: x_indices, x_indptr and x_shape must be whole numbers, x_shape two of them.")
+    rows, width = (int(side) for side in shape)
+    if rows < 1 or width < 1 or rows * width > MAX_VALUES:
+        raise InputError(f"{name}: features {rows} x {width} are more than {MAX_VALUES} values, or none.")
+    places = bounds.astype(np.int64)
+    counts: np.ndarray = places[1:] - places[:-1]
+    fits = bounds.shape == (rows + 1,) and bounds[0] == 0 and (counts >= 0).all() and bounds[-1] == len(data)
+    if not fits or data.ndim != 1 or columns.shape != data.shape:
+        raise InputError(f"{name}: x_indptr, x_indices and x_data do not fit {rows} rows.")
+    if columns.size and (columns.min() < 0 or columns.max() >= width):
+        raise InputError(f"{name}: x_indices name the columns {columns.min()} to {columns.max()} of {width}.")
+    dense = np.zeros((rows, width), np.float32)
+    np.add.at(dense, (np.repeat(np.arange(rows), counts), columns), data)
+    return dense

@@ -1,0 +1,206 @@
+"""Text: from UTF-8 to word numbers and back, the same letter by letter in NumPy and in a graph.
+
+Both op sets run the code below on code points, so that lower case, word borders and the vocabulary cannot differ
+between them as they would between two regular expression engines. The tables of letters come from Python's own
+Unicode data and are baked into what is exported.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kerazoo.contract import Tensor
+from kerazoo.errors import UsageError
+
+SPECIAL = ("<pad>", "<unk>", "<start>", "<end>")
+"""The first words of every vocabulary; no text is ever split into one of them."""
+
+PAD, UNKNOWN, START, END = range(4)
+
+_SPACE, _WORD, _OTHER, _HYPHEN, _APOSTROPHE = range(5)
+_PLAIN = {"‘": "'", "’": "'", "“": '"', "”": '"', "\u2010": "-", "\u2011": "-", "İ": "i"}
+_NO_SPACE_BEFORE = frozenset(".,!?:;)]}%…'")
+_NO_SPACE_AFTER = frozenset("([{")
+
+_LONGEST = 64
+# Powers of an odd number modulo 2^64, as the signed numbers that every engine wraps alike.
+_POWERS = np.array([pow(0x9E3779B97F4A7C15, n, 2**64) for n in range(_LONGEST)], np.uint64).astype(np.int64)
+
+
+@functools.cache
+def _kinds() -> tuple[np.ndarray, np.ndarray]:
+    """Where the kind of letter changes, and to which: code points ascending, kinds."""
+    starts, kinds = [0], [_SPACE]
+    for code in range(sys.maxunicode + 1):
+        letter = chr(code)
+        if letter.isalnum():
+            kind = _WORD
+        elif letter == "-":
+            kind = _HYPHEN
+        elif letter == "'":
+            kind = _APOSTROPHE
+        else:
+            category = unicodedata.category(letter)[0]
+            kind = _WORD if category == "M" else _SPACE if category in "ZC" else _OTHER
+        if kind != kinds[-1]:
+            starts.append(code)
+            kinds.append(kind)
+    return np.array(starts, np.int32), np.array(kinds, np.int32)
+
+
+@functools.cache
+def _folding(lower: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Code points that are written otherwise, ascending, and how: typographic quotes plain, capitals small."""
+    pairs = {ord(a): ord(b) for a, b in _PLAIN.items() if lower or a != "İ"}
+    if lower:
+        for code in range(sys.maxunicode + 1):
+            small = chr(code).lower()
+            if len(small) == 1 and ord(small) != code:
+                pairs[code] = ord(small)
+    codes = sorted(pairs)
+    return np.array(codes, np.int32), np.array([pairs[code] for code in codes], np.int32)
+
+
+def _letters(ops: Any, text: Tensor, lower: bool) -> Tensor:
+    """One text to code points [n], n at least 1: the end is always a space."""
+    codes = ops.concat([ops.code_points(text), ops.full((1,), ord(" "), "int32")], 0)
+    source, target = _folding(lower)
+    place = ops.maximum(ops.search(source, codes) - 1, 0)
+    return ops.where(ops.gather(source, place) == codes, ops.gather(target, place), codes)
+
+
+def _starts(ops: Any, codes: Tensor) -> tuple[Tensor, Tensor]:
+    """Where in code points [n] a token begins, and which belong to none, as booleans [n].
+
+    A token is a run of letters, digits and marks, or any other single sign. A hyphen between letters stays in its
+    word; so does an apostrophe, and ends the token there: `l'homme` is `l'` and `homme`.
+    """
+    starts, kinds = _kinds()
+    kind = ops.gather(kinds, ops.search(starts, codes) - 1)
+    space = ops.full((1,), _SPACE, "int32")
+    between = (ops.concat([space, kind[:-1]], 0) == _WORD) & (ops.concat([kind[1:], space], 0) == _WORD)
+    elided = (kind == _APOSTROPHE) & between
+    word = (kind == _WORD) | ((kind == _HYPHEN) & between) | elided
+    no = ops.full((1,), False, "bool")
+    goes_on = word & ops.concat([no, word[:-1]], 0) & ~ops.concat([no, elided[:-1]], 0)
+    return (kind != _SPACE) & ~goes_on, kind == _SPACE
+
+
+def tokens(text: str, lower: bool = True) -> list[str]:
+    """The tokens of one text, as models read it: for building vocabularies and training data."""
+    from kerazoo.ops import numpy as ops
+
+    codes = _letters(ops, text.encode("utf-8", "replace"), lower)
+    begins, blank = _starts(ops, codes)
+    out: list[str] = []
+    for code, begin, empty in zip(codes.tolist(), begins.tolist(), blank.tolist(), strict=True):
+        if begin:
+            out.append(chr(code))
+        elif not empty:
+            out[-1] += chr(code)
+    return out
+
+
+def vocabulary(sentences: Iterable[Iterable[str]], size: int) -> tuple[str, ...]:
+    """The special words and the most frequent tokens of tokenised sentences, `size` at most; ties by spelling."""
+    counts = Counter(token for sentence in sentences for token in sentence)
+    ranked = sorted(counts, key=lambda token: (-counts[token], token))
+    return (*SPECIAL, *ranked[: size - len(SPECIAL)])
+
+
+def placeholder(size: int) -> tuple[str, ...]:
+    """A vocabulary of invented words, for trying a network that has been trained on none."""
+    return (*SPECIAL, *(f"word{index}" for index in range(len(SPECIAL), size)))
+
+
+def _hash(word: str) -> int:
+    codes = np.array([ord(letter) for letter in word], np.int64) + 1
+    return int(np.sum(codes * _POWERS[np.minimum(np.arange(len(codes)), _LONGEST - 1)], dtype=np.int64))
+
+
+@functools.lru_cache(maxsize=8)
+def _table(words: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Hashes of the words behind the special ones, ascending, and their numbers."""
+    hashes = np.array([_hash(word) for word in words[len(SPECIAL) :]], np.int64)
+    order = np.argsort(hashes, kind="stable")
+    if (np.diff(hashes[order]) == 0).any():
+        raise UsageError("Two words of the vocabulary are equal.")
+    return hashes[order], (order + len(SPECIAL)).astype(np.int32)
+
+
+@dataclass(frozen=True)
+class Text:
+    """Sentences to word numbers [batch, length] and back.
+
+    Attributes:
+        words: The vocabulary, one token a number, `SPECIAL` first.
+        length: Numbers a sentence has: its tokens, `<end>`, then `<pad>`.
+        lower: Whether capitals are read as small letters.
+    """
+
+    words: tuple[str, ...]
+    length: int
+    lower: bool = True
+
+    def __post_init__(self) -> None:
+        if self.words[: len(SPECIAL)] != SPECIAL or len(self.words) == len(SPECIAL):
+            raise UsageError(f"A vocabulary begins with {' '.join(SPECIAL)} and has at least one word more.")
+
+    def encode(self, ops: Any, text: Tensor) -> Tensor:
+        """UTF-8 texts [batch] to int32 [batch, length]; a word that is not known becomes `<unk>`.
+
+        Raises:
+            InputError: A text has no word at all, or more than `length - 1`; nothing is cut off unsaid.
+        """
+        return ops.map_range(lambda i: self._encode(ops, text[i]), ops.length(text), (self.length,), "int32")
+
+    def _encode(self, ops: Any, text: Tensor) -> Tensor:
+        codes = _letters(ops, text, self.lower)
+        begins, blank = _starts(ops, codes)
+        size = ops.length(codes)
+        count = ops.total(ops.cast(begins, "int32"), 0)
+        ops.check(count > 0, "The text is empty.")
+        ops.check(count < self.length, f"The text has more than {self.length - 1} words and signs; give it in parts.")
+        # Every letter's token, and its place in it; spaces count for nothing.
+        token = ops.maximum(ops.cumulate(ops.cast(begins, "int32")) - 1, 0)
+        here = ops.arange(size)
+        first = ops.segment_sum(ops.where(begins, here, ops.full((size,), 0, "int32")), token, size)
+        place = ops.minimum(here - ops.gather(first, token), _LONGEST - 1)
+        value = (ops.cast(codes, "int64") + 1) * ops.gather(_POWERS, ops.maximum(place, 0))
+        found = ops.segment_sum(ops.where(blank, ops.full((size,), 0, "int64"), value), token, size)
+        hashes, numbers = _table(self.words)
+        nearest = ops.maximum(ops.search(hashes, found) - 1, 0)
+        unknown = ops.full((size,), UNKNOWN, "int32")
+        number = ops.where(ops.gather(hashes, nearest) == found, ops.gather(numbers, nearest), unknown)
+        # The rest of the row: `<end>` and padding.
+        row = ops.arange(self.length)
+        padding = ops.full((self.length,), PAD, "int32")
+        number = ops.concat([number, padding], 0)[: self.length]
+        ends = ops.where(row == count, ops.full((self.length,), END, "int32"), padding)
+        return ops.where(row < count, number, ends)
+
+    def decode(self, ops: Any, numbers: Tensor) -> Tensor:
+        """int32 [batch, n] to UTF-8 texts [batch]: `<pad>`, `<start>` and `<end>` are silent, signs close up."""
+        spoken = tuple("" if index in (PAD, START, END) else word for index, word in enumerate(self.words))
+        silent = np.array([word == "" for word in spoken])
+        before = silent | np.array([word in _NO_SPACE_BEFORE for word in self.words])
+        after = silent | np.array(
+            [word in _NO_SPACE_AFTER or (len(word) > 1 and word.endswith("'")) for word in self.words]
+        )
+        start = ops.full((ops.length(numbers), 1), START, "int32")
+        previous = ops.concat([start, numbers[:, :-1]], 1)
+        spaced = ~(ops.gather(before, numbers) | ops.gather(after, previous))
+        pieces = ops.gather((*spoken, *(" " + word for word in spoken)), _shifted(ops, numbers, spaced, len(spoken)))
+        return ops.join(pieces)
+
+
+def _shifted(ops: Any, numbers: Tensor, spaced: Tensor, by: int) -> Tensor:
+    return numbers + ops.cast(spaced, "int32") * by

@@ -1,0 +1,26 @@
+"""Runtimes announce their delegates and devices on file descriptor 2, where one-line errors belong."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Sends what C++ writes to stderr nowhere; Python's exceptions pass as ever."""
+    saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(null, 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(null)
+
+
+def import_tensorflow() -> None:
+    """Imports TensorFlow without its greetings."""
+    with quiet():
+        import tensorflow  # noqa: F401

@@ -1,0 +1,57 @@
+"""The `savedmodel` engine: a bundle's `serving_default`, where the whole answer is baked in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerazoo.contract import Tensors
+from kerazoo.engines.card import Card, of_saved_model
+from kerazoo.engines.quiet import import_tensorflow
+from kerazoo.errors import UsageError
+from kerazoo.ops import numpy as ops
+
+
+@dataclass(frozen=True)
+class SavedModelNetwork:
+    """The tensor signatures of a bundle by part name, on NumPy arrays."""
+
+    loaded: Any
+    here: str = "network"
+    ops: Any = ops
+
+    def __call__(self, inputs: Tensors) -> Tensors:
+        signatures = self.loaded.signatures
+        if self.here not in signatures:
+            raise UsageError(f"The SavedModel has the signatures {', '.join(sorted(signatures))}; not {self.here!r}.")
+        import tensorflow as tf
+
+        outputs = signatures[self.here](**{name: tf.constant(_plain(value)) for name, value in inputs.items()})
+        return {name: output.numpy() for name, output in outputs.items()}
+
+    def part(self, name: str) -> SavedModelNetwork:
+        return SavedModelNetwork(self.loaded, name)
+
+
+def _plain(value: Any) -> Any:
+    array = np.asarray(value)
+    return array.tolist() if array.dtype == object else array
+
+
+def open_network(path: Path) -> tuple[SavedModelNetwork, Card]:
+    """Opens a bundle; its part `serving_default` is the whole answer, from request to response ports.
+
+    Raises:
+        UsageError: The folder is not a SavedModel, or not one that Kerazoo exported.
+    """
+    card = of_saved_model(path)
+    import_tensorflow()
+    import tensorflow as tf
+
+    try:
+        return SavedModelNetwork(tf.saved_model.load(str(path))), card
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} cannot be opened as a SavedModel: {str(error).splitlines()[0]}") from None

@@ -1,0 +1,158 @@
+"""Conversion of a built Keras model to each format. TensorFlow lives in this process; checking is done by others.
+
+TensorFlow's converters print at will, take the memory of several models and do not always get on with other runtimes,
+so `main` runs in a process of its own (`kerazoo.export.run`).
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import shutil
+import zipfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from kerazoo.contract import Port, Signature
+from kerazoo.engines import keras as keras_engine
+from kerazoo.engines.card import KEY, Card
+from kerazoo.export import golden as golden_
+from kerazoo.export.verify import refuse_flat
+from kerazoo.registry import Built
+
+FILES = {"savedmodel": "savedmodel", "onnx": "model.onnx", "litert": "model.tflite"}
+"""What each format is called in the folder."""
+
+
+def card_of(built: Built, golden: golden_.Golden) -> Card:
+    """The card that the artefacts of a built model carry."""
+    packages = ("kerazoo", "tensorflow", "keras", "tf2onnx", "onnx")
+    return Card(
+        built.name,
+        built.task,
+        weights_sha256=built.weights_sha256,
+        versions={name: importlib.metadata.version(name) for name in packages},
+        golden=golden_.to_card(golden),
+    )
+
+
+def convert(built: Built, formats: Iterable[str], folder: Path) -> dict[str, str | None]:
+    """Writes unchecked artefacts and `golden.npz` into an existing folder.
+
+    Returns:
+        For each format the reason why it could not be written, or `None`.
+
+    Raises:
+        GateError: The Keras model's own answer is flat or not finite.
+    """
+    network = keras_engine.network(built)
+    golden = golden_.answer(built.task, network)
+    refuse_flat(golden, built.name)
+    golden_.save(golden, folder / "golden.npz")
+    card = card_of(built, golden)
+    failures: dict[str, str | None] = {}
+    for name in formats:
+        try:
+            _WRITERS[name](built, card, folder / FILES[name])
+            failures[name] = None
+        except Exception as error:  # Each converter raises what it likes; the others must go on.
+            failures[name] = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
+    return failures
+
+
+def _traced(built: Built, part: str, fixed: bool) -> tuple[Callable[..., Any], list[Any]]:
+    """A function of one positional tensor a port, and its named specs; `fixed` sets a batch axis to 1."""
+    import tensorflow as tf
+
+    from kerazoo.ops import tensorflow as ops
+
+    signature = built.task.parts[part]
+    network = keras_engine.network(built, ops).part(part)
+
+    def run(*tensors: Any) -> Any:
+        outputs = network(dict(zip((port.name for port in signature.inputs), tensors, strict=True)))
+        return {name: tf.identity(output, name=name) for name, output in outputs.items()}
+
+    return run, _specs(signature, one_row=fixed and built.task.batched)
+
+
+def _specs(signature: Signature, one_row: bool = False) -> list[Any]:
+    import tensorflow as tf
+
+    def shape(port: Port) -> tuple[int | None, ...]:
+        return (1, *port.shape[1:]) if one_row and port.shape and port.shape[0] is None else port.shape
+
+    return [tf.TensorSpec(shape(port), getattr(tf, port.dtype), name=port.name) for port in signature.inputs]
+
+
+def saved_model(built: Built, card: Card, path: Path) -> None:
+    """A bundle: `serving_default` from request to response, and `network`, or one signature a part."""
+    import keras
+
+    from kerazoo.ops import tensorflow as ops
+
+    task = built.task
+    network = keras_engine.network(built, ops)
+
+    def serving_default(*tensors: Any) -> Any:
+        return task.answer(network, dict(zip((port.name for port in task.request), tensors, strict=True)))
+
+    archive = keras.export.ExportArchive()
+    archive.track(built.keras)
+    archive.add_endpoint("serving_default", serving_default, _specs(Signature(task.request, task.response)))
+    for part in task.parts:
+        archive.add_endpoint(part, *_traced(built, part, fixed=False))
+    archive.write_out(str(path), verbose=False)
+    extra = path / "assets.extra" / KEY
+    extra.mkdir(parents=True)
+    (extra / "card.json").write_text(card.dumps(), encoding="utf-8")
+
+
+def onnx(built: Built, card: Card, path: Path) -> None:
+    """One .onnx file; for a model in several parts a folder with one a part."""
+    import tensorflow as tf
+    import tf2onnx
+
+    parts = list(built.task.parts)
+    if len(parts) > 1:
+        path.mkdir()
+    for part in parts:
+        run, specs = _traced(built, part, fixed=False)
+        proto, _ = tf2onnx.convert.from_function(tf.function(run, input_signature=specs), specs, opset=18)
+        entry = proto.metadata_props.add()
+        entry.key, entry.value = KEY, card.dumps()
+        proto.producer_name, proto.producer_version = "kerazoo", card.versions["kerazoo"]
+        target = path if len(parts) == 1 else path / f"{part}.onnx"
+        target.write_bytes(proto.SerializeToString())
+
+
+def litert(built: Built, card: Card, path: Path) -> None:
+    """One .tflite file with one signature a part; the card and the labels end it as associated files."""
+    import keras
+    import tensorflow as tf
+
+    source = path.with_suffix(".source")
+    archive = keras.export.ExportArchive()
+    archive.track(built.keras)
+    for part in built.task.parts:
+        archive.add_endpoint(part, *_traced(built, part, fixed=True))
+    archive.write_out(str(source), verbose=False)
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(source), signature_keys=list(built.task.parts))
+    path.write_bytes(converter.convert())
+    shutil.rmtree(source)
+    with zipfile.ZipFile(path, "a") as associated:
+        associated.writestr(f"{KEY}.json", card.dumps())
+        labels = getattr(built.task, "labels", None)
+        if labels:
+            associated.writestr("labels.txt", "\n".join(labels) + "\n")
+
+
+_WRITERS: dict[str, Callable[[Built, Card, Path], None]] = {"savedmodel": saved_model, "onnx": onnx, "litert": litert}
+
+
+def main(model: str, folder: str, *formats: str) -> dict[str, str | None]:
+    """Builds the model, answers the golden with Keras, writes `golden.npz` and the unchecked artefacts."""
+    from kerazoo import registry
+
+    return convert(registry.build(model), formats, Path(folder))
+

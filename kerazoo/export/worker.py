@@ -1,0 +1,31 @@
+"""The other end of `kerazoo.export.run`: one module's `main` in this process, its result as JSON on stdout.
+
+Whatever else the libraries print goes to stderr. An error of ours comes back by its class and its words.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+
+from kerazoo.errors import KerazooError
+
+
+def main(module: str, *arguments: str) -> int:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # TensorFlow's C++ writes to descriptor 1.
+    try:
+        print(json.dumps(importlib.import_module(module).main(*arguments)), file=out)
+        return 0
+    except KerazooError as error:
+        print(f"\x1e{type(error).__name__}\x1f{error}", file=out)
+        return 1
+    finally:
+        out.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

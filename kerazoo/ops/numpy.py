@@ -1,0 +1,318 @@
+"""The array functions of a task on NumPy and Pillow: no TensorFlow in the process.
+
+Each function has its twin of the same name in `kerazoo.ops.tensorflow`; a test holds one against the other.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from kerazoo.errors import InputError
+
+# --- pictures ---------------------------------------------------------------------------------------------------
+
+MAX_PIXELS = 64_000_000
+"""Largest picture that is decoded: above it a tiny file could ask for gigabytes."""
+
+_FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+
+
+def open_image(data: bytes) -> Image.Image:
+    """The first frame of an encoded picture, upright, as Pillow modes `L` or `RGB`.
+
+    Transparency is laid on white, 16-bit greys are scaled to 8 bits, CMYK becomes RGB.
+
+    Raises:
+        InputError: The bytes are empty, not a picture, truncated, or declare more than `MAX_PIXELS`.
+    """
+    if not data:
+        raise InputError("The picture is empty (0 bytes).")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of large and of odd files; both are decided here.
+            image = Image.open(io.BytesIO(data))
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise InputError(
+                    f"The picture declares {width} x {height} pixels; at most {MAX_PIXELS // 10**6} million are decoded."
+                )
+            image.load()
+            return _plain(ImageOps.exif_transpose(image))
+    except UnidentifiedImageError:
+        raise InputError(f"Not a picture that can be read ({len(data)} bytes, beginning {data[:8]!r}).") from None
+    except Image.DecompressionBombError as error:
+        raise InputError(f"The picture is too large to decode: {error}") from None
+    except InputError:
+        raise
+    except Exception as error:  # Pillow's codecs raise OSError, SyntaxError, struct.error, ValueError and more.
+        raise InputError(f"The picture is damaged or truncated: {error}") from None
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        deep = np.asarray(image).astype(np.float64)
+        if image.mode.startswith("I;16") or deep.max(initial=0) > 255:
+            deep = deep / 257
+        return Image.fromarray(np.clip(np.rint(deep), 0, 255).astype(np.uint8))
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, "white")
+        return Image.alpha_composite(white, rgba).convert("RGB")
+    return image.convert("L" if image.mode in ("1", "L") else "RGB")
+
+
+def decode_image(data: bytes, channels: int) -> np.ndarray:
+    """One encoded picture to uint8 [height, width, channels]; channels 1 is ITU-R 601 luma, 3 is RGB."""
+    image = open_image(bytes(data))
+    array = np.asarray(image.convert("L" if channels == 1 else "RGB"))
+    return array[..., None] if channels == 1 else array
+
+
+def encode_png(pixels: np.ndarray) -> bytes:
+    """A picture uint8 [height, width, 1 or 3] to PNG."""
+    out = io.BytesIO()
+    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(out, "PNG")
+    return out.getvalue()
+
+
+def resize(pixels: np.ndarray, height: int, width: int, interpolation: str) -> np.ndarray:
+    """A picture uint8 [h, w, channels] to float32 [height, width, channels] of whole numbers, antialiased."""
+    flat = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
+    image = Image.fromarray(np.ascontiguousarray(flat))
+    if image.size != (width, height):
+        image = image.resize((int(width), int(height)), _FILTERS[interpolation])
+    return np.asarray(image, np.float32).reshape(int(height), int(width), pixels.shape[-1])
+
+
+# --- arrays -----------------------------------------------------------------------------------------------------
+
+
+def map_items(fn: Callable[[Any], Any], items: Sequence[Any], shape: Sequence[int | None] | None = None) -> np.ndarray:
+    """`fn` over the items, stacked. `shape` is one result's shape; `None` says that results are encoded bytes."""
+    results = [fn(item) for item in items]
+    if shape is None:
+        return strings(results)
+    if not results:
+        return np.zeros((0, *(length or 0 for length in shape)), np.float32)
+    return np.stack(results)
+
+
+def strings(values: Sequence[Any]) -> np.ndarray:
+    """Byte strings as one array [count]."""
+    array = np.empty(len(values), object)
+    array[:] = list(values)
+    return array
+
+
+def size(pixels: np.ndarray) -> tuple[int, int]:
+    """Height and width of a picture [h, w, channels]."""
+    return pixels.shape[0], pixels.shape[1]
+
+
+def length(array: np.ndarray) -> int:
+    """Size of the first axis."""
+    return len(array)
+
+
+def minimum(a: Any, b: Any) -> Any:
+    return min(a, b) if np.isscalar(a) and np.isscalar(b) else np.minimum(a, b)
+
+
+def maximum(a: Any, b: Any) -> Any:
+    return max(a, b) if np.isscalar(a) and np.isscalar(b) else np.maximum(a, b)
+
+
+def cast(array: Any, dtype: str) -> np.ndarray:
+    return np.asarray(array).astype(dtype)
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Over the last axis."""
+    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return shifted / shifted.sum(axis=-1, keepdims=True)
+
+
+def argmax(array: np.ndarray, axis: int = -1) -> np.ndarray:
+    """int64; the first of equals."""
+    return np.argmax(array, axis=axis).astype(np.int64)
+
+
+def top_k(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The k largest of the last axis and their int64 positions, largest first, the earlier of equals first."""
+    order = np.argsort(-scores, axis=-1, kind="stable")[..., :k]
+    return np.take_along_axis(scores, order, axis=-1), order.astype(np.int64)
+
+
+def gather(values: Any, indices: np.ndarray) -> np.ndarray:
+    """`values[indices]` along the first axis; values may be a tuple of strings, which come back as UTF-8 bytes."""
+    if isinstance(values, tuple) and values and isinstance(values[0], str):
+        values = strings([text.encode() for text in values])
+    return np.asarray(values)[indices]
+
+
+# --- text, randomness, loops, tiles ---
+
+
+def check(condition: Any, message: str) -> None:
+    """Refuses the request with `message` unless the condition, a boolean of any shape, holds throughout.
+
+    Raises:
+        InputError: It does not hold. (In a graph: `InvalidArgumentError` with the same message.)
+    """
+    if not np.all(condition):
+        raise InputError(message)
+
+
+def while_loop(cond: Callable[..., Any], body: Callable[..., Any], state: Sequence[Any]) -> tuple[Any, ...]:
+    """`state = body(*state)` while `cond(*state)` is true; shapes and dtypes of the state must stay as they are."""
+    state = tuple(state)
+    while bool(cond(*state)):
+        state = tuple(body(*state))
+    return state
+
+
+def map_range(fn: Callable[[Any], Any], count: Any, shape: Sequence[int | None], dtype: str) -> np.ndarray:
+    """`fn(0), fn(1), ...` stacked: one after the other, so that the memory of one call bounds the memory of all.
+
+    Args:
+        fn: From an index to an array of `shape` and `dtype`.
+        count: How many; at least one where `shape` holds `None`.
+        shape: Of one result; `None` where the length is known only when it runs.
+        dtype: Of one result.
+    """
+    if int(count) == 0:
+        return np.zeros((0, *(side or 0 for side in shape)), dtype)
+    first = np.asarray(fn(0), dtype)
+    out = np.empty((int(count), *first.shape), dtype)
+    out[0] = first
+    for index in range(1, int(count)):
+        out[index] = fn(index)
+    return out
+
+
+def arange(stop: Any) -> np.ndarray:
+    """int32 0, 1, ... up to and without `stop`."""
+    return np.arange(int(stop), dtype=np.int32)
+
+
+def full(shape: Sequence[Any], value: Any, dtype: str) -> np.ndarray:
+    """One value everywhere."""
+    return np.full([int(side) for side in shape], value, dtype)
+
+
+def reshape(array: Any, shape: Sequence[Any]) -> np.ndarray:
+    return np.reshape(array, [int(side) for side in shape])
+
+
+def transpose(array: Any, axes: Sequence[int]) -> np.ndarray:
+    return np.transpose(array, axes)
+
+
+def concat(arrays: Sequence[Any], axis: int) -> np.ndarray:
+    return np.concatenate(arrays, axis=axis)
+
+
+def stack(arrays: Sequence[Any], axis: int) -> np.ndarray:
+    return np.stack(arrays, axis=axis)
+
+
+def where(condition: Any, yes: Any, no: Any) -> np.ndarray:
+    return np.where(condition, yes, no)
+
+
+def total(array: Any, axis: int, keepdims: bool = False) -> np.ndarray:
+    """Sum along one axis, in the array's own dtype."""
+    array = np.asarray(array)
+    return array.sum(axis=axis, keepdims=keepdims, dtype=array.dtype)
+
+
+def cumulate(array: Any) -> np.ndarray:
+    """Running sum along the last axis, in the array's own dtype."""
+    array = np.asarray(array)
+    return array.cumsum(axis=-1, dtype=array.dtype)
+
+
+def sqrt(array: Any) -> np.ndarray:
+    return np.sqrt(array)
+
+
+def sigmoid(logits: Any) -> np.ndarray:
+    """By way of tanh, which neither overflows nor warns."""
+    return np.tanh(np.asarray(logits) * 0.5) * 0.5 + 0.5
+
+
+def log_softmax(logits: Any) -> np.ndarray:
+    """Over the last axis."""
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
+def unique(values: np.ndarray) -> np.ndarray:
+    """The different values of [n], ascending."""
+    return np.unique(values)
+
+
+def count(indices: np.ndarray, size: Any) -> np.ndarray:
+    """int32 [size]: how often each of 0, 1, ..., size - 1 occurs in [n]."""
+    return np.bincount(indices, minlength=int(size))[: int(size)].astype(np.int32)
+
+
+def segment_sum(values: np.ndarray, indices: np.ndarray, size: Any) -> np.ndarray:
+    """[size]: at each place the sum of the `values` [n] whose index [n] it is; integers wrap around."""
+    out = np.zeros(int(size), values.dtype)
+    np.add.at(out, indices, values)
+    return out
+
+
+def search(ascending: Any, values: np.ndarray) -> np.ndarray:
+    """int32 [n]: for each of `values` [n] how many of `ascending` [m], which has no two equal ones, are at most it."""
+    return np.searchsorted(np.asarray(ascending), values, side="right").astype(np.int32)
+
+
+def whole(array: Any) -> np.ndarray:
+    """Grey levels as uint8: rounded half to even, limited to 0..255."""
+    return np.clip(np.rint(array), 0, 255).astype(np.uint8)
+
+
+def code_points(text: bytes) -> np.ndarray:
+    """int32 [n]: the Unicode code points of one UTF-8 text; U+FFFD for each stretch of bytes that is none."""
+    return np.array([ord(letter) for letter in text.decode("utf-8", "replace")], np.int32)
+
+
+def join(strings: np.ndarray) -> np.ndarray:
+    """Byte strings [batch, n] joined along the last axis to [batch]."""
+    out = np.empty(len(strings), object)
+    out[:] = [b"".join(row) for row in strings]
+    return out
+
+
+_GAMMA = 0x9E3779B97F4A7C15
+_MIX = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1))
+
+
+def _mixed(bits: np.ndarray) -> np.ndarray:
+    for shift, factor in _MIX:
+        bits = (bits ^ (bits >> np.uint64(shift))) * np.uint64(factor)
+    return bits
+
+
+def normal(seeds: np.ndarray, count: int) -> np.ndarray:
+    """Standard normal noise that depends on nothing but the seed: int64 [batch] to float32 [batch, count].
+
+    SplitMix64 (Steele, Lea, Flood, "Fast Splittable Pseudorandom Number Generators", OOPSLA 2014) used as a counter:
+    the bits number i of a seed are `mix(mix(seed) + (i + 1) * 0x9E3779B97F4A7C15)` in arithmetic modulo 2^64. Bits
+    2j and 2j + 1 become two uniform float64 numbers (upper 53 bits, centred) and, by Box and Muller's cosine branch,
+    number j. So a longer row begins with the shorter one, and rows do not depend on their neighbours.
+    """
+    keys = _mixed(np.asarray(seeds, np.int64).astype(np.uint64) + np.uint64(_GAMMA))
+    steps = np.arange(1, 2 * count + 1, dtype=np.uint64) * np.uint64(_GAMMA)
+    bits = _mixed(keys[:, None] + steps)
+    uniform = ((bits >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+    radius, angle = np.sqrt(-2.0 * np.log(uniform[:, 0::2])), 2.0 * np.pi * uniform[:, 1::2]
+    return (radius * np.cos(angle)).astype(np.float32)

@@ -1,0 +1,178 @@
+"""Models by name: `variant`, `variant:weights`, or `variant:path/to/weights`.
+
+Nothing is listed here: variants are found in the family files, weights in the manifest.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import functools
+import hashlib
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kerazoo import applications, manifest, store
+from kerazoo.assets import Assets
+from kerazoo.assets import of as assets_of
+from kerazoo.codecs.image import Normalise, from_preprocessing
+from kerazoo.contract import Task, Variant
+from kerazoo.errors import UnknownModel, UsageError, near
+
+if TYPE_CHECKING:
+    import keras as keras_
+
+
+@dataclass(frozen=True)
+class Model:
+    """A variant with weights.
+
+    Attributes:
+        name: `variant:weights`, or the bare variant where there are no weights.
+        variant: Name of the variant.
+        entry: The manifest's entry; `None` for weights of the user's own and for none.
+        path: The user's own weight file.
+    """
+
+    name: str
+    variant: str
+    entry: manifest.Entry | None = None
+    path: Path | None = None
+
+    @property
+    def described(self) -> Variant:
+        return variants()[self.variant][1]
+
+    @property
+    def family(self) -> Any:
+        """The family's module."""
+        return variants()[self.variant][0]
+
+
+@dataclass(frozen=True)
+class Built:
+    """A Keras model that is ready to answer.
+
+    Attributes:
+        name: The model's name.
+        keras: The functional model, ending in logits where there are classes.
+        task: What it does.
+        normalise: What the deployed network does to its port `image` first; `None` where there is none.
+        weights_sha256: Of the weight file; `None` for weights that came from no file.
+    """
+
+    name: str
+    keras: keras_.Model
+    task: Task
+    normalise: Normalise | None = None
+    weights_sha256: str | None = None
+
+
+@functools.cache
+def variants() -> dict[str, tuple[Any, Variant]]:
+    """Every variant's family module and description, in the families' order."""
+    found: dict[str, tuple[Any, Variant]] = {}
+    for family in applications.families():
+        module = importlib.import_module(f"{applications.__name__}.{family}")
+        for name, variant in module.VARIANTS.items():
+            if name in found:
+                raise ValueError(f"The variant {name} is declared twice, in {family} and {found[name][0].__name__}.")
+            found[name] = (module, variant)
+    return found
+
+
+def find(name: str) -> Model:
+    """The model of a name; a bare variant means its first weights in the manifest.
+
+    Raises:
+        UnknownModel: No such variant or weights; near names are suggested.
+    """
+    variant, colon, weights = name.partition(":")
+    entries = manifest.load()
+    if name in entries:  # Known without importing a single family: the start of every `predict`.
+        return Model(name, variant, entries[name])
+    named = manifest.entries_of(variant)
+    if not colon and named:
+        return Model(f"{variant}:{named[0].weights}", variant, named[0])
+    if variant not in variants():
+        known = [*variants(), *entries]
+        raise UnknownModel(f"Unknown model {name!r}.{near(name, known)} `kerazoo models` lists all.")
+    if not colon:
+        return Model(variant, variant)
+    if Path(weights).is_file():
+        return Model(name, variant, path=Path(weights))
+    words = [entry.weights for entry in named]
+    has = f"{variant} has {', '.join(words)}" if words else f"{variant} has no pretrained weights"
+    raise UnknownModel(f"Unknown weights {weights!r}: {has}, and no such file exists.{near(weights, words)}")
+
+
+def task_of(model: Model) -> tuple[Task, Normalise | None]:
+    """The model's task and the normalisation that its weights want, without building it."""
+    entry = model.entry
+    if entry is None and model.path is not None:
+        # Weights of the user's own are taken to be trained as the variant's first published ones were.
+        entry = next(iter(manifest.entries_of(model.variant)), None)
+    assets = assets_of(entry) if entry is not None else Assets()
+    normalise = from_preprocessing(assets.preprocessing)[1] if assets.preprocessing is not None else None
+    config = model.described.config
+    return model.family.task(config, assets), normalise or getattr(model.family, "NORMALISE", None)
+
+
+def build(name: str | Model, progress: Callable[..., Any] | None = None) -> Built:
+    """Builds the Keras model and restores its weights.
+
+    Raises:
+        UnknownModel, WeightsUnavailable, WeightsDamaged: See the message.
+        UsageError: The model has no weights; random ones are never taken in their place.
+    """
+    from kerazoo import weights
+
+    model = find(name) if isinstance(name, str) else name
+    if model.entry is None and model.path is None:
+        raise UsageError(
+            f"{model.name} has no pretrained weights, and random ones answer nothing.\n"
+            f"Give a file of your own as {model.variant}:path/to/weights, or build it in Python with weights=None."
+        )
+    task, normalise = task_of(model)
+    if model.entry is not None:
+        path, word = store.fetch(model.entry, progress=progress), model.entry.weights
+    else:
+        path, word = Path(str(model.path)), str(model.path)
+    keras_model = model.family.build(model.described.config)
+    weights.restore(keras_model, model.family, model.variant, word)
+    return Built(model.name, keras_model, task, normalise, hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def rows(pattern: str = "*", task: str | None = None) -> list[dict[str, Any]]:
+    """One row a model, for `kerazoo models`: names sorted within their family.
+
+    Args:
+        pattern: A glob, or a part of the name.
+        task: Only models of this task.
+    """
+    out = []
+    for variant, (module, described) in variants().items():
+        if task is not None and described.task != task:
+            continue
+        entries = manifest.entries_of(variant) or [None]
+        for entry in entries:
+            name = f"{variant}:{entry.weights}" if entry else variant
+            if fnmatch.fnmatch(name, pattern) or pattern in name:
+                out.append(_row(name, described, entry, module))
+    return out
+
+
+def _row(name: str, described: Variant, entry: manifest.Entry | None, module: Any) -> dict[str, Any]:
+    size = entry.preprocessing["size"] if entry and entry.preprocessing else None
+    return {
+        "name": name,
+        "task": described.task,
+        "params": described.params,
+        "input": [*size, described.input[-1]] if size else list(described.input),
+        "weights": entry.weights if entry else None,
+        "licence": entry.licence if entry else None,
+        "metrics": [dict(metric) for metric in entry.published] if entry else [],
+        "measured": [dict(metric) for metric in entry.measured] if entry else [],
+    }

@@ -1,0 +1,31 @@
+"""The cache of weight files: fetched to a `.part` beside the target, verified against the manifest, renamed into place.
+
+    KERAZOO_HOME      where the cache is; else the user's cache folder
+    KERAZOO_MIRROR    a folder or an address that is tried first, by file name
+    KERAZOO_OFFLINE   1, true or yes: the network is never touched (a mirror folder is)
+
+Beside each file lies a receipt with its size, modification time and sha256, so that large files are hashed once and not
+at every start. Nothing is read or written when this package is imported.
+"""
+
+from kerazoo.store.bundle import export_bundle, import_bundle
+from kerazoo.store.cache import Row, cached, prune, verify
+from kerazoo.store.fetching import Progress, fetch
+from kerazoo.store.paths import artefacts, home, offline, path_of
+from kerazoo.store.receipts import present
+
+__all__ = [
+    "Progress",
+    "Row",
+    "artefacts",
+    "cached",
+    "export_bundle",
+    "fetch",
+    "home",
+    "import_bundle",
+    "offline",
+    "path_of",
+    "present",
+    "prune",
+    "verify",
+]

@@ -1,0 +1,92 @@
+"""What lies in the cache, and what of it can go."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from kerazoo import manifest
+from kerazoo.manifest import Entry, File
+from kerazoo.store.paths import beside, home, packaged, path_of
+from kerazoo.store.receipts import RECEIPT, state
+
+
+@dataclass(frozen=True)
+class Row:
+    """One file of the cache.
+
+    Attributes:
+        name: `variant:weights`.
+        file: File name.
+        role: `full` or `no_top`.
+        path: Where it lies.
+        size: In bytes.
+        state: `ok`, `damaged`, or `unrecorded` (no hash was published, and none is on record yet).
+    """
+
+    name: str
+    file: str
+    role: str
+    path: Path
+    size: int
+    state: str
+
+
+def cached() -> Iterator[Row]:
+    """The weight files that lie in the cache, in the manifest's order; large ones are not hashed again."""
+    return _rows(trust_receipt=True)
+
+
+def verify() -> Iterator[Row]:
+    """The weight files that lie in the cache, each hashed anew."""
+    return _rows(trust_receipt=False)
+
+
+def _rows(trust_receipt: bool) -> Iterator[Row]:
+    for entry, file, path in _known():
+        if path.is_file():
+            found = state(file, path, trust_receipt)
+            yield Row(entry.name, file.name, file.role, path, path.stat().st_size, found)
+
+
+def _known() -> Iterator[tuple[Entry, File, Path]]:
+    for entry in manifest.load().values():
+        for file in entry.files:
+            if not packaged(file):
+                yield entry, file, path_of(entry, file)
+
+
+def prune(artefacts: bool = True) -> int:
+    """Removes what can be had again: interrupted downloads, prepared artefacts, weights that no manifest entry names.
+
+    Args:
+        artefacts: Whether prepared artefacts go too.
+
+    Returns:
+        Bytes freed.
+    """
+    import filelock
+
+    freed = 0
+    keep = {beside(path, suffix) for *_, path in _known() for suffix in ("", ".lock", RECEIPT)}
+    keep -= {beside(path, RECEIPT) for *_, path in _known() if not path.exists()}
+    locks = {beside(path, ".part"): beside(path, ".lock") for *_, path in _known()}
+    # Contents come before their folder in this order; a folder that still holds something stays.
+    for path in sorted((home() / "weights").rglob("*"), reverse=True):
+        with contextlib.suppress(OSError):
+            if path.is_dir() and not path.is_symlink():
+                path.rmdir()
+            elif path not in keep:
+                # A download that another process is at work on is left to it.
+                with filelock.FileLock(locks[path], timeout=0) if path in locks else contextlib.nullcontext():
+                    size = path.lstat().st_size
+                    path.unlink()
+                    freed += size
+    prepared = home() / "artefacts"
+    if artefacts and prepared.is_dir() and not prepared.is_symlink():
+        freed += sum(path.lstat().st_size for path in prepared.rglob("*") if not path.is_dir() or path.is_symlink())
+        shutil.rmtree(prepared, ignore_errors=True)
+    return freed

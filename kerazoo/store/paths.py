@@ -1,0 +1,115 @@
+"""Where files lie, and how they are written there: locked, forced to the disk, with errors that say what to do."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import importlib.resources
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from kerazoo.errors import KerazooError
+from kerazoo.manifest import PACKAGE, Entry, File
+
+CHUNK = 1 << 20
+"""Bytes read and written at a time."""
+
+
+def home() -> Path:
+    """The cache's folder, which need not exist."""
+    if own := os.environ.get("KERAZOO_HOME"):
+        return Path(own).expanduser()
+    import platformdirs
+
+    return platformdirs.user_cache_path("kerazoo")
+
+
+def offline() -> bool:
+    """Whether `KERAZOO_OFFLINE` forbids the network."""
+    return os.environ.get("KERAZOO_OFFLINE", "").strip().lower() in ("1", "true", "yes")
+
+
+def path_of(entry: Entry, file: File) -> Path:
+    """Where this file lies once it is fetched; inside the package for those that came with it."""
+    if packaged(file):
+        return Path(str(importlib.resources.files("kerazoo"))) / file.urls[0].removeprefix(PACKAGE)
+    return home() / "weights" / entry.variant / entry.weights / file.name
+
+
+def artefacts(model_name: str) -> Path:
+    """The folder for exports of `variant:weights` that were prepared on this machine; it need not exist."""
+    variant, _, weights = model_name.partition(":")
+    return home() / "artefacts" / variant / weights
+
+
+def packaged(file: File) -> bool:
+    """Whether the file comes with Kerazoo."""
+    return file.urls[0].startswith(PACKAGE)
+
+
+def beside(path: Path, suffix: str) -> Path:
+    """`net.h5` -> `net.h5.part`, and so on."""
+    return path.with_name(path.name + suffix)
+
+
+def say(line: str) -> None:
+    """One line for people, on stderr."""
+    print(f"kerazoo: {line}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def locked(target: Path) -> Iterator[None]:
+    """Holds the lock beside a target, so that of many processes one fetches and the others wait."""
+    import filelock
+
+    lock = filelock.FileLock(beside(target, ".lock"))
+    with writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=2)
+        except filelock.Timeout:
+            say(f"waiting for another process that fetches {target.name}.")
+            lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def writing(path: Path, needed: int | None = None) -> Iterator[None]:
+    """Turns the system's errors about a path into ours.
+
+    Args:
+        needed: How many bytes are to be written, where that is known.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            amount = "more room is needed" if needed is None else f"{needed:,} bytes are needed"
+            why, what = f"The disk is full: {amount} for {path}.", "Free some, or use another disk"
+        else:
+            why, what = f"Cannot write {path}: {error.strerror or error}.", "Use a folder that can be written"
+        raise KerazooError(f"{why}\n{what}; KERAZOO_HOME says where the cache is.") from error
+
+
+def write(path: Path, chunks: Iterable[bytes], needed: int | None, append: bool = False, keep: bool = False) -> None:
+    """Writes a file and forces it to the disk: a rename must not outrun the bytes.
+
+    Args:
+        keep: Whether the file stays where the chunks break off; where the disk fails, it never does.
+    """
+    try:
+        with writing(path, needed), path.open("ab" if append else "wb") as out:
+            for chunk in chunks:
+                out.write(chunk)
+            out.flush()
+            os.fsync(out.fileno())
+    except BaseException as error:
+        if not keep or isinstance(error, KerazooError):
+            with contextlib.suppress(OSError):
+                path.unlink()
+        raise

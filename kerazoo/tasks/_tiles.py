@@ -1,0 +1,62 @@
+"""A picture of any size through a network tile by tile, as the U-Net paper does it (section 2, figure 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from kerazoo.contract import Tensor
+
+
+def mirrored(ops: Any, places: Tensor, size: Any) -> Tensor:
+    """Places on an axis, at any distance outside too, to those inside 0..size-1 that a mirror at each end shows."""
+    period = ops.maximum(2 * (size - 1), 1)
+    places = places % period
+    return ops.minimum(places, period - places)
+
+
+def over_tiles(
+    ops: Any,
+    pixels: Tensor,
+    core: tuple[Any, Any],
+    context: int,
+    fn: Callable[[Tensor], Tensor],
+    scale: int = 1,
+    dtype: str = "float32",
+    together: int = 1,
+) -> Tensor:
+    """Cuts a picture into tiles, runs each with what surrounds it, and puts the results together.
+
+    Args:
+        ops: The array functions.
+        pixels: uint8 [height, width, channels].
+        core: Height and width of what one tile contributes.
+        context: Pixels that a tile sees beyond its core on each side, mirrored at the picture's borders.
+        fn: From float32 tiles [n, core + 2 context, core + 2 context, channels] to [n, core * scale, core * scale].
+        scale: How much larger the result is.
+        dtype: Of the result.
+        together: Most tiles that go through `fn` at once: with it the memory is bounded.
+
+    Returns:
+        The result [height * scale, width * scale].
+    """
+    height, width = ops.size(pixels)
+    tall, wide = core
+    rows, columns = (height + tall - 1) // tall, (width + wide - 1) // wide
+    tiles = rows * columns
+    groups = (tiles + together - 1) // together
+    each = (tiles + groups - 1) // groups
+    flat = ops.reshape(pixels, (height * width, pixels.shape[-1]))
+
+    def run(group: Any) -> Tensor:
+        tile = ops.minimum(group * each + ops.arange(each), tiles - 1)[:, None]
+        ys = mirrored(ops, tile // columns * tall - context + ops.arange(tall + 2 * context), height)
+        xs = mirrored(ops, tile % columns * wide - context + ops.arange(wide + 2 * context), width)
+        windows = ops.gather(flat, ys[:, :, None] * width + xs[:, None, :])
+        return ops.cast(fn(ops.cast(windows, "float32")), dtype)
+
+    done = ops.map_range(run, groups, (None, None, None), dtype)
+    tall, wide = tall * scale, wide * scale
+    done = ops.reshape(done, (groups * each, tall, wide))[:tiles]
+    done = ops.transpose(ops.reshape(done, (rows, columns, tall, wide)), (0, 2, 1, 3))
+    return ops.reshape(done, (rows * tall, columns * wide))[: height * scale, : width * scale]

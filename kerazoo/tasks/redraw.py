@@ -1,0 +1,118 @@
+"""`redraw`: a picture in, a picture out; here the same picture, larger."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from kerazoo.contract import Network, Port, Signature, Tensor, Tensors
+from kerazoo.tasks._tiles import over_tiles
+
+MAX_PIXELS = 64_000_000
+"""Largest picture that is drawn."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture that was drawn.
+
+    Attributes:
+        picture: An RGB PNG.
+    """
+
+    picture: bytes
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels, as the PNG's header says."""
+        width, height = (int.from_bytes(self.picture[at : at + 4], "big") for at in (16, 20))
+        return height, width
+
+    def to_json(self) -> dict[str, Any]:
+        """`size` [height, width], and `picture`, the PNG in base64."""
+        return {"size": list(self.size), "picture": base64.b64encode(self.picture).decode()}
+
+    def rows(self) -> list[str]:
+        height, width = self.size
+        return [f"{width} x {height} pixels"]
+
+
+@dataclass(frozen=True)
+class Redraw:
+    """Super-resolution of the luma; the chroma, to which eyes are blunter, is resized bicubically.
+
+    Attributes:
+        scale: How many times higher and wider the picture becomes.
+        context: How many pixels around it a pixel of the network's output depends on. Tiles overlap by so much, so
+            that no seam can be seen.
+        tile: Longest side of a tile in pixels of the small picture.
+    """
+
+    kind: ClassVar[str] = "redraw"
+    batched: ClassVar[bool] = False
+
+    scale: int
+    context: int
+    tile: int = 256
+
+    @property
+    def request(self) -> tuple[Port, ...]:
+        return (Port("image_bytes", "string", (1,)),)
+
+    @property
+    def response(self) -> tuple[Port, ...]:
+        return (Port("image_bytes", "string", (1,)),)
+
+    @property
+    def parts(self) -> Mapping[str, Signature]:
+        shape = (None, None, None, 1)
+        return {"network": Signature((Port("image", "float32", shape),), (Port("luma", "float32", shape),))}
+
+    def answer(self, network: Network, request: Tensors) -> Tensors:
+        ops = network.ops
+        pixels = ops.decode_image(request["image_bytes"][0], 3)
+        height, width = ops.size(pixels)
+        pixel_count = ops.cast(height, "int64") * ops.cast(width, "int64") * self.scale**2
+        ops.check(pixel_count <= MAX_PIXELS, f"At most {MAX_PIXELS // 10**6} million pixels are drawn; this is more.")
+        y, cb, cr = luma_chroma(ops, pixels)
+
+        def enlarge(tiles: Tensor) -> Tensor:
+            luma = network({"image": tiles})["luma"][..., 0]
+            edge = self.context * self.scale
+            return luma[:, edge : ops.size(luma[0])[0] - edge, edge : ops.size(luma[0])[1] - edge] * 255.0
+
+        # Tiles of nearly equal size, so that little is computed that is not shown.
+        core = tuple(_share(side, self.tile) for side in (height, width))
+        luma = over_tiles(ops, y, core, self.context, enlarge, scale=self.scale)
+        tall, wide = height * self.scale, width * self.scale
+        blue, red = (ops.resize(plane, tall, wide, "bicubic")[..., 0] - 128.0 for plane in (cb, cr))
+        drawn = ops.whole(colour(ops, luma, blue, red))
+        return {"image_bytes": ops.strings([ops.encode_png(drawn)])}
+
+    def read(self, response: Tensors, row: int) -> Picture:
+        return Picture(response["image_bytes"][row])
+
+
+def _share(side: Any, longest: int) -> Any:
+    parts = (side + longest - 1) // longest
+    return (side + parts - 1) // parts
+
+
+def luma_chroma(ops: Any, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """RGB uint8 [h, w, 3] to Y, Cb, Cr, each uint8 [h, w, 1]: BT.601 in full range, as JPEG (JFIF 1.02) has it.
+
+    In 16-bit fixed point, rounded, so that both op sets give the same bits; Pillow's tables differ by 1 at most.
+    """
+    wide = ops.cast(pixels, "int32")
+    r, g, b = wide[..., 0:1], wide[..., 1:2], wide[..., 2:3]
+    y = (r * 19595 + g * 38470 + b * 7471 + 0x8000) // 65536
+    cb = (b * 32768 - r * 11059 - g * 21709 + (128 << 16) + 0x7FFF) // 65536
+    cr = (r * 32768 - g * 27439 - b * 5329 + (128 << 16) + 0x7FFF) // 65536
+    return ops.cast(y, "uint8"), ops.cast(cb, "uint8"), ops.cast(cr, "uint8")
+
+
+def colour(ops: Any, y: Tensor, cb: Tensor, cr: Tensor) -> Tensor:
+    """Y 0..255 and chroma around 0, each float32 [h, w], to RGB float32 [h, w, 3], not yet limited."""
+    return ops.stack([y + cr * 1.402, y - cb * 0.344136 - cr * 0.714136, y + cb * 1.772], -1)

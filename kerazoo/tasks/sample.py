@@ -1,0 +1,59 @@
+"""`sample`: a seed in, a picture that never was out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from kerazoo.contract import Network, Port, Signature, Tensor, Tensors
+from kerazoo.tasks.redraw import Picture
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Normal noise through the decoder. The same seed gives the same noise on every engine: see `ops.normal`.
+
+    Attributes:
+        latents: Numbers of noise a picture is made from.
+        height, width, channels: Of a picture; 1 channel is grey, 3 are RGB.
+        part: The part of the network that draws: noise [batch, latents] to logits [batch, height, width, channels],
+            whose sigmoid is the brightness.
+    """
+
+    kind: ClassVar[str] = "sample"
+    batched: ClassVar[bool] = True
+
+    latents: int
+    height: int
+    width: int
+    channels: int = 1
+    part: str = "decoder"
+
+    @property
+    def request(self) -> tuple[Port, ...]:
+        return (Port("seed", "int64", (None,)),)
+
+    @property
+    def response(self) -> tuple[Port, ...]:
+        return (Port("image_bytes", "string", (None,)),)
+
+    @property
+    def parts(self) -> Mapping[str, Signature]:
+        noise = Port("noise", "float32", (None, self.latents))
+        logits = Port("logits", "float32", (None, self.height, self.width, self.channels))
+        return {self.part: Signature((noise,), (logits,))}
+
+    def answer(self, network: Network, request: Tensors) -> Tensors:
+        ops = network.ops
+        noise = ops.normal(request["seed"], self.latents)
+        logits = network.part(self.part)({"noise": noise})["logits"]
+        pixels = ops.whole(ops.sigmoid(logits) * 255.0)
+
+        def encode(image: Tensor) -> Tensor:
+            return ops.encode_png(image)
+
+        return {"image_bytes": ops.map_items(encode, pixels)}
+
+    def read(self, response: Tensors, row: int) -> Picture:
+        return Picture(response["image_bytes"][row])

@@ -1,0 +1,60 @@
+"""Augmentation of picture batches with NumPy, deterministic for a given generator."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def crops(pictures: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+    """A random square of each picture, mirrored left to right half of the time.
+
+    Args:
+        pictures: [batch, height, width, channels], each side at least `size`.
+        size: Side of the squares in pixels.
+        rng: Draws the rows, the columns and the mirroring, in that order.
+
+    Returns:
+        [batch, size, size, channels] of the same dtype.
+    """
+    count, height, width = pictures.shape[:3]
+    if height != width or height < size:
+        raise ValueError(f"Squares of {size} pixels cannot be cut from pictures of {height} x {width}.")
+    top, left = rng.integers(0, height - size + 1, (2, count))
+    mirrored = rng.random(count) < 0.5
+    span = np.arange(size)
+    columns = np.where(mirrored[:, None], span[::-1], span) + left[:, None]
+    return pictures[np.arange(count)[:, None, None], (top[:, None] + span)[:, :, None], columns[:, None, :]]
+
+
+def affine(
+    pictures: np.ndarray, rng: np.random.Generator, degrees: float = 10.0, scale: float = 0.1, shift: float = 2.0
+) -> np.ndarray:
+    """Turns, stretches, shears and moves each picture a little, bilinearly, with zeros beyond its edges.
+
+    Args:
+        pictures: [batch, height, width, channels].
+        rng: Draws five numbers a picture.
+        degrees: Largest turn.
+        scale: Largest relative stretch of each axis, and largest shear.
+        shift: Largest move in pixels.
+
+    Returns:
+        float32 of the same shape.
+    """
+    count, height, width = pictures.shape[:3]
+    turn, tall, wide, down, right = rng.uniform(-1, 1, (5, count))
+    shear = rng.uniform(-scale, scale, count)
+    angle = np.deg2rad(turn * degrees)
+    y, x = np.mgrid[0:height, 0:width].reshape(2, -1) - np.array([[(height - 1) / 2], [(width - 1) / 2]])
+    cos, sin = np.cos(angle)[:, None], np.sin(angle)[:, None]
+    rows = (cos * y - sin * x) * (1 + tall * scale)[:, None] + (down * shift)[:, None] + (height - 1) / 2
+    columns = (sin * y + cos * x) * (1 + wide * scale)[:, None] + shear[:, None] * y + (right * shift)[:, None]
+    columns += (width - 1) / 2
+    padded = np.pad(pictures.astype(np.float32), ((0, 0), (1, 1), (1, 1), (0, 0)))
+    rows, columns = np.clip(rows + 1, 0, height + 0.999), np.clip(columns + 1, 0, width + 0.999)
+    top, left = rows.astype(int), columns.astype(int)
+    fy, fx = (rows - top)[..., None], (columns - left)[..., None]
+    index = np.arange(count)[:, None]
+    upper = padded[index, top, left] * (1 - fx) + padded[index, top, left + 1] * fx
+    lower = padded[index, top + 1, left] * (1 - fx) + padded[index, top + 1, left + 1] * fx
+    return (upper * (1 - fy) + lower * fy).astype(np.float32).reshape(pictures.shape)

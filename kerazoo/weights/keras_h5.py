@@ -1,0 +1,180 @@
+"""Keras' HDF5 files: the layout of the official weights (`.h5`), and that of Keras 3 (`.weights.h5`, `.keras`).
+
+Both hold a group a layer with its arrays in the order of the layer's weights, so both come out as `layer/array` and are
+matched by layer name and order.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from kerazoo.errors import UsageError, WeightsDamaged
+
+if TYPE_CHECKING:
+    import h5py
+    import keras as keras_
+
+ABOUT = "Keras .h5, .weights.h5 or .keras"
+
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+INSIDE = "model.weights.h5"
+"""The member of a `.keras` archive that holds the weights."""
+
+EXPANSION = 20
+"""Weights never shrink this much when compressed; a file that declares more is refused before memory is taken."""
+
+
+def recognises(path: Path, head: bytes) -> bool:
+    if head.startswith(SIGNATURE):
+        return True
+    if not head.startswith(b"PK"):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return INSIDE in archive.namelist()
+
+
+def read(path: Path) -> dict[str, np.ndarray]:
+    """`layer/array` in file order. A layer that has no name in the file gets that of its group, after `layers.`."""
+    with path.open("rb") as file:
+        if file.read(len(SIGNATURE)) == SIGNATURE:
+            return _read(file, path.stat().st_size)
+        with zipfile.ZipFile(file) as archive:
+            member = archive.getinfo(INSIDE)
+            if member.file_size > EXPANSION * path.stat().st_size:
+                raise WeightsDamaged(f"it declares {member.file_size} bytes, more than so small a file can hold.")
+            return _read(io.BytesIO(archive.read(member)), member.file_size)
+
+
+def _read(file: IO[bytes], size: int) -> dict[str, np.ndarray]:
+    import h5py
+
+    with h5py.File(file, "r") as root:
+        _refuse_links(root)
+        group = root["model_weights"] if "layer_names" not in root.attrs and "model_weights" in root else root
+        found = dict(_legacy(group) if any(_names(group, "layer_names")) else _keras3(group))
+        _refuse_bombs(found, size)
+        return {name: _array(dataset) for name, dataset in found.items()}
+
+
+def _refuse_links(root: h5py.File) -> None:
+    """A weight file is one file: what it names must lie inside it."""
+    import h5py
+
+    def visit(name: str, link: Any) -> None:
+        if not isinstance(link, h5py.HardLink):
+            raise UsageError(f"The file links {name} to elsewhere; weights must lie in the file itself.")
+
+    root.visititems_links(visit)
+
+
+def _refuse_bombs(found: Mapping[str, h5py.Dataset], size: int) -> None:
+    declared = 0
+    for name, dataset in found.items():
+        if dataset.external or dataset.is_virtual:
+            raise UsageError(f"The file keeps {name} elsewhere; weights must lie in the file itself.")
+        if dataset.dtype.kind not in "fiu":
+            raise UsageError(f"The file's {name} holds {dataset.dtype}, not numbers.")
+        # Arrays that were never written take no room in the file, however large they say they are.
+        packed = 1 if dataset.chunks is None else EXPANSION
+        if dataset.nbytes > packed * dataset.id.get_storage_size():
+            raise WeightsDamaged(f"{name} says it has {dataset.nbytes} bytes, but is not that long.")
+        declared += dataset.nbytes
+    if declared > EXPANSION * size:
+        raise WeightsDamaged(f"it declares {declared} bytes, more than so small a file can hold.")
+
+
+def _array(dataset: h5py.Dataset) -> np.ndarray:
+    return np.asarray(dataset[()])
+
+
+def _names(group: h5py.Group, attribute: str) -> list[str]:
+    """A list of names; a long one is split over `attribute0`, `attribute1`, ..."""
+    parts = [attribute] if attribute in group.attrs else []
+    while not parts or parts[0] != attribute:
+        part = f"{attribute}{len(parts)}"
+        if part not in group.attrs:
+            break
+        parts.append(part)
+    names = [name for part in parts for name in np.asarray(group.attrs[part]).reshape(-1).tolist()]
+    return [name.decode() if isinstance(name, bytes) else str(name) for name in names]
+
+
+def _legacy(group: h5py.Group) -> Iterator[tuple[str, h5py.Dataset]]:
+    for layer in _names(group, "layer_names"):
+        taken: set[str] = set()
+        for weight in _names(group[layer], "weight_names"):
+            leaf = unique = weight.removeprefix(f"{layer}/").removesuffix(":0").replace("/", ".")
+            while unique in taken:
+                unique = f"{leaf}.{len(taken)}"
+            taken.add(unique)
+            yield f"{layer}/{unique}", group[layer][weight]
+
+
+def _keras3(root: h5py.Group) -> Iterator[tuple[str, h5py.Dataset]]:
+    layers = root.get("layers", root.get("_layer_checkpoint_dependencies"))
+    if layers is None:
+        raise UsageError("The HDF5 file holds no layers; it was not saved by Keras.")
+    for key, layer in layers.items():
+        holders: dict[str, h5py.Group] = {}
+
+        def visit(name: str, item: Any, holders: dict[str, Any] = holders) -> None:
+            owner, _, last = f"/{name}".rpartition("/")
+            if last == "vars" and len(item) and not owner.endswith(("seed_generator", "_random_generator")):
+                holders[owner] = item
+
+        layer.visititems(visit)
+        # Keras 3 notes the layer's own name (older ones did not); its groups are named after classes.
+        name = layer["vars"].attrs.get("name") if "vars" in layer else None
+        name = f"layers.{key}" if name is None else str(name)
+        if len(holders) > 1:
+            raise UsageError(f"Layer {name} has layers of its own, whose order the file does not tell; save as .npz.")
+        for arrays in holders.values():
+            for index in sorted(arrays, key=int):
+                yield f"{name}/{index}", arrays[index]
+
+
+def match(model: keras_.Model, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Arrays of a Keras file under the paths of the model's variables.
+
+    Layers are matched by name, arrays by their order in the layer. One last layer may have another name: the official
+    files' classifiers were renamed over the years.
+
+    Raises:
+        UsageError: A layer has another number of arrays than the file holds for it.
+    """
+    layers = {layer.name: layer.weights for layer in model.layers if layer.weights}
+    alias = {f"layers.{key}": name for key, name in _class_names(model)}
+    groups: dict[str, list[np.ndarray]] = {}
+    for key, tensor in tensors.items():
+        name = key.rpartition("/")[0]
+        groups.setdefault(alias.get(name, name), []).append(tensor)
+    strange = [name for name in groups if name not in layers]
+    absent = [name for name in layers if name not in groups]
+    if len(strange) == len(absent) == 1 and absent[0] == list(layers)[-1]:
+        shapes = [tuple(weight.shape) for weight in layers[absent[0]]]
+        if [tensor.shape for tensor in groups[strange[0]]] == shapes:
+            groups[absent[0]] = groups.pop(strange[0])
+    found: dict[str, np.ndarray] = {}
+    for name, arrays in groups.items():
+        weights = layers.get(name)
+        if weights is not None and len(weights) != len(arrays):
+            raise UsageError(f"The file has {len(arrays)} arrays for layer {name} of {model.name}, not {len(weights)}.")
+        paths = [weight.path for weight in weights] if weights else [f"{name}/{index}" for index in range(len(arrays))]
+        found |= zip(paths, arrays, strict=True)
+    return found
+
+
+def _class_names(model: keras_.Model) -> Iterator[tuple[str, str]]:
+    """Keras 3's name for each layer's group, made from its class and a counter, and the layer's own name."""
+    counts: dict[str, int] = {}
+    for layer in model.layers:
+        word = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=.)(?=[A-Z][a-z])", "_", type(layer).__name__).lower()
+        counts[word] = counts.get(word, -1) + 1
+        yield (f"{word}_{counts[word]}" if counts[word] else word), layer.name

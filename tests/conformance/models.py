@@ -1,0 +1,229 @@
+"""The table of cases: every registered variant, built once with weights that need no download.
+
+Weights are drawn from a variable's path and shape, so that they are the same on every machine and do not depend on
+the order of the layers; batch statistics are then taken from fixed pictures, so that signals keep their size through
+any depth and no answer is flat.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import pytest
+from filelock import FileLock
+from PIL import Image
+
+from kerazoo import manifest, registry
+from kerazoo.assets import Assets
+from kerazoo.codecs.image import Normalise, from_preprocessing
+from kerazoo.contract import Network, Task
+from kerazoo.engines import keras as keras_engine
+from kerazoo.export import golden as golden_
+from kerazoo.predictor import stack
+
+GOLDENS = Path(__file__).parent.parent / "goldens"
+FACTS = json.loads((Path(__file__).parent / "facts.json").read_text(encoding="utf-8"))
+
+NAMES = tuple(registry.variants())
+
+CANNOT: dict[tuple[str, str], str] = {}
+"""(variant, format) -> why it cannot be exported there; a test holds that each really cannot."""
+
+every_variant = pytest.mark.parametrize("name", NAMES)
+
+
+def family(name: str) -> Any:
+    return registry.variants()[name][0]
+
+
+def config(name: str) -> Any:
+    """The config that tests run: the small one where the variant is large."""
+    described = registry.variants()[name][1]
+    return described.config if described.small is None else described.small
+
+
+def exporting(format_: str) -> Any:
+    """Parametrises over the variants that can be exported to a format."""
+    return pytest.mark.parametrize("name", [name for name in NAMES if (name, format_) not in CANNOT])
+
+
+@functools.cache
+def built(name: str) -> registry.Built:
+    """The variant in its test size, with weights filled in. Do not train it: `fresh` gives one of your own."""
+    return fresh(name)
+
+
+def fresh(name: str) -> registry.Built:
+    keras_model = family(name).build(config(name))
+    task = family(name).task(config(name), Assets())
+    made = registry.Built(name, keras_model, task, _normalise(name, task))
+    fill(keras_model)
+    calibrate(made)
+    return made
+
+
+def _normalise(name: str, task: Task) -> Normalise | None:
+    for entry in manifest.entries_of(name):
+        if entry.preprocessing:
+            return from_preprocessing(entry.preprocessing)[1]
+    own = getattr(family(name), "NORMALISE", None)
+    return Normalise(scale=2 / 255, mean=(1.0,)) if own is None and task.kind == "classify" else own
+
+
+@functools.cache
+def golden(name: str) -> golden_.Golden:
+    """The golden request, answered by Keras on NumPy ops."""
+    return asked(built(name), keras_engine.network(built(name)))
+
+
+def fill(model: Any) -> None:
+    """Weights from path and shape, scaled so that signals keep their size."""
+    for variable in model.weights:
+        shape = tuple(variable.shape)
+        digest = hashlib.sha256(f"{variable.path}{list(shape)}".encode()).digest()
+        # RandomState is the one generator whose numbers NumPy promises never to change.
+        random = np.random.RandomState(int.from_bytes(digest[:4], "little"))
+        variable.assign(_values(variable.path.rpartition("/")[2], shape, random).astype(np.float32))
+
+
+def _values(kind: str, shape: tuple[int, ...], random: np.random.RandomState) -> np.ndarray:
+    if kind in ("gamma", "moving_variance"):
+        return random.uniform(0.8, 1.2, shape)
+    if len(shape) < 2:
+        return random.uniform(-0.1, 0.1, shape)
+    if kind == "embeddings":
+        return random.standard_normal(shape)
+    inputs = np.prod(shape[:2]) if "depthwise" in kind else np.prod(shape[:-1])
+    return random.standard_normal(shape) * np.sqrt((1.0 if "recurrent" in kind else 2.0) / inputs)
+
+
+def calibrate(made: registry.Built) -> None:
+    """Sets moving statistics to those of a batch of fixed pictures."""
+    import keras
+
+    layers = list(flat(made.keras))
+    _soften(layers)
+    norms = [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
+    if not norms:
+        return
+    calls: list[golden_.Call] = []
+    made.task.answer(golden_._Recorder(keras_engine.network(made), calls), request(made.task, 8))
+    with contextlib.ExitStack() as undo:
+        for layer in norms:
+            undo.callback(setattr, layer, "momentum", layer.momentum)
+            layer.momentum = 0.0
+        for layer in layers:
+            if isinstance(layer, keras.layers.Dropout):
+                undo.callback(setattr, layer, "rate", layer.rate)
+                layer.rate = 0.0
+        for part in made.task.parts:
+            call = next(call for call in calls if call.part == part)
+            model = keras_engine.network(made).part(part).model
+            image = call.inputs["image"]
+            model(image if made.normalise is None else made.normalise(image), training=True)
+
+
+def _soften(layers: list[Any]) -> None:
+    # Random residual branches as strong as their trunk make a deep network chaotic: rounding alone would change what
+    # it says. Trained ones are weaker.
+    import keras
+
+    for layer in layers:
+        if isinstance(layer, keras.layers.Add):
+            sources = [tensor._keras_history.operation for tensor in layer.input]
+            ends = [source for source in sources if isinstance(source, keras.layers.BatchNormalization)]
+            if len(ends) == 1:
+                ends[0].gamma.assign(ends[0].gamma * 0.2)
+
+
+def flat(model: Any) -> Iterator[Any]:
+    """Every layer, those of models within the model too."""
+    for layer in model.layers:
+        yield layer
+        if hasattr(layer, "layers"):
+            yield from flat(layer)
+
+
+def request(task: Task, rows: int = 1) -> dict[str, Any]:
+    """Golden requests that differ from row to row where a picture or a seed is asked.
+
+    Pictures have the network's size. Resizing rounds differently in a graph, by one grey level; trained networks do
+    not mind, those with random weights do. Tests of `kerazoo.ops` hold one resizing against the other.
+    """
+    first = golden_.golden_request(task)
+    image = getattr(task, "image", None)
+    made = []
+    for row in range(rows if task.batched else 1):
+        values = {port.name: first[port.name][0] if task.batched else first[port.name] for port in task.request}
+        for port in task.request:
+            if port.name.endswith("_bytes"):
+                values[port.name] = _picture(row, *((image.height, image.width) if image else (60, 80)))
+            elif port.name == "seed":
+                values[port.name] = values[port.name] + row
+        made.append(values)
+    return stack(task, made)
+
+
+def _picture(row: int, height: int, width: int) -> bytes:
+    pixels = np.asarray(Image.open(io.BytesIO(golden_.picture(height, width))))
+    pixels = (pixels, pixels[::-1, ::-1], pixels[:, ::-1], pixels[::-1])[row % 4]
+    if row % 2:
+        pixels = 255 - pixels
+    if row >= 4:
+        pixels = np.roll(pixels, 1, axis=-1)
+    out = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(out, "PNG")
+    return out.getvalue()
+
+
+def asked(made: registry.Built, network: Network, rows: int = 1) -> golden_.Golden:
+    return golden_.answer(made.task, network, request(made.task, rows))
+
+
+# --- exports, each made once a run ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Converted:
+    """Unchecked artefacts of one variant.
+
+    Attributes:
+        folder: Holds `golden.npz` and what could be written.
+        failures: Format -> why it could not be written, or `None`.
+    """
+
+    folder: Path
+    failures: dict[str, str | None]
+
+    def path(self, format_: str) -> Path:
+        """The artefact, whose test fails where there is none."""
+        from kerazoo.export.convert import FILES
+
+        assert self.failures[format_] is None, f"{self.folder.name} to {format_}: {self.failures[format_]}"
+        return self.folder / FILES[format_]
+
+
+def converted(name: str, shared: Path) -> Converted:
+    """The variant in every format, from the run's cache; test processes share it."""
+    from kerazoo.export.convert import FILES, convert
+
+    folder = shared / "converted" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    done = folder / "failures.json"
+    with FileLock(folder / ".lock"):
+        if not done.exists():
+            asked_for = golden(name).request
+            with mock.patch.object(golden_, "golden_request", lambda task: asked_for):
+                failures = convert(built(name), FILES, folder)
+            done.write_text(json.dumps(failures), encoding="utf-8")
+    return Converted(folder, json.loads(done.read_text(encoding="utf-8")))

@@ -1,0 +1,37 @@
+"""One `answer`, two op sets: what is baked into a bundle says what the host says."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kerazoo import tasks
+from kerazoo.engines import keras as keras_engine
+from kerazoo.export import verify
+from kerazoo.ops import tensorflow as ops
+from tests.conformance.models import asked, built, every_variant
+
+
+def _tensors(request):
+    return {
+        name: tf.constant(value.tolist() if value.dtype == object else value)
+        for name, value in ((name, np.asarray(value)) for name, value in request.items())
+    }
+
+
+@every_variant
+@pytest.mark.parametrize("rows", [1, 2])
+def test_tensorflow_says_what_numpy_says(name, rows):
+    made = built(name)
+    if not made.task.batched and rows > 1:
+        pytest.skip("one request is one item")
+    expected = asked(made, keras_engine.network(made), rows)
+    got = made.task.answer(keras_engine.network(made, ops), _tensors(expected.request))
+    got = {port: value.numpy() for port, value in got.items()}
+    told = verify.check_answer(expected, lambda _: got, "savedmodel", name)
+    assert set(told) | {"index"} >= set(expected.response)
+
+
+@every_variant
+def test_the_task_survives_its_card(name):
+    task = built(name).task
+    assert tasks.from_card(tasks.to_card(task)) == task

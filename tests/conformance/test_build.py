@@ -1,0 +1,44 @@
+"""Networks are named: layers, variables and ports."""
+
+from kerazoo import registry
+from tests.conformance.models import built, config, every_variant, family, flat
+
+
+@every_variant
+def test_names_do_not_depend_on_what_was_built_before(name):
+    # Keras numbers what has no name (`conv2d_3`) with a counter of the process, so a second build tells.
+    first, second = (family(name).build(config(name)) for _ in range(2))
+    names = [layer.name for layer in flat(first)]
+    assert names == [layer.name for layer in flat(second)]
+    assert len(set(names)) == len(names)
+    paths = [variable.path for variable in first.weights]
+    assert paths == [variable.path for variable in second.weights]
+    assert len(set(paths)) == len(paths)
+    assert first.name == second.name
+
+
+@every_variant
+def test_ports_agree_with_the_task(name):
+    made = built(name)
+    for part, signature in made.task.parts.items():
+        model = made.keras if part == "network" else made.keras.get_layer(part)
+        assert len(model.inputs) == len(signature.inputs)
+        assert len(model.outputs) == len(signature.outputs)
+        for ports, tensors in ((signature.inputs, model.inputs), (signature.outputs, model.outputs)):
+            for port, tensor in zip(ports, tensors, strict=True):
+                assert port.dtype == tensor.dtype, port.name
+                assert len(port.shape) == len(tensor.shape), port.name
+                for mine, theirs in zip(port.shape, tensor.shape, strict=True):
+                    assert mine == theirs or mine is None or theirs is None, (port.name, port.shape, tensor.shape)
+
+
+@every_variant
+def test_the_description_agrees_with_the_network(name):
+    module, described = registry.variants()[name]
+    task = built(name).task
+    assert task.kind == described.task
+    full = module.task(described.config, registry.Assets())
+    signature = next(iter(full.parts.values()))
+    wanted = described.input
+    for mine, theirs in zip(signature.inputs[0].shape[-len(wanted) :], wanted, strict=True):
+        assert mine == theirs or mine is None or theirs is None

@@ -1,0 +1,39 @@
+"""LiteRT files, opened by the LiteRT interpreter and asked from request to answer."""
+
+import pytest
+
+from kerazoo.engines import litert
+from kerazoo.export import golden as golden_
+from kerazoo.export import verify
+from tests.conformance.models import asked, built, converted, exporting, golden
+
+pytestmark = pytest.mark.slow
+
+
+@exporting("litert")
+def test_says_what_keras_says(name, shared):
+    made = converted(name, shared)
+    network, card = litert.open_network(made.path("litert"))
+    assert card.task == built(name).task
+    assert card.model == name
+    verify.check(card.task, golden_.load(made.folder / "golden.npz"), network, "litert", name)
+    golden_.from_card(card.golden)
+
+
+@exporting("litert")
+def test_ports_keep_their_names(name, shared):
+    network, _ = litert.open_network(converted(name, shared).path("litert"))
+    for part, signature in built(name).task.parts.items():
+        call = next(call for call in golden(name).calls if call.part == part)
+        assert set(network.part(part)(call.inputs)) == {port.name for port in signature.outputs}
+
+
+@exporting("litert")
+def test_batches(name, shared):
+    made = built(name)
+    if not made.task.batched:
+        pytest.skip("one request is one item")
+    network, _ = litert.open_network(converted(name, shared).path("litert"))
+    from kerazoo.engines import keras as keras_engine
+
+    verify.check(made.task, asked(made, keras_engine.network(made), 3), network, "litert", name)

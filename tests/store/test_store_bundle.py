@@ -1,0 +1,258 @@
+import errno
+import hashlib
+import io
+import json
+import tarfile
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from kerazoo import store
+from kerazoo.errors import KerazooError, UnknownModel, UsageError, WeightsDamaged, WeightsUnavailable
+
+CONTENT = bytes(range(256)) * 5 + b"odd"
+ANY = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@pytest.fixture
+def entry(make, known, tmp_path):
+    """A model whose only source is gone, so that its bytes can come from the cache or a bundle alone."""
+    one = make((tmp_path / "gone.h5").as_uri(), content=CONTENT)
+    known(one)
+    return one
+
+
+@pytest.fixture
+def bundle(entry, tmp_path, monkeypatch):
+    """A bundle with that model, written in another cache."""
+    with monkeypatch.context() as patch:
+        patch.setenv("KERAZOO_HOME", str(tmp_path / "elsewhere"))
+        put(entry)
+        store.export_bundle([entry], tmp_path / "all.tar")
+    return tmp_path / "all.tar"
+
+
+def put(entry, content: bytes = CONTENT) -> None:
+    path = store.path_of(entry, entry.file())
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock")
+
+
+def test_a_bundle_carries_weights_over(entry, bundle, cache, monkeypatch):
+    monkeypatch.setenv("KERAZOO_OFFLINE", "1")
+    assert not store.present(entry)
+    assert store.import_bundle(bundle) == ["net:data"]
+    assert store.fetch(entry).read_bytes() == CONTENT
+    assert store.import_bundle(bundle) == ["net:data"]
+    assert files(cache) == ["net.h5", "net.h5.receipt.json"]
+
+
+def test_a_bundle_is_a_plain_tar_that_is_the_same_each_time(entry, bundle, tmp_path):
+    with tarfile.open(bundle, "r:") as tar:
+        assert tar.getnames() == ["index.json", "net/data/net.h5"]
+    put(entry)
+    store.export_bundle([entry, entry], tmp_path / "again.tar")
+    assert (tmp_path / "again.tar").read_bytes() == bundle.read_bytes()
+
+
+def test_what_is_not_cached_cannot_be_exported(entry, make, tmp_path):
+    with pytest.raises(WeightsUnavailable, match="kerazoo fetch net:data"):
+        store.export_bundle([entry], tmp_path / "all.tar")
+    with pytest.raises(UsageError, match="nothing to export"):
+        store.export_bundle([make("package:labels/mnist.txt")], tmp_path / "all.tar")
+    assert not (tmp_path / "all.tar").exists()
+
+
+def test_what_is_damaged_cannot_be_exported(entry, tmp_path):
+    put(entry, CONTENT[::-1])
+    with pytest.raises(WeightsDamaged, match="net:data"):
+        store.export_bundle([entry], tmp_path / "all.tar")
+    assert not (tmp_path / "all.tar").exists()
+
+
+def test_a_full_disk_leaves_no_half_bundle(entry, tmp_path, monkeypatch):
+    put(entry)
+
+    def no_space(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tarfile.TarFile, "addfile", no_space)
+    with pytest.raises(KerazooError, match="1,283 bytes are needed"):
+        store.export_bundle([entry], tmp_path / "all.tar")
+    assert files(tmp_path) == ["net.h5"]
+
+
+def test_what_no_hash_was_published_for_is_held_to_the_index(make, known, tmp_path, monkeypatch, capsys):
+    entry = make("file:///gone/net.h5", content=CONTENT, kind=None, sized=False)
+    known(entry)
+    put(entry)
+    store.export_bundle([entry], tmp_path / "all.tar")
+    monkeypatch.setenv("KERAZOO_HOME", str(tmp_path / "other"))
+    assert store.import_bundle(tmp_path / "all.tar") == ["net:data"]
+    assert "recorded sha256" in capsys.readouterr().err
+    damaged = (tmp_path / "all.tar").read_bytes().replace(CONTENT, CONTENT[::-1])
+    (tmp_path / "all.tar").write_bytes(damaged)
+    monkeypatch.setenv("KERAZOO_HOME", str(tmp_path / "third"))
+    with pytest.raises(WeightsDamaged, match="index says"):
+        store.import_bundle(tmp_path / "all.tar")
+    assert files(tmp_path / "third") == []
+
+
+def test_a_recorded_hash_is_held_against_a_bundle(make, known, tmp_path, monkeypatch):
+    entry = make("file:///gone/net.h5", content=CONTENT, kind=None, sized=False)
+    known(entry)
+    put(entry)
+    store.export_bundle([entry], tmp_path / "all.tar")
+    monkeypatch.setenv("KERAZOO_HOME", str(tmp_path / "other"))
+    put(entry, CONTENT[::-1])
+    path = store.fetch(entry)
+    with pytest.raises(WeightsDamaged, match="recorded was"):
+        store.import_bundle(tmp_path / "all.tar")
+    assert path.read_bytes() == CONTENT[::-1]
+
+
+def write(path: Path, *members: tuple[tarfile.TarInfo, bytes], index: object = None, **form: int) -> Path:
+    """A tar file as somebody else might write it; the default index lists the true weights."""
+    with tarfile.open(path, "w", **({"format": tarfile.USTAR_FORMAT} | form)) as tar:
+        if index is not False:
+            content = json.dumps(listing() if index is None else index).encode()
+            tar.addfile(member("index.json", content), io.BytesIO(content))
+        for info, content in members:
+            tar.addfile(info, io.BytesIO(content))
+    return path
+
+
+def member(name: str, content: bytes = b"", kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.size, info.type, info.linkname = len(content), kind, link
+    return info
+
+
+def listing(**other: object) -> dict:
+    digest = hashlib.sha256(CONTENT).hexdigest()
+    row = {"model": "net:data", "role": "full", "name": "net.h5", "size": len(CONTENT), "sha256": digest}
+    return {"schema": 1, "files": [row | other]}
+
+
+GOOD = (member("net/data/net.h5", CONTENT), CONTENT)
+
+
+def refused(entry, cache: Path, path: Path, match: str | None = None) -> None:
+    with pytest.raises(WeightsDamaged, match=match) as caught:
+        store.import_bundle(path)
+    assert len(str(caught.value).splitlines()) <= 3
+    assert not store.present(entry)
+    assert files(cache) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("../../evil", tarfile.REGTYPE),
+        ("/etc/evil", tarfile.REGTYPE),
+        ("net/data/../data/net.h5", tarfile.REGTYPE),
+        ("net/data/net.h5", tarfile.SYMTYPE),
+        ("net/data/net.h5", tarfile.LNKTYPE),
+        ("net/data/net.h5", tarfile.FIFOTYPE),
+        ("net/data/net.h5", tarfile.CHRTYPE),
+        ("net/data/net.h5", tarfile.DIRTYPE),
+    ],
+)
+def test_members_that_lead_out_are_refused(entry, cache, tmp_path, name, kind):
+    refused(entry, cache, write(tmp_path / "bad.tar", (member(name, kind=kind, link="/etc/passwd"), b"")), "holds")
+
+
+@ANY
+@given(name=st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=40))
+def test_any_other_member_name_is_refused(entry, cache, tmp_path, name):
+    refused(entry, cache, write(tmp_path / "bad.tar", (member(name, b"x"), b"x"), GOOD))
+
+
+def test_extension_headers_are_not_followed(entry, cache, tmp_path):
+    long = member("a" * 300, b"x")
+    for form in (tarfile.PAX_FORMAT, tarfile.GNU_FORMAT):
+        refused(entry, cache, write(tmp_path / "bad.tar", (long, b"x"), format=form), "no plain file")
+
+
+@pytest.mark.parametrize("size", [0, len(CONTENT) - 1, len(CONTENT) + 1, 1 << 40, -1, "9", None])
+def test_sizes_are_bounded_by_the_index_and_the_manifest(entry, cache, tmp_path, size):
+    refused(entry, cache, write(tmp_path / "bad.tar", GOOD, index=listing(size=size)))
+
+
+def test_a_member_longer_than_its_index_says_is_refused(entry, cache, tmp_path):
+    more = CONTENT + b"x"
+    refused(entry, cache, write(tmp_path / "bad.tar", (member("net/data/net.h5", more), more)), "1284 bytes")
+
+
+def test_other_weights_than_the_manifest_s_are_refused(entry, cache, tmp_path):
+    refused(entry, cache, write(tmp_path / "bad.tar", GOOD, index=listing(sha256="0" * 64)), "than the manifest")
+    other = CONTENT[::-1]
+    refused(entry, cache, write(tmp_path / "bad.tar", (member("net/data/net.h5", other), other)), "sha256")
+
+
+@pytest.mark.parametrize("index", [False, [], {}, 1, {"files": 3}, {"files": [1]}, {"files": [{}]}, "\ud800"])
+def test_an_index_that_cannot_be_read_is_refused(entry, cache, tmp_path, index):
+    refused(entry, cache, write(tmp_path / "bad.tar", GOOD, index=index))
+
+
+def test_an_entry_twice_is_refused(entry, cache, tmp_path):
+    rows = listing()["files"] * 2
+    refused(entry, cache, write(tmp_path / "bad.tar", GOOD, index={"files": rows}), "wrong row")
+    refused(entry, cache, write(tmp_path / "bad.tar", GOOD, GOOD), "does not list")
+
+
+def test_what_the_index_lists_must_be_there(entry, cache, tmp_path):
+    refused(entry, cache, write(tmp_path / "bad.tar"), "lacks net/data/net.h5")
+
+
+def test_unknown_models_are_refused_by_name_before_anything_lands(entry, cache, tmp_path):
+    rows = [*listing()["files"], *listing(model="later:data")["files"], *listing(name="../net.h5")["files"]]
+    with pytest.raises(UnknownModel, match="later:data") as caught:
+        store.import_bundle(write(tmp_path / "bad.tar", GOOD, index={"files": rows}))
+    assert "../net.h5" in str(caught.value)
+    assert files(cache) == []
+
+
+def test_no_bundle_at_all_is_told(entry, cache, tmp_path):
+    with pytest.raises(UsageError, match="none.tar"):
+        store.import_bundle(tmp_path / "none.tar")
+    with pytest.raises(UsageError):
+        store.import_bundle(tmp_path)
+    for content in (b"", b"\0" * 1024, b"PK\3\4" * 1000):
+        (tmp_path / "bad.tar").write_bytes(content)
+        refused(entry, cache, tmp_path / "bad.tar")
+
+
+@ANY
+@given(data=st.data())
+def test_any_damaged_byte_is_refused_or_without_effect(entry, bundle, monkeypatch, data):
+    content = bytearray(bundle.read_bytes())
+    content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
+    lands_or_is_refused(entry, monkeypatch, bytes(content))
+
+
+@ANY
+@given(data=st.data())
+def test_any_truncation_is_refused_or_without_effect(entry, bundle, monkeypatch, data):
+    content = bundle.read_bytes()
+    lands_or_is_refused(entry, monkeypatch, content[: data.draw(st.integers(0, len(content) - 1))])
+
+
+def lands_or_is_refused(entry, monkeypatch, content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder, monkeypatch.context() as patch:
+        patch.setenv("KERAZOO_HOME", f"{folder}/home")
+        path = Path(folder, "all.tar")
+        path.write_bytes(content)
+        try:
+            store.import_bundle(path)
+        except KerazooError:
+            assert files(Path(folder)) == ["all.tar"]
+        else:
+            assert store.path_of(entry, entry.file()).read_bytes() == CONTENT

@@ -1,0 +1,190 @@
+"""Whatever is done to a file, reading it ends in an answer or in one of two errors, soon and in little memory."""
+
+import os
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from kerazoo.errors import UsageError, WeightsDamaged
+from kerazoo.weights import read
+from tests.weights import files
+
+ARRAYS = {"a.weight": np.arange(12, dtype="f").reshape(3, 4), "a.bias": np.ones(3, "f")}
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    """Format -> bytes of a sound file."""
+    folder = tmp_path_factory.mktemp("sound")
+    files.torch_zip(folder / "torch_zip", ARRAYS)
+    files.torch_legacy(folder / "torch_legacy", ARRAYS)
+    files.tflite(folder / "litert", ARRAYS)
+    (folder / "npz").write_bytes(files.npz_bytes(**ARRAYS))
+    import h5py
+
+    with h5py.File(folder / "keras_h5", "w") as file:
+        file.attrs["layer_names"] = [b"a"]
+        group = file.create_group("a")
+        group.attrs["weight_names"] = [b"a/weight:0", b"a/bias:0"]
+        for name, array in ARRAYS.items():
+            group[f"{name.replace('.', '/')}:0"] = array
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+FORMATS = ["torch_zip", "torch_legacy", "litert", "npz", "keras_h5"]
+HARD = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def outcome(path, data):
+    path.write_bytes(data)
+    try:
+        _, tensors = read(path)
+    except (UsageError, WeightsDamaged) as error:
+        assert len(str(error).splitlines()) <= 3
+        return None
+    return tensors
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+@HARD
+@given(data=st.data())
+def test_truncated(kind, sound, tmp_path, data):
+    content = sound[kind]
+    tensors = outcome(tmp_path / "cut", content[: data.draw(st.integers(0, len(content) - 1))])
+    # A file whose last bytes mean nothing may still be whole; half of the numbers may not pass for all of them.
+    if tensors is not None:
+        for array, expected in zip(tensors.values(), ARRAYS.values(), strict=True):
+            np.testing.assert_array_equal(array, expected)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+@HARD
+@given(data=st.data())
+def test_flipped(kind, sound, tmp_path, data):
+    content = bytearray(sound[kind])
+    content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
+    tensors = outcome(tmp_path / "flipped", bytes(content))
+    # Only zip archives carry a checksum; elsewhere a changed number is a number, which sha256 finds, not the reader.
+    if tensors is not None:
+        assert sum(array.nbytes for array in tensors.values()) <= 2 * len(content)
+        if kind in ("torch_zip", "npz"):
+            held = [array.tobytes() for array in ARRAYS.values()]
+            assert all(array.tobytes() in held for array in tensors.values())
+
+
+@HARD
+@given(data=st.binary(max_size=300), kind=st.sampled_from(FORMATS), keep=st.integers(0, 64))
+def test_noise_behind_a_signature(data, kind, keep, sound, tmp_path):
+    outcome(tmp_path / "noise", sound[kind][:keep] + data)
+
+
+CALLS = {
+    "os.system": b"cos\nsystem\n(" + files.text("touch {marker}") + b"tR.",
+    "builtins.eval": b"cbuiltins\neval\n(" + files.text("open('{marker}', 'w')") + b"tR.",
+    "builtins.getattr": b"cbuiltins\ngetattr\n(ctorch\nFloatStorage\n" + files.text("__class__") + b"tR.",
+    "numpy._core.multiarray.scalar": b"cnumpy._core.multiarray\nscalar\n(NNtR.",
+    "torch.load": b"ctorch\nload\n(" + files.text("x") + b"tR.",
+    "torch.hub._load_state_dict": b"ctorch.hub\n_load_state_dict\n(tR.",
+    "collections.namedtuple": b"ccollections\nnamedtuple\n(tR.",
+    "posix.system": files.text("posix") + files.text("system") + b"\x93.",
+}
+
+
+@pytest.mark.parametrize("container", [files.torch_zip, files.torch_legacy])
+@pytest.mark.parametrize("name", CALLS)
+def test_a_pickle_that_asks_for_code(container, name, tmp_path):
+    marker = tmp_path / "ran"
+    body = CALLS[name].replace(b"{marker}", str(marker).encode())
+    # The length before a text counts its bytes.
+    for template in (b"touch {marker}", b"open('{marker}', 'w')"):
+        filled = template.replace(b"{marker}", str(marker).encode())
+        body = body.replace(len(template).to_bytes(4, "little") + filled, len(filled).to_bytes(4, "little") + filled)
+    container(tmp_path / "evil.pth", ARRAYS, pickle=b"\x80\x02" + body)
+    with pytest.raises(UsageError) as caught:
+        read(tmp_path / "evil.pth")
+    assert name in str(caught.value)
+    assert "refused" in str(caught.value)
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    {
+        "instructions of other kinds": b"(i__main__\nthing\n.",
+        "extension codes": b"\x82\x01.",
+        "new objects": b"ccollections\nOrderedDict\n)\x81.",
+        "a call without a name": files.number(1) + b")R.",
+        "empty stack": b"R.",
+        "recall of nothing": b"h\x07.",
+        "nothing": b"}.",
+        "a number": files.number(5) + b".",
+        "a dict as a name": b"}}" + files.number(1) + b"s.",
+        "a tensor of no storage": b"ctorch._utils\n_rebuild_tensor_v2\n(NNNNtR.",
+        "a storage without a type": b"(" + files.text("storage") + b"NNNNtQ.",
+    }.items(),
+)
+def test_a_pickle_that_makes_no_sense(name, body, tmp_path):
+    files.torch_zip(tmp_path / "odd.pth", ARRAYS, pickle=b"\x80\x02" + body)
+    with pytest.raises((UsageError, WeightsDamaged)):
+        read(tmp_path / "odd.pth")
+
+
+def test_deep_nesting_and_large_claims(tmp_path):
+    """What would exhaust the stack or the memory of a real unpickler."""
+    for name, body in {
+        "tuples": b")" + b"\x85" * 200_000 + b"}" + b"s.",
+        "key": b"})" + b"\x85" * 200_000 + b"Ns.",
+        "memo": b"}r\xff\xff\xff\x7f.",
+        "text": b"X\xff\xff\xff\x7fabc.",
+        "long": b"\x8b\xff\xff\xff\x7f1.",
+        "bytes": b"\x8e" + b"\xff" * 7 + b"\x7fabc.",
+    }.items():
+        files.torch_zip(tmp_path / name, ARRAYS, pickle=b"\x80\x02" + body)
+        with pytest.raises((UsageError, WeightsDamaged)):
+            read(tmp_path / name)
+
+
+def test_a_tensor_larger_than_its_storage(tmp_path):
+    good = files.pickled({"a": np.ones((4, 1), "f")})
+    shape, strides = files.numbers([4, 1]), files.numbers([1, 1])
+    wide = good.replace(shape + strides, files.numbers([1 << 30, 1 << 30]) + files.numbers([0, 0]))
+    files.torch_zip(tmp_path / "wide.pth", {"a": np.ones(4, "f")}, pickle=wide)
+    with pytest.raises(WeightsDamaged, match="more than the file holds"):
+        read(tmp_path / "wide.pth")
+    repeated = good.replace(shape + strides, files.numbers([6, 1]) + files.numbers([0, 0]))
+    files.torch_zip(tmp_path / "repeated.pth", {"a": np.ones(4, "f")}, pickle=repeated)
+    with pytest.raises(WeightsDamaged, match="beyond its storage"):
+        read(tmp_path / "repeated.pth")
+    reached = files.pickled({"a": np.ones(4, "f")}).replace(files.numbers([4]), files.numbers([9]))
+    files.torch_zip(tmp_path / "far.pth", {"a": np.ones(4, "f")}, pickle=reached)
+    with pytest.raises(WeightsDamaged, match="beyond its storage|more than the file holds"):
+        read(tmp_path / "far.pth")
+
+
+def test_compressed_torch_archive(tmp_path):
+    with zipfile.ZipFile(tmp_path / "bomb.pth", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", files.pickled(ARRAYS))
+        archive.writestr("archive/data/0", bytes(50_000_000))
+    with pytest.raises(UsageError, match="compressed"):
+        read(tmp_path / "bomb.pth")
+
+
+def test_reading_needs_neither_torch_nor_tensorflow(tmp_path):
+    files.torch_zip(tmp_path / "weights.pth", ARRAYS)
+    code = (
+        "import sys; from kerazoo.weights import read; read(sys.argv[1]); "
+        "print(sorted({'torch', 'tensorflow', 'keras'} & set(sys.modules)))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "weights.pth")],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert ran.stdout.strip() == "[]"
