@@ -48,7 +48,9 @@ print(scores.argsort()[::-1][:5], np.sort(scores)[::-1][:5])
 def draw(path: Path, seed: int, height: int = 480, width: int = 640) -> None:
     """A JPEG with slopes, edges and grain, about as large as a photograph of that size."""
     rng = np.random.default_rng(seed)
-    coarse = Image.fromarray(rng.integers(0, 255, (12, 16, 3), np.uint8)).resize((width, height), Image.Resampling.BICUBIC)
+    coarse = Image.fromarray(rng.integers(0, 255, (12, 16, 3), np.uint8)).resize(
+        (width, height), Image.Resampling.BICUBIC
+    )
     grain = rng.normal(0, 8, (height, width, 1))
     Image.fromarray(np.clip(np.asarray(coarse) + grain, 0, 255).astype(np.uint8)).save(path, quality=88)
 
@@ -66,7 +68,9 @@ def bare_loop(predictor: kerazoo.Predictor, artefact: Path) -> Callable[[Path], 
         image = image.resize((wide, tall), Image.Resampling.BILINEAR)
         left, top = (wide - fit.width) // 2, (tall - fit.height) // 2
         pixels = np.asarray(image.crop((left, top, left + fit.width, top + fit.height)), np.float32)[None]
-        logits = run.run(["logits"], {"image": pixels})[0] if predictor.engine == "onnx" else run(image=pixels)["logits"]
+        logits = (
+            run.run(["logits"], {"image": pixels})[0] if predictor.engine == "onnx" else run(image=pixels)["logits"]
+        )
         return np.argsort(-logits[0])[:5]
 
     return answer
@@ -132,7 +136,12 @@ def folder_rate(predictor: kerazoo.Predictor, bare: Callable[[Path], Any], pictu
         spent["kerazoo"] += middle - start
         memory[quarter] = resident()
     rates = {name: 4 * stretch / seconds for name, seconds in spent.items()}
-    return {**rates, "ratio": rates["kerazoo"] / rates["bare"], "memory_mib": memory[3], "growth_mib": memory[3] - memory[0]}
+    return {
+        **rates,
+        "ratio": rates["kerazoo"] / rates["bare"],
+        "memory_mib": memory[3],
+        "growth_mib": memory[3] - memory[0],
+    }
 
 
 def main() -> None:
@@ -162,7 +171,13 @@ def main() -> None:
         packages = ("kerazoo", "tensorflow", "keras", "onnxruntime", "ai-edge-litert", "pillow", "numpy")
         versions = {name: importlib.metadata.version(name) for name in packages}
         machine = {"python": platform.python_version(), "machine": platform.machine(), "cores": os.cpu_count()}
-        record = {"model": arguments.model, "engine": predictor.engine, **figures, "versions": versions, "machine": machine}
+        record = {
+            "model": arguments.model,
+            "engine": predictor.engine,
+            **figures,
+            "versions": versions,
+            "machine": machine,
+        }
         arguments.out.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 

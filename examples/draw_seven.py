@@ -1,6 +1,6 @@
 """Draws examples/seven.png: a handwritten-style seven, white on black as MNIST's digits are.
 
-    python examples/draw_seven.py examples/seven.png
+python examples/draw_seven.py examples/seven.png
 """
 
 from __future__ import annotations

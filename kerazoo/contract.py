@@ -42,8 +42,10 @@ class Signature:
 class Network(Protocol):
     """Named tensors in, named tensors out: a Keras model, an ONNX session, a LiteRT interpreter, a SavedModel."""
 
-    ops: Any
-    """The array functions that fit this network's tensors: `kerazoo.ops.numpy` or `kerazoo.ops.tensorflow`."""
+    @property
+    def ops(self) -> Any:
+        """The array functions that fit this network's tensors: `kerazoo.ops.numpy` or `kerazoo.ops.tensorflow`."""
+        ...
 
     def __call__(self, inputs: Tensors) -> Tensors:
         """Runs the network; for a model in parts, only `part(name)` can be called."""

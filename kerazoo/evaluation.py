@@ -87,7 +87,11 @@ def _from_tar(data: Path, names: set[str]) -> Iterator[tuple[Any, int]]:
 
 
 def evaluate(
-    predictor: Predictor, data: str | Path, *, batch: int = 1, progress: Callable[[int, int], Any] = lambda done, of: None
+    predictor: Predictor,
+    data: str | Path,
+    *,
+    batch: int = 1,
+    progress: Callable[[int, int], Any] = lambda done, of: None,
 ) -> Accuracy:
     """Top-1 and top-5 accuracy of a classifier.
 

@@ -1,4 +1,4 @@
-"""`keras` as a name that imports it on first use, so that describing a model never costs the seconds of building one."""
+"""`keras` as a name that imports it on first use: describing a model must not cost the seconds of building one."""
 
 from __future__ import annotations
 

@@ -34,6 +34,7 @@ def load(model: str | Path, engine: str = "auto", say: Callable[[str], Any] = la
     if str(model).endswith((".h5", ".npz", ".pth", ".th", ".safetensors")) and ":" not in str(model):
         raise UsageError(f"{model} holds weights only: say whose, as in resnet50:{model}")
     found = registry.find(str(model))
+    registry.require_weights(found)
     if engine == "keras" or found.entry is None:
         if engine not in ("auto", "keras"):
             raise UsageError(f"{found.name} runs on the engine keras; for {engine}, export it first.")

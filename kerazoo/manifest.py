@@ -58,7 +58,8 @@ class Entry:
     Attributes:
         name: `variant:weights`.
         preprocessing: `resize` (the short side, [h, w] or None, as `kerazoo.codecs.image.Image` takes it), `size`
-            [h, w], `interpolation`, `channels`, `scale`, `mean`, `std`: pixels 0..255 become `(x * scale - mean) / std`. Empty where no picture goes in.
+            [h, w], `interpolation`, `channels`, `scale`, `mean`, `std`: pixels 0..255 become
+            `(x * scale - mean) / std`. Empty where no picture goes in.
         published, measured: Rows of `metric`, `value` (a number, in percent where it is a share), `dataset`, and the
             `source` that published or the `command` that measured it.
         recipe: The file that trained these weights, for those of this project.

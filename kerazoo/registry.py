@@ -120,6 +120,15 @@ def task_of(model: Model) -> tuple[Task, Normalise | None]:
     return model.family.task(config, assets), normalise or getattr(model.family, "NORMALISE", None)
 
 
+def require_weights(model: Model) -> None:
+    """Raises a UsageError for a model without weights; random ones are never taken in their place."""
+    if model.entry is None and model.path is None:
+        raise UsageError(
+            f"{model.name} has no pretrained weights, and random ones answer nothing.\n"
+            f"Give a file of your own as {model.variant}:path/to/weights, or build it in Python with weights=None."
+        )
+
+
 def build(name: str | Model, progress: Callable[..., Any] | None = None) -> Built:
     """Builds the Keras model and restores its weights.
 
@@ -130,11 +139,7 @@ def build(name: str | Model, progress: Callable[..., Any] | None = None) -> Buil
     from kerazoo import weights
 
     model = find(name) if isinstance(name, str) else name
-    if model.entry is None and model.path is None:
-        raise UsageError(
-            f"{model.name} has no pretrained weights, and random ones answer nothing.\n"
-            f"Give a file of your own as {model.variant}:path/to/weights, or build it in Python with weights=None."
-        )
+    require_weights(model)
     task, normalise = task_of(model)
     if model.entry is not None:
         path, word = store.fetch(model.entry, progress=progress), model.entry.weights
@@ -156,8 +161,8 @@ def rows(pattern: str = "*", task: str | None = None) -> list[dict[str, Any]]:
     for variant, (module, described) in variants().items():
         if task is not None and described.task != task:
             continue
-        entries = manifest.entries_of(variant) or [None]
-        for entry in entries:
+        entries: list[manifest.Entry | None] = [*manifest.entries_of(variant)]
+        for entry in entries or [None]:
             name = f"{variant}:{entry.weights}" if entry else variant
             if fnmatch.fnmatch(name, pattern) or pattern in name:
                 out.append(_row(name, described, entry, module))

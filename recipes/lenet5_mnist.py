@@ -48,7 +48,9 @@ def main() -> None:
             batch = order[index * BATCH : (index + 1) * BATCH]
             figures.append(step(NORMALISE(affine(train[batch], rng)), labels[batch]))
         value, right = np.mean(figures, axis=0)
-        print(f"epoch {epoch + 1}/{EPOCHS} loss {value:.4f} accuracy {right:.4f} {time.time() - start:.0f} s", flush=True)
+        print(
+            f"epoch {epoch + 1}/{EPOCHS} loss {value:.4f} accuracy {right:.4f} {time.time() - start:.0f} s", flush=True
+        )
     guess = np.argmax(model.predict(NORMALISE(test), batch_size=500, verbose=0), axis=1)
     print(f"test accuracy {np.mean(guess == data['y_test']):.4f}")
     np.savez_compressed(arguments.out, **{variable.path: variable.numpy() for variable in model.weights})

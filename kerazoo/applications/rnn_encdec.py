@@ -87,11 +87,11 @@ def build(config: Config) -> keras_.Model:
 def _encoder(config: Config) -> Any:
     """Source words int32 [batch, length] to context and the decoder's first state, both [batch, units]."""
     layers = keras.layers
-    source = keras.Input((config.length,), dtype="int32", name="source")
+    source = keras.Input((config.length,), dtype="int32", name="encoder_source")
     # Number 0 is padding: behind the last word the state stays as it is.
     x = layers.Embedding(config.source_words, config.embedding, mask_zero=True, name="source_embedding")(source)
     x = layers.GRU(config.units, reset_after=False, unroll=True, name="encoder_gru")(x)
-    context = layers.Dense(config.units, activation="tanh", name="context")(x)
+    context = layers.Dense(config.units, activation="tanh", name="summary")(x)
     state = layers.Dense(config.units, activation="tanh", name="first_state")(context)
     return keras.Model(source, [context, state], name="encoder")
 

@@ -62,7 +62,7 @@ def build(config: Config) -> keras_.Model:
     inputs = keras.Input(config.input_shape, name="image")
     mean, log_variance, _ = _encoder(config)(inputs)
     # The reparameterisation, equation 4 and section 2.4. Gaussian noise is silent outside training: the mean is used.
-    noise = layers.GaussianNoise(1.0, name="noise")(layers.Subtract(name="nothing")([mean, mean]))
+    noise = layers.GaussianNoise(1.0, name="standard_noise")(layers.Subtract(name="nothing")([mean, mean]))
     deviation = layers.Activation("exponential", name="deviation")(layers.Rescaling(0.5, name="half")(log_variance))
     spread = layers.Multiply(name="spread")([deviation, noise])
     outputs = _decoder(config)(layers.Add(name="latent")([mean, spread]))
@@ -71,7 +71,7 @@ def build(config: Config) -> keras_.Model:
 
 def _encoder(config: Config) -> Any:
     layers = keras.layers
-    inputs = keras.Input(config.input_shape, name="image")
+    inputs = keras.Input(config.input_shape, name="encoder_image")
     x = layers.Flatten(name="flatten")(inputs)
     x = layers.Dense(config.hidden, activation="relu", name="encoder_hidden")(x)
     mean = layers.Dense(config.latents, name="mean")(x)

@@ -21,7 +21,9 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         return getattr(importlib.import_module(f"{__name__}.{name}"), name) if name in COMMANDS else None
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and not args[0].startswith("-") and args[0] not in COMMANDS:
             from kerazoo.errors import near
 
@@ -47,12 +49,13 @@ def say(line: str) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Runs a command and exits: 0 ok, 1 failure, 2 usage, 3 some inputs failed, 4 a gate failed, 5 weights, 6 package."""
+    """Runs a command and exits with its status, as `kerazoo.errors` lists them."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.exit(_status(arguments))
+    sys.exit(run(arguments))
 
 
-def _status(arguments: list[str] | None) -> int:
+def run(arguments: list[str] | None = None) -> int:
+    """Runs a command; its exit status."""
     try:
         return cli.main(arguments, prog_name="kerazoo", standalone_mode=False) or 0
     except click.exceptions.Exit as exit_:

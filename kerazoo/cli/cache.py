@@ -32,7 +32,7 @@ def list_(as_json: bool) -> None:
 @cache.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def verify(as_json: bool) -> None:
-    """Hash every file again: model, file, and ok, damaged or unrecorded."""
+    """Hash every file again: model, file, and ok or damaged."""
     damaged = _print(store.verify(), as_json, with_state=True)
     if damaged:
         files = ", ".join(f"{row.file} of {row.name}" for row in damaged)

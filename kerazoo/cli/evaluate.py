@@ -16,7 +16,9 @@ import click
 @click.option("--batch", default=1, show_default=True, type=click.IntRange(1), help="Pictures a run of the network.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def evaluate(model: str, data: Path, engine: str, batch: int, as_json: bool) -> int:
-    """Measures top-1 and top-5 accuracy of the classifier MODEL on DATA.
+    """Measures accuracy on labelled pictures.
+
+    Prints top-1 and top-5 of the classifier MODEL on DATA.
 
     DATA is an .npz with x_test and y_test, or a folder or .tar of pictures whose
     names begin with the class index (0088_macaw.jpg).

@@ -12,7 +12,10 @@ import click
 @click.option("--to", "formats", multiple=True, required=True, metavar="FORMAT", help="savedmodel, onnx or litert.")
 @click.option("-o", "--output", default=".", show_default=True, type=click.Path(path_type=Path), help="A folder.")
 def export(model: str, formats: tuple[str, ...], output: Path) -> int:
-    """Exports MODEL, verified from bytes to answer on the format's own engine.
+    """Exports MODEL, verified before it exists.
+
+    Each artefact is run on its own engine and compared with Keras, from bytes to
+    answer.
 
     Prints a line an artefact: format, path, and its largest relative error
     against Keras.

@@ -13,7 +13,9 @@ from kerazoo.errors import KerazooError, UsageError
 @click.option("--all", "everything", is_flag=True, help="Every model of the manifest.")
 @click.option("--no-top", is_flag=True, help="The weights without the classifier.")
 def fetch(models: tuple[str, ...], everything: bool, no_top: bool) -> None:
-    """Fetch the weights of MODEL (variant or variant:weights) into the cache.
+    """Fetches weights into the cache.
+
+    MODEL is variant or variant:weights.
 
     Prints one line a file: model, tab, path. What is in the cache already is not fetched again.
     """
@@ -36,5 +38,5 @@ def fetch(models: tuple[str, ...], everything: bool, no_top: bool) -> None:
         worst = max(failures, key=lambda failure: failure.exit_code)
         for failure in failures:
             if failure is not worst:
-                click.echo(f"kerazoo: {failure}", err=True)
+                click.echo(f"error: {failure}", err=True)
         raise worst

@@ -12,7 +12,10 @@ import click
 @click.argument("model")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def info(model: str, as_json: bool) -> int:
-    """Tells what MODEL is, where its weights come from and how good they are."""
+    """Tells all about MODEL.
+
+    What it is, where its weights come from, and how good they are.
+    """
     from kerazoo import registry, store
 
     found = registry.find(model)
@@ -25,7 +28,13 @@ def info(model: str, as_json: bool) -> int:
             "source": entry.source,
             "preprocessing": dict(entry.preprocessing) if entry.preprocessing else None,
             "files": [
-                {"name": f.name, "role": f.role, "size": f.size, "urls": list(f.urls), f.hash_kind or "hash": f.hash_value}
+                {
+                    "name": f.name,
+                    "role": f.role,
+                    "size": f.size,
+                    "urls": list(f.urls),
+                    f.hash_kind or "hash": f.hash_value,
+                }
                 for f in entry.files
             ],
             "cached": store.present(entry),

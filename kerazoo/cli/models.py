@@ -12,7 +12,10 @@ import click
 @click.option("--task", help="Only models of this task: classify, segment, ...")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def models(pattern: str, task: str | None, as_json: bool) -> int:
-    """Lists the models whose name holds PATTERN (a part of it, or a glob)."""
+    """Lists the models.
+
+    PATTERN is a part of the name, or a glob.
+    """
     from kerazoo import registry, tasks
     from kerazoo.errors import UnknownModel, UsageError, near
 

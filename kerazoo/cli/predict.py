@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kerazoo.errors import InputError, UsageError
+from kerazoo.tasks.classify import Labels
 
 if TYPE_CHECKING:
     from kerazoo.contract import Task
@@ -76,7 +77,7 @@ def predict(
     failed = False
     for prediction in predictor.stream(sources, batch=batch):
         result, label = prediction.result, prediction.item.label
-        plain = result.to_json(top=top) if predictor.task.kind == "classify" and hasattr(result, "top") else result.to_json()
+        plain = result.to_json(top) if isinstance(result, Labels) else result.to_json()
         bad = "error" in plain
         failed |= bad
         if not bad and writer:
@@ -94,15 +95,15 @@ def predict(
 
 
 def _print(label: str | None, result: Any, plain: dict[str, Any], top: int, hint: bool) -> None:
-    rows = result.rows(top) if "top" in plain else result.rows()
+    rows = result.rows(top) if isinstance(result, Labels) else result.rows()
+    indent = ""
     if label is not None:
         click.echo(label)
-    for row in rows:
-        click.echo(f"  {row}" if label is not None else row)
-    if "file" in plain:
-        click.echo(f"{'  ' if label is not None else ''}{plain['file']}")
-    elif hint and hasattr(result, "picture"):
-        click.echo("  (a picture; -o PATH writes it)" if label is not None else "(a picture; -o PATH writes it)", err=True)
+        indent = "  "
+    for row in [*rows, *([plain["file"]] if "file" in plain else [])]:
+        click.echo(f"{indent}{row}")
+    if hint and hasattr(result, "picture"):
+        click.echo("(a picture; -o PATH writes it)", err=True)
 
 
 class _Writer:
@@ -224,6 +225,7 @@ def _bad(label: str, message: str) -> Source:
 
 
 def _download(url: str) -> bytes:
+    import urllib.error
     import urllib.request
 
     from kerazoo.predictor import MAX_BYTES
@@ -233,6 +235,9 @@ def _download(url: str) -> bytes:
     try:
         with urllib.request.urlopen(url, timeout=10) as response:  # noqa: S310  The scheme was checked by the caller.
             data = response.read(MAX_BYTES + 1)
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise InputError(f"Cannot be fetched: {error}") from None
     except (OSError, ValueError) as error:
         raise InputError(f"Cannot be fetched: {error}") from None
     if len(data) > MAX_BYTES:

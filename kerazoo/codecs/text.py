@@ -8,7 +8,6 @@ Unicode data and are baked into what is exported.
 from __future__ import annotations
 
 import functools
-import sys
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
@@ -30,6 +29,9 @@ _PLAIN = {"‘": "'", "’": "'", "“": '"', "”": '"', "\u2010": "-", "\u2011
 _NO_SPACE_BEFORE = frozenset(".,!?:;)]}%…'")
 _NO_SPACE_AFTER = frozenset("([{")
 
+# Behind this are only private and unassigned code points, tags and selectors; all of them count as spaces.
+_LAST = 0x3FFFF
+
 _LONGEST = 64
 # Powers of an odd number modulo 2^64, as the signed numbers that every engine wraps alike.
 _POWERS = np.array([pow(0x9E3779B97F4A7C15, n, 2**64) for n in range(_LONGEST)], np.uint64).astype(np.int64)
@@ -39,7 +41,7 @@ _POWERS = np.array([pow(0x9E3779B97F4A7C15, n, 2**64) for n in range(_LONGEST)],
 def _kinds() -> tuple[np.ndarray, np.ndarray]:
     """Where the kind of letter changes, and to which: code points ascending, kinds."""
     starts, kinds = [0], [_SPACE]
-    for code in range(sys.maxunicode + 1):
+    for code in range(_LAST + 1):
         letter = chr(code)
         if letter.isalnum():
             kind = _WORD
@@ -61,7 +63,7 @@ def _folding(lower: bool) -> tuple[np.ndarray, np.ndarray]:
     """Code points that are written otherwise, ascending, and how: typographic quotes plain, capitals small."""
     pairs = {ord(a): ord(b) for a, b in _PLAIN.items() if lower or a != "İ"}
     if lower:
-        for code in range(sys.maxunicode + 1):
+        for code in range(_LAST + 1):
             small = chr(code).lower()
             if len(small) == 1 and ord(small) != code:
                 pairs[code] = ord(small)

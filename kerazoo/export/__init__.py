@@ -59,7 +59,9 @@ def export(model: str, to: Iterable[str] = ("savedmodel",), path: str | Path = "
     }
     taken = [str(targets[name]) for name in formats if targets[name].exists()]
     if taken:
-        raise UsageError(f"{', '.join(taken)} exists already; nothing was overwritten. Remove it, or choose another folder.")
+        raise UsageError(
+            f"{', '.join(taken)} exists already; nothing was overwritten. Remove it, or choose another folder."
+        )
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".kerazoo-") as temporary:
         placed = []

@@ -155,4 +155,3 @@ def main(model: str, folder: str, *formats: str) -> dict[str, str | None]:
     from kerazoo import registry
 
     return convert(registry.build(model), formats, Path(folder))
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import statistics
@@ -24,12 +25,13 @@ RUNS = 15
 
 
 def folder_of(model: Model) -> Path:
-    """Where a model's artefacts of this version lie; other weights or another version lie elsewhere."""
+    """Where a model's artefacts lie: other weights, another recipe or another version lie elsewhere."""
     entry = model.entry
     if entry is None:
         raise ValueError(f"{model.name} has no entry in the manifest.")
-    file = entry.file()
-    return store.artefacts(model.name) / f"{__version__}-{(file.hash_value or 'unpublished')[:12]}"
+    made_from = [__version__, entry.file().hash_value, dict(entry.preprocessing), entry.labels]
+    digest = hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
+    return store.artefacts(model.name) / digest[:16]
 
 
 def fastest(model: Model, say: Callable[[str], Any]) -> tuple[str, Path]:
@@ -71,9 +73,10 @@ def _record(model: Model) -> dict[str, Any]:
 def _prepare(model: Model, formats: Iterable[str], say: Callable[[str], Any]) -> dict[str, Any]:
     from filelock import FileLock
 
+    if model.entry is not None:
+        store.fetch(model.entry)  # Before the long part, and with its own words where it fails.
     folder = folder_of(model)
     folder.mkdir(parents=True, exist_ok=True)
-    store.fetch(model.entry)  # Before the long part, and with its own words where it fails.
     with FileLock(folder / ".lock"):
         record = _record(model)
         if all(name in record.get("artefacts", {}) or name in record.get("failures", {}) for name in formats):
@@ -124,5 +127,3 @@ def median_ms(network: Network, calls: list[tuple[str, Tensors]]) -> float:
         if run >= 2:
             spent.append((time.perf_counter() - start) * 1e3)
     return statistics.median(spent)
-
-

@@ -75,7 +75,9 @@ def check_answer(golden: Golden, answer: Answer, engine: str, what: str) -> dict
     for name, difference in differences.items():
         limit = GREY[engine] if name.endswith("_bytes") else 0.0 if name in ("label", "text") else ANSWER[engine]
         if difference > limit:
-            raise GateError(f"{what}: the answer's {name!r} differs from Keras by {difference:.3g} ({limit} is allowed).")
+            raise GateError(
+                f"{what}: the answer's {name!r} differs from Keras by {difference:.3g} ({limit} is allowed)."
+            )
     return differences
 
 
@@ -101,18 +103,16 @@ def compare(expected: Mapping[str, Any], got: Mapping[str, Any], what: str) -> d
         elif ranked and name == "index":
             continue
         elif ranked:
-            a, b = _by_class(expected["index"], value), _by_class(got["index"], theirs)
-            shared = [key for key in a if key in b]
-            out[name] = max((abs(a[key] - b[key]) for key in shared), default=1.0) / max(a.values())
+            mine, others = _by_class(expected["index"], value), _by_class(got["index"], theirs)
+            shared = [key for key in mine if key in others]
+            out[name] = max((abs(mine[key] - others[key]) for key in shared), default=1.0) / max(mine.values())
         else:
             out[name] = relative_error(np.asarray(value), np.asarray(theirs), f"{what}: {name}")
     return out
 
 
 def _by_class(index: Any, scores: Any) -> dict[tuple[int, int], float]:
-    return {
-        (row, int(i)): float(s) for row, pair in enumerate(zip(index, scores, strict=True)) for i, s in zip(*pair)
-    }
+    return {(row, int(i)): float(scores[row][rank]) for (row, rank), i in np.ndenumerate(np.asarray(index))}
 
 
 def _picture_difference(expected: Any, got: Any, what: str) -> float:

@@ -17,9 +17,6 @@ from kerazoo.errors import InputError
 
 # --- pictures ---------------------------------------------------------------------------------------------------
 
-MAX_PIXELS = 64_000_000
-"""Largest picture that is decoded: above it a tiny file could ask for gigabytes."""
-
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
@@ -29,24 +26,21 @@ def open_image(data: bytes) -> Image.Image:
     Transparency is laid on white, 16-bit greys are scaled to 8 bits, CMYK becomes RGB.
 
     Raises:
-        InputError: The bytes are empty, not a picture, truncated, or declare more than `MAX_PIXELS`.
+        InputError: The bytes are empty, not a picture, truncated, or declare more pixels than Pillow's limit
+            (`PIL.Image.MAX_IMAGE_PIXELS`): a tiny file could ask for gigabytes.
     """
     if not data:
         raise InputError("The picture is empty (0 bytes).")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of large and of odd files; both are decided here.
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
             image = Image.open(io.BytesIO(data))
-            width, height = image.size
-            if width * height > MAX_PIXELS:
-                raise InputError(
-                    f"The picture declares {width} x {height} pixels; at most {MAX_PIXELS // 10**6} million are decoded."
-                )
             image.load()
             return _plain(ImageOps.exif_transpose(image))
     except UnidentifiedImageError:
         raise InputError(f"Not a picture that can be read ({len(data)} bytes, beginning {data[:8]!r}).") from None
-    except Image.DecompressionBombError as error:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise InputError(f"The picture is too large to decode: {error}") from None
     except InputError:
         raise
@@ -121,11 +115,13 @@ def length(array: np.ndarray) -> int:
 
 
 def minimum(a: Any, b: Any) -> Any:
-    return min(a, b) if np.isscalar(a) and np.isscalar(b) else np.minimum(a, b)
+    least: Any = np.minimum(a, b)
+    return int(least) if isinstance(a, int) and isinstance(b, int) else least
 
 
 def maximum(a: Any, b: Any) -> Any:
-    return max(a, b) if np.isscalar(a) and np.isscalar(b) else np.maximum(a, b)
+    most: Any = np.maximum(a, b)
+    return int(most) if isinstance(a, int) and isinstance(b, int) else most
 
 
 def cast(array: Any, dtype: str) -> np.ndarray:

@@ -5,16 +5,15 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from kerazoo import manifest
 from kerazoo.errors import KerazooError, UnknownModel, UsageError, WeightsDamaged, WeightsUnavailable
 from kerazoo.manifest import Entry, File
-from kerazoo.store.fetching import accept
+from kerazoo.store.cache import manifest_files
 from kerazoo.store.paths import CHUNK, beside, home, locked, packaged, path_of, write, writing
-from kerazoo.store.receipts import check, receipt
+from kerazoo.store.receipts import check, receipt, record
 
 if TYPE_CHECKING:
     import tarfile
@@ -88,22 +87,17 @@ def import_bundle(path: str | os.PathLike[str]) -> list[str]:
     import tarfile
 
     source = Path(path)
-    known = {
-        _member(entry, file): (entry, file)
-        for entry in manifest.load().values()
-        for file in entry.files
-        if not packaged(file)
-    }
+    known = {_member(entry, file): (entry, file) for entry, file, _ in manifest_files()}
     try:
         with tarfile.open(source, "r:") as bundle:
-            index = _index(bundle, source)
-            if unknown := [repr(name[:120]) for name in index if name not in known]:
+            listed = _index(bundle, source)
+            if unknown := [repr(name[:120]) for name in listed if name not in known]:
                 raise UnknownModel(f"{source} holds what this Kerazoo does not know: {', '.join(unknown[:5])}.")
             # All headers are checked before any bytes are taken.
-            members = list(_members(bundle, source, index))
+            members = list(_members(bundle, source, listed))
             for member in members:
                 # Only names that this side worked out from its own manifest are ever turned into a path.
-                _take(bundle, member, source, *known[member.name], index[member.name])
+                _take(bundle, member, source, *known[member.name], listed[member.name][1])
     except KerazooError:
         raise
     except OSError as error:
@@ -133,8 +127,8 @@ def _index(bundle: tarfile.TarFile, source: Path) -> dict[str, tuple[int, str]]:
         raise _bad(source, "has an index that cannot be read") from error
 
 
-def _members(bundle: tarfile.TarFile, source: Path, index: dict[str, tuple[int, str]]) -> Iterable[tarfile.TarInfo]:
-    missing = dict(index)
+def _members(bundle: tarfile.TarFile, source: Path, listed: dict[str, tuple[int, str]]) -> Iterator[tarfile.TarInfo]:
+    missing = dict(listed)
     while (member := bundle.next()) is not None:
         if member.name not in missing:
             raise _bad(source, f"holds {member.name[:120]!r}, which its index does not list")
@@ -147,21 +141,19 @@ def _members(bundle: tarfile.TarFile, source: Path, index: dict[str, tuple[int, 
 
 
 def _take(
-    bundle: tarfile.TarFile, member: tarfile.TarInfo, source: Path, entry: Entry, file: File, listed: tuple[int, str]
+    bundle: tarfile.TarFile, member: tarfile.TarInfo, source: Path, entry: Entry, file: File, listed: str
 ) -> None:
     target = path_of(entry, file)
     part = beside(target, ".part")
     stream = cast(IO[bytes], bundle.extractfile(member))
-    if file.size not in (None, member.size):
-        raise _bad(source, f"has {member.size} bytes of {member.name}, the manifest says {file.size}")
     with locked(target):
         write(part, iter(lambda: stream.read(CHUNK), b""), member.size)
         sha256, wrong = check(file, part, receipt(target).get("sha256"))
-        if wrong is None and sha256 != listed[1]:
-            wrong = f"has sha256 {sha256}, its index says {listed[1]!s:.64}"
+        if wrong is None and sha256 != listed:
+            wrong = f"has sha256 {sha256}, its index says {listed!s:.64}"
         with writing(target):
             if wrong is not None:
                 part.unlink()
                 raise WeightsDamaged(f"{source}: {file.name} of {entry.name} {wrong}.\nIt was not taken.")
             os.replace(part, target)
-        accept(entry, file, target, sha256)
+        record(file, target, sha256)

@@ -16,16 +16,7 @@ from kerazoo.store.receipts import RECEIPT, state
 
 @dataclass(frozen=True)
 class Row:
-    """One file of the cache.
-
-    Attributes:
-        name: `variant:weights`.
-        file: File name.
-        role: `full` or `no_top`.
-        path: Where it lies.
-        size: In bytes.
-        state: `ok`, `damaged`, or `unrecorded` (no hash was published, and none is on record yet).
-    """
+    """One file of the cache: `name` is `variant:weights`, `size` in bytes, `state` `ok` or `damaged`."""
 
     name: str
     file: str
@@ -46,13 +37,14 @@ def verify() -> Iterator[Row]:
 
 
 def _rows(trust_receipt: bool) -> Iterator[Row]:
-    for entry, file, path in _known():
+    for entry, file, path in manifest_files():
         if path.is_file():
             found = state(file, path, trust_receipt)
             yield Row(entry.name, file.name, file.role, path, path.stat().st_size, found)
 
 
-def _known() -> Iterator[tuple[Entry, File, Path]]:
+def manifest_files() -> Iterator[tuple[Entry, File, Path]]:
+    """Every file of the manifest that does not come with the package, and where it lies once it is fetched."""
     for entry in manifest.load().values():
         for file in entry.files:
             if not packaged(file):
@@ -60,10 +52,7 @@ def _known() -> Iterator[tuple[Entry, File, Path]]:
 
 
 def prune(artefacts: bool = True) -> int:
-    """Removes what can be had again: interrupted downloads, prepared artefacts, weights that no manifest entry names.
-
-    Args:
-        artefacts: Whether prepared artefacts go too.
+    """Removes what can be had again: interrupted downloads, weights that no manifest entry names, prepared `artefacts`.
 
     Returns:
         Bytes freed.
@@ -71,9 +60,9 @@ def prune(artefacts: bool = True) -> int:
     import filelock
 
     freed = 0
-    keep = {beside(path, suffix) for *_, path in _known() for suffix in ("", ".lock", RECEIPT)}
-    keep -= {beside(path, RECEIPT) for *_, path in _known() if not path.exists()}
-    locks = {beside(path, ".part"): beside(path, ".lock") for *_, path in _known()}
+    keep = {beside(path, suffix) for *_, path in manifest_files() for suffix in ("", ".lock", RECEIPT)}
+    keep -= {beside(path, RECEIPT) for *_, path in manifest_files() if not path.exists()}
+    locks = {beside(path, ".part"): beside(path, ".lock") for *_, path in manifest_files()}
     # Contents come before their folder in this order; a folder that still holds something stays.
     for path in sorted((home() / "weights").rglob("*"), reverse=True):
         with contextlib.suppress(OSError):

@@ -36,7 +36,7 @@ class SourceFailed(Exception):
 
 
 def download(file: File, url: str, part: Path, report: Progress) -> None:
-    """Brings `part` to its full length, going on from the bytes that are there. Whether they are right is not checked."""
+    """Brings `part` to its full length, going on from the bytes that are there; nothing is verified yet."""
     for _ in range(ATTEMPTS):
         have = part.stat().st_size if part.exists() else 0
         # Without a hash nothing would notice that the rest belongs to another version.
@@ -57,38 +57,38 @@ def download(file: File, url: str, part: Path, report: Progress) -> None:
 
 
 def _open(url: str, start: int) -> Any:
-    headers = {"User-Agent": "kerazoo", "Accept-Encoding": "identity"}
-    if start:
-        headers["Range"] = f"bytes={start}-"
-    opener = urllib.request.build_opener(_Web, _Redirects)
+    """The response, whatever its status."""
+    headers = {"User-Agent": "kerazoo", "Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
+    request = urllib.request.Request(url, headers=headers)
     try:
         # Half of the time, so that one address that swallows packets leaves some for the next.
-        return opener.open(urllib.request.Request(url, headers=headers), timeout=CONNECT_SECONDS / 2)
+        return _told(urllib.request.build_opener(_Web, _Redirects).open, request, None, CONNECT_SECONDS / 2)
     except urllib.error.HTTPError as error:
-        with error:
-            # Not the server's own wording, which can hold anything.
-            raise SourceFailed(f"HTTP {error.code} {http.client.responses.get(error.code, '')}".strip()) from error
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise SourceFailed(_reason(error)) from error
+        return error
 
 
 def _receive(file: File, response: Any, asked: int, part: Path, report: Progress) -> None:
     """Writes a body to `part`, which stays behind on failure only where it can be resumed."""
-    headers = response.headers
-    length = int(headers.get("Content-Length", -1))
-    if response.status not in (None, 200, 206):
-        raise SourceFailed(f"HTTP {response.status}")
-    if response.status == 206 and not headers.get("Content-Range", "").startswith(f"bytes {asked}-"):
+    status, headers = response.status, response.headers
+    length = headers.get("Content-Length", "")
+    sized = length.isdigit()
+    if status == 416 and asked:
+        return  # There are no more bytes than are here.
+    if status not in (None, 200, 206):
+        # Not the server's own wording, which can hold anything.
+        raise SourceFailed(f"HTTP {status} {http.client.responses.get(status, '')}".strip())
+    if status == 206 and not headers.get("Content-Range", "").startswith(f"bytes {asked}-"):
         raise SourceFailed("answered another range than was asked for")
-    if length < 0 and file.hash_kind is None and "Transfer-Encoding" not in headers:
+    if not sized and file.hash_kind is None and "Transfer-Encoding" not in headers:
         raise SourceFailed("does not say how long the file is, and no hash would show that its end is missing")
-    start = asked if response.status == 206 else 0
-    end = file.size if length < 0 else start + length
+    start = asked if status == 206 else 0
+    end = start + int(length) if sized else file.size
 
     def chunks() -> Iterator[bytes]:
         done = start
         report(done, file.size or end)
-        while chunk := _read(response):
+        # What is there, rather than a full chunk: a line that breaks off then costs nothing that had arrived.
+        while chunk := _told(response.read1, CHUNK):
             done += len(chunk)
             yield chunk
             report(done, file.size or end)
@@ -101,22 +101,20 @@ def _receive(file: File, response: Any, asked: int, part: Path, report: Progress
     write(part, chunks(), file.size or end, append=start > 0, keep=resumable)
 
 
-def _read(response: Any) -> bytes:
+def _told(call: Callable[..., Any], *arguments: Any) -> Any:
+    """A call whose errors become a few words on why the source failed, without the address: it may hold a token."""
     try:
-        # What is there, rather than a full chunk: a line that breaks off then costs nothing that had arrived.
-        return response.read1(CHUNK)
-    except (OSError, http.client.HTTPException) as error:
-        raise SourceFailed(_reason(error)) from error
-
-
-def _reason(error: Exception) -> str:
-    """A few words on why a source failed, without the address, which may hold a token."""
-    cause = error.reason if isinstance(error, urllib.error.URLError) else error
-    if isinstance(cause, socket.gaierror):
-        return "its name cannot be resolved"
-    if isinstance(cause, OSError):
-        return cause.strerror or ("no answer in time" if isinstance(cause, TimeoutError) else type(cause).__name__)
-    return type(cause if isinstance(cause, Exception) else error).__name__
+        return call(*arguments)
+    except urllib.error.HTTPError:
+        raise
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        cause = error.reason if isinstance(error, urllib.error.URLError) else error
+        words = cause.strerror if isinstance(cause, OSError) else type(error).__name__
+        if isinstance(cause, socket.gaierror):
+            words = "its name cannot be resolved"
+        raise SourceFailed(
+            words or ("no answer in time" if isinstance(cause, TimeoutError) else repr(cause))
+        ) from error
 
 
 class _Plain(http.client.HTTPConnection):

@@ -1,4 +1,4 @@
-"""From the manifest's addresses into the cache: the sources in order, each verified before its bytes get the name."""
+"""From the manifest's addresses into the cache: source after source, each verified before its bytes get the name."""
 
 from __future__ import annotations
 
@@ -35,31 +35,20 @@ def fetch(entry: Entry, role: str = "full", progress: Progress | None = None) ->
     if packaged(file):
         kind = WeightsDamaged if found == "damaged" else WeightsUnavailable
         raise kind(f"{entry.name}: {file.name}, which comes with Kerazoo, is {found}; reinstall Kerazoo.")
-    urls = _sources(file)
-    if found != "unrecorded" and not urls:
+    if not (urls := _sources(file)):
         # Nothing will be written, so no folder and no lock need be there either.
         raise _unavailable(entry, file, target, found, [])
     with locked(target):
         # Another process may have fetched it while this one waited.
         found = state(file, target)
-        if found == "unrecorded":
-            accept(entry, file, target, check(file, target, None)[0])
-        elif found != "ok":
-            if found == "damaged":
-                say(f"{target} is damaged; fetching it again.")
-            accept(entry, file, target, _obtain(entry, file, urls, target, found, progress))
+        if found == "damaged":
+            say(f"{target} is damaged; fetching it again.")
+        if found != "ok":
+            _obtain(entry, file, urls, target, found, progress)
     return target
 
 
-def accept(entry: Entry, file: File, target: Path, sha256: str) -> None:
-    """Puts the hash of a verified file on record, and says so where no other hash is known."""
-    record(file, target, sha256)
-    if file.hash_kind is None:
-        say(f"no published hash for {file.name} of {entry.name}; recorded sha256 {sha256}, later checks hold it.")
-
-
-def _obtain(entry: Entry, file: File, urls: list[str], target: Path, found: str, progress: Progress | None) -> str:
-    """Brings the bytes from the first source that has the right ones; returns their sha256."""
+def _obtain(entry: Entry, file: File, urls: list[str], target: Path, found: str, progress: Progress | None) -> None:
     from kerazoo.store import download
 
     part = beside(target, ".part")
@@ -68,21 +57,23 @@ def _obtain(entry: Entry, file: File, urls: list[str], target: Path, found: str,
     damage: list[str] = []
     with download.reporting(file, progress) as report:
         for url in urls:
+            # A source as messages name it: never a password or a token that an address may hold.
+            place = urlsplit(url).hostname or unquote(urlsplit(url).path)
             # Bytes that lay there may be of another version: where they prove wrong, once more from the first byte.
             for _ in range(1 + part.exists()):
                 try:
                     download.download(file, url, part, report)
                 except download.SourceFailed as error:
-                    reasons.append(f"{_place(url)}: {error}")
+                    reasons.append(f"{place}: {error}")
                     break
                 sha256, wrong = check(file, part, recorded)
                 with writing(target):
                     if wrong is None:
                         os.replace(part, target)
-                        return sha256
+                        return record(file, target, sha256)
                     part.unlink()
             else:
-                damage.append(f"{entry.name}: {file.name} from {_place(url)} {wrong}.")
+                damage.append(f"{entry.name}: {file.name} from {place} {wrong}.")
     if not damage:
         raise _unavailable(entry, file, target, found, reasons)
     hint = "Try again, or set KERAZOO_MIRROR to another source."
@@ -92,13 +83,13 @@ def _obtain(entry: Entry, file: File, urls: list[str], target: Path, found: str,
 
 
 def _unavailable(entry: Entry, file: File, target: Path, found: str, reasons: list[str]) -> WeightsUnavailable:
-    kind = WeightsDamaged if found == "damaged" else WeightsUnavailable
+    kind, how = (WeightsDamaged, "damaged") if found == "damaged" else (WeightsUnavailable, "not")
     cause = "KERAZOO_OFFLINE forbids the network" if offline() else "could not be fetched"
     if reasons:
         cause += f" ({'; '.join(reasons)})"
     role = " --no-top" if file.role == "no_top" else ""
     return kind(
-        f"{entry.name}: {file.name} is {found} in the cache ({target.parent}) and {cause}.\n"
+        f"{entry.name}: {file.name} is {how} in the cache ({target.parent}) and {cause}.\n"
         f"Run `kerazoo fetch {entry.name}{role}` where there is a network and carry it over with "
         "`kerazoo cache export` and `kerazoo cache import`,\n"
         f"or set KERAZOO_MIRROR to a folder or address that holds {file.name}."
@@ -111,13 +102,7 @@ def _sources(file: File) -> list[str]:
     if mirror := os.environ.get("KERAZOO_MIRROR", "").strip():
         if "://" not in mirror:
             mirror = Path(mirror).expanduser().absolute().as_uri()
-        if urlsplit(mirror).scheme not in ("http", "https", "file"):
-            raise UsageError(f"KERAZOO_MIRROR must be a folder or a file, http or https address, not {mirror!r}.")
+        if (scheme := urlsplit(mirror).scheme) not in ("http", "https", "file"):
+            raise UsageError(f"KERAZOO_MIRROR must be a folder or a file, http or https address, not {scheme}.")
         urls.insert(0, f"{mirror.rstrip('/')}/{quote(file.name)}")
     return [url for url in urls if not offline() or urlsplit(url).scheme == "file"]
-
-
-def _place(url: str) -> str:
-    """A source as messages name it: never a password or a token that an address may hold."""
-    parts = urlsplit(url)
-    return parts.hostname or unquote(parts.path)

@@ -80,11 +80,7 @@ def locked(target: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def writing(path: Path, needed: int | None = None) -> Iterator[None]:
-    """Turns the system's errors about a path into ours.
-
-    Args:
-        needed: How many bytes are to be written, where that is known.
-    """
+    """Turns the system's errors about a path into ours; `needed` is how many bytes are to be written, if known."""
     try:
         yield
     except OSError as error:
@@ -96,11 +92,12 @@ def writing(path: Path, needed: int | None = None) -> Iterator[None]:
         raise KerazooError(f"{why}\n{what}; KERAZOO_HOME says where the cache is.") from error
 
 
-def write(path: Path, chunks: Iterable[bytes], needed: int | None, append: bool = False, keep: bool = False) -> None:
+def write(
+    path: Path, chunks: Iterable[bytes], needed: int | None = None, append: bool = False, keep: bool = False
+) -> None:
     """Writes a file and forces it to the disk: a rename must not outrun the bytes.
 
-    Args:
-        keep: Whether the file stays where the chunks break off; where the disk fails, it never does.
+    Where the chunks break off, the file goes unless `keep`; where the disk fails, it always goes.
     """
     try:
         with writing(path, needed), path.open("ab" if append else "wb") as out:

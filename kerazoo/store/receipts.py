@@ -11,7 +11,7 @@ from typing import Any
 
 from kerazoo.errors import KerazooError
 from kerazoo.manifest import Entry, File
-from kerazoo.store.paths import beside, packaged, path_of, write
+from kerazoo.store.paths import beside, packaged, path_of, say, write
 
 RECEIPT = ".receipt.json"
 
@@ -19,26 +19,24 @@ RECEIPT = ".receipt.json"
 def present(entry: Entry, role: str = "full") -> bool:
     """Whether `fetch` would answer from this machine's disk, with sound bytes."""
     file = entry.file(role)
-    return state(file, path_of(entry, file)) in ("ok", "unrecorded")
+    return state(file, path_of(entry, file)) == "ok"
 
 
 def state(file: File, path: Path, trust_receipt: bool = True) -> str:
-    """`ok`, `damaged`, `unrecorded` or `absent`. A sound file without a receipt gets one, to be hashed once only."""
+    """`ok`, `damaged` or `absent`. A sound file without a receipt gets one, to be hashed once only."""
     try:
         stat = path.stat()
     except OSError:
         return "absent"
     note = {} if packaged(file) else receipt(path)
     # The manifest's size is compared even so: a file without a published hash may get its size published later.
-    now = {"published": file.hash_value, "size": file.size or stat.st_size, "mtime_ns": stat.st_mtime_ns}
-    if trust_receipt and stat.st_size == now["size"] and now.items() <= note.items():
+    fits = file.size in (None, stat.st_size)
+    now = {"published": file.hash_value, "size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
+    if trust_receipt and fits and now.items() <= note.items():
         return "ok"
-    recorded = note.get("sha256")
-    sha256, wrong = check(file, path, recorded)
+    sha256, wrong = check(file, path, note.get("sha256"))
     if wrong is not None:
         return "damaged"
-    if file.hash_kind is None and recorded is None:
-        return "unrecorded"
     if not packaged(file):
         record(file, path, sha256)
     return "ok"
@@ -47,20 +45,18 @@ def state(file: File, path: Path, trust_receipt: bool = True) -> str:
 def check(file: File, path: Path, recorded: str | None) -> tuple[str, str | None]:
     """The sha256 of a file, and how the file differs from what it should be: `None` where it does not.
 
-    Args:
-        recorded: sha256 from the receipt; it counts where no hash was published.
+    The sha256 of the receipt, `recorded`, counts where no hash was published.
     """
     try:
         size = path.stat().st_size
-        if file.size is not None and size != file.size:
+        if file.size not in (None, size):
             return "", f"is {size} bytes long, expected {file.size}"
         sha256 = digest(path, "sha256")
-        kind = file.hash_kind or "sha256"
-        found = sha256 if kind == "sha256" else digest(path, kind)
+        found = digest(path, file.hash_kind) if file.hash_kind not in (None, "sha256") else sha256
     except OSError as error:
         raise KerazooError(f"Cannot read {path}: {error.strerror or error}.") from error
     if file.hash_kind is not None and found != file.hash_value:
-        return sha256, f"has {kind} {found}, expected {file.hash_value}"
+        return sha256, f"has {file.hash_kind} {found}, expected {file.hash_value}"
     if file.hash_kind is None and recorded not in (None, sha256):
         return sha256, f"has sha256 {sha256}, recorded was {recorded}"
     return sha256, None
@@ -82,10 +78,13 @@ def receipt(path: Path) -> dict[str, Any]:
 
 
 def record(file: File, path: Path, sha256: str) -> None:
-    """Writes the receipt. A cache that may only be read still serves; it is then hashed at each start."""
+    """Writes the receipt of a verified file, and says so where no other hash is known."""
+    if file.hash_kind is None and receipt(path).get("sha256") != sha256:
+        say(f"no hash was published for {path}; recorded sha256 {sha256}, later checks hold it.")
     stat = path.stat()
     note = {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "sha256": sha256, "published": file.hash_value}
     draft = beside(path, f".receipt.{os.getpid()}.part")
+    # A cache that may only be read still serves; it is then hashed at each start.
     with contextlib.suppress(OSError, KerazooError):
-        write(draft, [json.dumps(note, indent=2).encode() + b"\n"], None)
+        write(draft, [json.dumps(note, indent=2).encode() + b"\n"])
         os.replace(draft, beside(path, RECEIPT))

@@ -20,7 +20,7 @@ def crops(pictures: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarr
     if height != width or height < size:
         raise ValueError(f"Squares of {size} pixels cannot be cut from pictures of {height} x {width}.")
     top, left = rng.integers(0, height - size + 1, (2, count))
-    mirrored = rng.random(count) < 0.5
+    mirrored = np.asarray(rng.random(count) < 0.5)
     span = np.arange(size)
     columns = np.where(mirrored[:, None], span[::-1], span) + left[:, None]
     return pictures[np.arange(count)[:, None, None], (top[:, None] + span)[:, :, None], columns[:, None, :]]
@@ -43,7 +43,7 @@ def affine(
     """
     count, height, width = pictures.shape[:3]
     turn, tall, wide, down, right = rng.uniform(-1, 1, (5, count))
-    shear = rng.uniform(-scale, scale, count)
+    shear = np.asarray(rng.uniform(-scale, scale, count))
     angle = np.deg2rad(turn * degrees)
     y, x = np.mgrid[0:height, 0:width].reshape(2, -1) - np.array([[(height - 1) / 2], [(width - 1) / 2]])
     cos, sin = np.cos(angle)[:, None], np.sin(angle)[:, None]

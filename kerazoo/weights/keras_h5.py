@@ -67,11 +67,10 @@ def _refuse_links(root: h5py.File) -> None:
     """A weight file is one file: what it names must lie inside it."""
     import h5py
 
-    def visit(name: str, link: Any) -> None:
-        if not isinstance(link, h5py.HardLink):
-            raise UsageError(f"The file links {name} to elsewhere; weights must lie in the file itself.")
-
-    root.visititems_links(visit)
+    # What the callback returns ends the visit; an exception in it would be lost in the library.
+    found = root.visititems_links(lambda name, link: None if isinstance(link, h5py.HardLink) else name)
+    if found is not None:
+        raise UsageError(f"The file links {found} to elsewhere; weights must lie in the file itself.")
 
 
 def _refuse_bombs(found: Mapping[str, h5py.Dataset], size: int) -> None:

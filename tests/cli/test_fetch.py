@@ -50,6 +50,7 @@ def test_one_failure_does_not_stop_the_others(mirror):
     done = CliRunner().invoke(fetch, ["on", "two", "one", "one"])
     assert done.stdout.count("\n") == 1
     assert done.stdout.startswith("one:data\t")
+    assert done.stderr.startswith("error: ")
     assert "Did you mean one" in done.stderr
     assert type(done.exception) is WeightsUnavailable
 

@@ -26,6 +26,7 @@ from PIL import Image
 from kerazoo import manifest, registry
 from kerazoo.assets import Assets
 from kerazoo.codecs.image import Normalise, from_preprocessing
+from kerazoo.codecs.text import placeholder
 from kerazoo.contract import Network, Task
 from kerazoo.engines import keras as keras_engine
 from kerazoo.export import golden as golden_
@@ -52,6 +53,14 @@ def config(name: str) -> Any:
     return described.config if described.small is None else described.small
 
 
+def assets(sizes: Any) -> Assets:
+    """Plain labels; a made-up vocabulary where the network has words."""
+    if hasattr(sizes, "source_words"):
+        words: Any = {"source": placeholder(sizes.source_words), "target": placeholder(sizes.target_words)}
+        return Assets(vocabulary=words)
+    return Assets()
+
+
 def exporting(format_: str) -> Any:
     """Parametrises over the variants that can be exported to a format."""
     return pytest.mark.parametrize("name", [name for name in NAMES if (name, format_) not in CANNOT])
@@ -65,7 +74,7 @@ def built(name: str) -> registry.Built:
 
 def fresh(name: str) -> registry.Built:
     keras_model = family(name).build(config(name))
-    task = family(name).task(config(name), Assets())
+    task = family(name).task(config(name), assets(config(name)))
     made = registry.Built(name, keras_model, task, _normalise(name, task))
     fill(keras_model)
     calibrate(made)

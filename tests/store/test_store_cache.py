@@ -4,13 +4,14 @@ from pathlib import Path
 import pytest
 
 from kerazoo import store
+from kerazoo.store import paths
 
 CONTENT = b"weights" * 100
 
 
 def put(entry, content: bytes = CONTENT) -> Path:
     path = store.path_of(entry, entry.file())
-    path.parent.mkdir(parents=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     return path
 
@@ -33,7 +34,7 @@ def test_an_empty_cache_has_no_rows_and_nothing_to_prune(cache):
     assert not cache.exists()
 
 
-def test_verify_tells_sound_from_damaged_from_unrecorded(make, known):
+def test_verify_tells_sound_from_damaged_and_records_what_has_no_published_hash(make, known, capsys):
     sound = make("file:///x", content=CONTENT, name="a:data")
     damaged = make("file:///x", content=CONTENT, name="b:data")
     bare = make("file:///x", content=CONTENT, name="c:data", kind=None, sized=False)
@@ -45,11 +46,14 @@ def test_verify_tells_sound_from_damaged_from_unrecorded(make, known):
     assert [(row.name, row.file, row.state) for row in store.verify()] == [
         ("a:data", "net.h5", "ok"),
         ("b:data", "net.h5", "damaged"),
-        ("c:data", "net.h5", "unrecorded"),
+        ("c:data", "net.h5", "ok"),
     ]
-    store.fetch(bare)
+    assert "recorded sha256" in capsys.readouterr().err
     assert [row.state for row in store.cached()] == ["ok", "damaged", "ok"]
     assert [row.size for row in store.cached()] == [len(CONTENT)] * 3
+    put(bare, CONTENT[::-1])
+    assert [row.state for row in store.verify()] == ["ok", "damaged", "damaged"]
+    assert capsys.readouterr().err == ""
 
 
 def test_verify_finds_what_a_receipt_hides(make, known):
@@ -96,7 +100,7 @@ def test_prune_leaves_a_download_that_is_going_on(make, known):
     known(entry)
     part = put(entry).with_name("net.h5.part")
     part.write_bytes(b"12345")
-    with store._locked(part.with_name("net.h5")):
+    with paths.locked(part.with_name("net.h5")):
         assert store.prune() == 0
     assert store.prune() == 5
 

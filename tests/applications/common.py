@@ -1,0 +1,72 @@
+"""What the tests of classifier families share."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kerazoo import manifest
+from kerazoo.assets import labels
+from kerazoo.codecs.image import from_preprocessing
+from kerazoo.ops import numpy as ops
+
+DATA_ENV = "KERAZOO_TEST_DATA"
+
+needs_data = pytest.mark.skipif(
+    DATA_ENV not in os.environ, reason=f"{DATA_ENV} does not name the folder of real weights and photographs"
+)
+
+# Keras turns its own variables into arrays in a way that NumPy 2 deprecates.
+keras_warns = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword")
+
+
+def scatter(model, seed=0):
+    """Random weights whose signal neither vanishes nor explodes, statistics of batch normalisation included."""
+    random = np.random.default_rng(seed)
+    for weight in model.weights:
+        value = weight.numpy()
+        if value.ndim > 1:
+            value = random.normal(0, 0.7 / np.sqrt(value.size / max(value.shape[-1], 1)), value.shape)
+        else:
+            low, high = (0.5, 1.5) if weight.path.endswith(("gamma", "variance")) else (-0.3, 0.3)
+            value = random.uniform(low, high, value.shape)
+        weight.assign(value)
+    return model
+
+
+def pictures(*shape, seed=1):
+    return np.random.default_rng(seed).uniform(-1, 1, shape).astype(np.float32)
+
+
+def close(found, expected, relative=1e-5):
+    """Equal up to `relative` of the largest magnitude; a flat reference proves nothing and is refused."""
+    found, expected = np.asarray(found), np.asarray(expected)
+    assert found.shape == expected.shape
+    assert expected.std() > 1e-4 * np.abs(expected).max() > 0
+    assert np.abs(found - expected).max() <= relative * np.abs(expected).max()
+
+
+def weighted(model):
+    """Every weight by layer and order, as official files hold them."""
+    return [
+        (layer.name, [(weight.name, tuple(weight.shape)) for weight in layer.weights])
+        for layer in model.layers
+        if layer.weights
+    ]
+
+
+def mirror(monkeypatch, tmp_path):
+    """Weights come from the data folder through the code that downloads take."""
+    monkeypatch.setenv("KERAZOO_MIRROR", str(Path(os.environ[DATA_ENV]) / "weights"))
+    monkeypatch.setenv("KERAZOO_HOME", str(tmp_path))
+
+
+def classify(model, name, *photos):
+    """The most probable label of each photograph."""
+    entry = manifest.load()[name]
+    image, normalise = from_preprocessing(entry.preprocessing)
+    data = [(Path(os.environ[DATA_ENV]) / "photos" / photo).read_bytes() for photo in photos]
+    scores = np.asarray(model(normalise(image.decode(ops, data))))
+    np.testing.assert_allclose(scores.sum(axis=1), 1, rtol=1e-5)
+    return [labels(entry.labels)[index] for index in scores.argmax(axis=1)]

@@ -1,0 +1,116 @@
+"""The public builders: Keras' signatures, and errors that say what is allowed."""
+
+import inspect
+
+import keras
+import pytest
+
+from kerazoo import applications, weights
+from kerazoo.errors import UsageError
+from tests.applications.common import keras_warns, pictures
+
+RESNETS = ["ResNet50", "ResNet101", "ResNet152"]
+CLASSIFIERS = [*RESNETS, "LeNet5", "ResNet20", "ResNet32", "ResNet44", "ResNet56", "SqueezeNetV1_0", "SqueezeNetV1_1"]
+
+
+@pytest.mark.parametrize("name", RESNETS)
+def test_signature_is_keras_own(name):
+    official = inspect.signature(getattr(keras.applications, name)).parameters
+    mine = inspect.signature(getattr(applications, name)).parameters
+    assert [(p.name, p.default) for p in mine.values()] == [(p.name, p.default) for p in official.values()]
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_one_signature_and_help_for_all(name):
+    build = getattr(applications, name)
+    assert list(inspect.signature(build).parameters) == list(inspect.signature(applications.ResNet50).parameters)
+    assert build.__name__ == name
+    assert name in build.__doc__
+    assert "Args:" in build.__doc__
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_default_weights_are_the_first_of_the_manifest(name):
+    build = getattr(applications, name)
+    family = inspect.getmodule(build)
+    variant = next(
+        v
+        for v, described in family.VARIANTS.items()
+        if described.config.name == inspect.signature(build).parameters["name"].default
+    )
+    words = weights.words(variant)
+    assert inspect.signature(build).parameters["weights"].default == (words[0] if words else None)
+
+
+def test_words():
+    assert weights.words("resnet50") == ("imagenet",)
+    assert weights.words("mobilenet_v1")[:2] == ("imagenet", "imagenet-192")
+    assert weights.words("squeezenet_v1_1") == ()
+
+
+WRONG = [
+    ("ResNet50", {"classes": 10}, ["1000 classes; 10 were asked for", "include_top=False", "weights=None"]),
+    ("ResNet50", {"input_shape": (224, 224, 1)}, ["3 channels; 1 were asked for"]),
+    ("ResNet50", {"input_shape": (31, 64, 3)}, ["(31, 64, 3)", "at least 32"]),
+    ("ResNet50", {"input_shape": (64, 64)}, ["(64, 64)", "(height, width, channels)"]),
+    ("ResNet50", {"input_shape": ("a", 64, 3)}, ["('a', 64, 3)"]),
+    ("ResNet50", {"weights": "imagnet"}, ["'imagnet'", "it has imagenet", "Did you mean imagenet?"]),
+    ("ResNet50", {"weights": "cifar10-akamaster"}, ["it has imagenet", "resnet20 has weights of that name"]),
+    ("ResNet50", {"weights": "no/such/file.h5"}, ["'no/such/file.h5'", "existing file"]),
+    ("ResNet50", {"pooling": "mean"}, ["'mean'", "None, 'avg' and 'max'"]),
+    ("ResNet50", {"classes": 0, "weights": None}, ["classes=0"]),
+    ("ResNet50", {"classes": 2.5, "weights": None}, ["classes=2.5"]),
+    ("ResNet20", {"weights": "imagenet"}, ["'imagenet' is not known for resnet20", "cifar10-akamaster"]),
+    ("SqueezeNetV1_1", {"weights": "imagenet"}, ["no pretrained ones"]),
+    ("SqueezeNetV1_0", {"weights": None, "input_shape": (20, 20, 3)}, ["at least 21"]),
+    ("LeNet5", {"weights": None, "input_shape": (8, 8, 1)}, ["at least 14"]),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments", "told"), WRONG)
+def test_wrong_arguments_say_what_is_allowed(name, arguments, told, monkeypatch):
+    build = getattr(applications, name)
+    monkeypatch.setattr(inspect.getmodule(build), "build", lambda *_, **__: pytest.fail("built before it was checked"))
+    with pytest.raises(UsageError) as caught:
+        build(**arguments)
+    for part in told:
+        assert part in str(caught.value)
+    assert len(str(caught.value).splitlines()) <= 3
+
+
+def test_input_tensor_and_activation():
+    image = keras.Input((32, 32, 3), name="mine")
+    model = applications.ResNet20(weights=None, input_tensor=image, classes=4, name="small")
+    assert model.name == "small"
+    assert [tensor.name for tensor in model.inputs] == ["mine"]
+    scores = model(pictures(2, 32, 32, 3))
+    assert scores.shape == (2, 4)
+    assert float(keras.ops.max(keras.ops.abs(keras.ops.sum(scores, axis=1) - 1))) < 1e-5
+    logits = applications.ResNet20(weights=None, classifier_activation=None)(pictures(2, 32, 32, 3))
+    assert float(keras.ops.min(logits)) < 0
+
+
+def test_a_file_of_a_format_without_a_converter(tmp_path):
+    from tests.weights import files
+
+    files.torch_zip(tmp_path / "mine.pth", {"a": pictures(2, 2)})
+    with pytest.raises(UsageError, match="squeezenet_v1_0 has no converter from PyTorch"):
+        applications.SqueezeNetV1_0(weights=str(tmp_path / "mine.pth"))
+
+
+@keras_warns
+@pytest.mark.parametrize("kind", ["h5", "weights.h5", "keras", "npz"])
+def test_files_that_users_save(kind, tmp_path):
+    import numpy as np
+
+    source = applications.LeNet5(weights=None)
+    path = tmp_path / f"mine.{kind}"
+    if kind == "npz":
+        np.savez(path, **{weight.path: weight.numpy() for weight in source.weights})
+    elif kind == "weights.h5":
+        source.save_weights(path)
+    else:
+        source.save(path)
+    model = applications.LeNet5(weights=str(path))
+    for mine, theirs in zip(model.weights, source.weights, strict=True):
+        np.testing.assert_array_equal(mine.numpy(), theirs.numpy())

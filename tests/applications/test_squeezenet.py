@@ -1,0 +1,94 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from kerazoo.applications import squeezenet
+from kerazoo.applications.squeezenet import SqueezeNetV1_0, SqueezeNetV1_1
+from kerazoo.weights import deep_compressed
+from tests.applications.common import classify, close, mirror, needs_data, pictures, scatter
+from tests.weights import files
+
+
+@pytest.mark.parametrize(
+    ("variant", "params", "maps"),
+    [("squeezenet_v1_0", 1_248_424, (15, 15)), ("squeezenet_v1_1", 1_235_496, (14, 14))],
+)
+def test_count_and_maps(variant, params, maps):
+    """Sizes of the last maps at 227: 113, 56, 28, 14 for v1.1; 111, 55, 27, 13 and a border for v1.0."""
+    described = squeezenet.VARIANTS[variant]
+    model = squeezenet.build(described.config)
+    assert model.count_params() == described.params == params
+    assert model.get_layer("conv10").output.shape[1:3] == maps
+    assert model.count_params() == squeezenet.build(described.small).count_params()
+
+
+def ceil_pool(x):
+    """3x3/2 max-pooling, rounding up, window by window."""
+    _, height, width, _ = x.shape
+    rows, columns = (-(-(side - 3) // 2) + 1 for side in (height, width))
+    return np.stack(
+        [
+            np.stack([x[:, 2 * i : 2 * i + 3, 2 * j : 2 * j + 3].max((1, 2)) for j in range(columns)], 1)
+            for i in range(rows)
+        ],
+        1,
+    )
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize(("height", "width"), [(8, 8), (9, 9), (8, 9), (15, 6), (2, 3), (27, 28)])
+def test_max_pooling_rounds_up(height, width, known):
+    import keras
+
+    inputs = keras.Input((height, width, 2) if known else (None, None, 2), name="maps")
+    model = keras.Model(inputs, squeezenet._max_pool(inputs, "pool"))
+    x = np.maximum(pictures(2, height, width, 2), 0)
+    np.testing.assert_array_equal(model(x), ceil_pool(x))
+
+
+@pytest.mark.parametrize(("build", "least"), [(SqueezeNetV1_0, 21), (SqueezeNetV1_1, 17)])
+def test_smallest_and_unknown_sizes(build, least):
+    for shape in ((least, least, 3), (least + 1, least + 6, 3), (None, None, 3)):
+        model = build(weights=None, input_shape=shape, classes=4)
+        assert model(pictures(1, shape[0] or 50, shape[1] or 33, 3)).shape == (1, 4)
+
+
+def test_known_and_unknown_sizes_agree():
+    config = squeezenet.VARIANTS["squeezenet_v1_0"].config
+    fixed = scatter(squeezenet.build(dataclasses.replace(config, input_shape=(80, 67, 3))))
+    free = squeezenet.build(dataclasses.replace(config, input_shape=(None, None, 3)))
+    free.set_weights(fixed.get_weights())
+    close(free(pictures(1, 80, 67, 3)), fixed(pictures(1, 80, 67, 3)), relative=1e-6)
+
+
+def test_deep_compressed_file(tmp_path):
+    """Kernels of a codebook come out of the file in their places, and the head is left out where it is not wanted."""
+    random = np.random.default_rng(4)
+    codebook = np.concatenate([[0], random.normal(0, 0.1, 255)]).astype("f")
+    kernels = {
+        name: np.where(random.random(shape) < 0.02, codebook[random.integers(1, 256, shape)], 0).astype("f")
+        for name, shape in deep_compressed.LAYERS.items()
+    }
+    biases = {name: random.normal(0, 0.1, shape[0]).astype("f") for name, shape in deep_compressed.LAYERS.items()}
+    files.deep_compress(tmp_path / "mine.net", kernels, biases, codebook)
+    model = SqueezeNetV1_0(weights=str(tmp_path / "mine.net"), input_shape=(67, 67, 3))
+    for layer in model.layers:
+        if layer.weights:
+            source = layer.name.replace("_", "/")
+            kernel, bias = layer.get_weights()
+            np.testing.assert_array_equal(kernel, kernels[source].transpose(2, 3, 1, 0))
+            np.testing.assert_array_equal(bias, biases[source])
+    assert SqueezeNetV1_0(weights=str(tmp_path / "mine.net"), include_top=False, pooling="avg").output_shape == (
+        None,
+        512,
+    )
+
+
+@needs_data
+def test_real_file_classifies(monkeypatch, tmp_path):
+    mirror(monkeypatch, tmp_path)
+    photos = ("parrot.jpg", "hot_dog.jpg", "cat_720p.jpg")
+    parrot, hot_dog, cat = classify(SqueezeNetV1_0(), "squeezenet_v1_0:imagenet", *photos)
+    assert (parrot, hot_dog) == ("macaw", "hotdog")
+    assert "cat" in cat or cat == "tabby"

@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import io
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kerazoo import tasks
+from kerazoo.codecs import graph
+from kerazoo.errors import InputError
+from kerazoo.ops import numpy as ops
+from kerazoo.tasks.nodes import Nodes, normalised, shares
+from tests.tasks.stubs import Stub, both
+
+GRAPHS = st.integers(1, 7).flatmap(
+    lambda nodes: st.tuples(
+        st.just(nodes), st.lists(st.tuples(st.integers(0, nodes - 1), st.integers(0, nodes - 1)), max_size=12)
+    )
+)
+
+
+def array(edges):
+    return np.array(edges, np.int64).reshape(-1, 2)
+
+
+@settings(max_examples=60, deadline=None)
+@given(GRAPHS)
+def test_normalised_adjacency(drawn):
+    nodes, edges = drawn
+    adjacency = np.eye(nodes)
+    for a, b in edges:
+        adjacency[a, b] = adjacency[b, a] = 1
+    root = np.diag(adjacency.sum(0) ** -0.5)
+    source, target, weight = normalised(ops, array(edges), nodes)
+    sparse = np.zeros((nodes, nodes))
+    np.add.at(sparse, (target, source), weight)
+    np.testing.assert_allclose(sparse, root @ adjacency @ root, atol=1e-6)
+    assert (np.diff(target) >= 0).all()
+    assert set(target) == set(range(nodes))
+
+
+def test_rows_of_features_sum_to_one_unless_they_are_empty():
+    np.testing.assert_allclose(shares(ops, np.array([[1, 3], [0, 0]], np.float32)), [[0.25, 0.75], [0, 0]])
+
+
+TASK = Nodes(("a", "b", "c"), features=3)
+
+
+def averaged(ops, features, source, target, weight):
+    """One propagation of the features, each of which stands for a class."""
+    rows = ops.length(features)
+    columns = [ops.segment_sum(ops.gather(features[:, column], source) * weight, target, rows) for column in range(3)]
+    return {"logits": ops.stack(columns, -1) * 9.0}
+
+
+@settings(max_examples=15, deadline=None)
+@given(GRAPHS)
+def test_answer(drawn):
+    nodes, edges = drawn
+    features = np.random.default_rng(nodes).random((nodes, 3), np.float32)
+    host, graph = both(TASK, {"features": features, "edges": array(edges)}, network=averaged)
+    np.testing.assert_array_equal(graph["label"], host["label"])
+    np.testing.assert_array_equal(graph["index"], host["index"])
+    np.testing.assert_allclose(graph["score"], host["score"], rtol=1e-5)
+    assert [TASK.labels[index].encode() for index in host["index"]] == host["label"].tolist()
+    result = TASK.read(host, 0)
+    assert len(result.rows()) == len(result.to_json()["nodes"]) == nodes
+
+
+@pytest.mark.parametrize(
+    ("features", "edges", "words"),
+    [
+        (np.zeros((0, 3), np.float32), [], "no nodes"),
+        (np.zeros((2, 4), np.float32), [], "3 features"),
+        (np.zeros((2, 3), np.float32), [(0, 2)], "does not have"),
+        (np.zeros((2, 3), np.float32), [(-1, 0)], "does not have"),
+    ],
+)
+def test_what_cannot_be_answered(features, edges, words):
+    with pytest.raises(InputError, match=words):
+        TASK.answer(Stub(ops, {"network": averaged}), {"features": features, "edges": array(edges)})
+
+
+def test_card():
+    assert tasks.from_card(tasks.to_card(TASK)) == TASK
+
+
+# --- files --------------------------------------------------------------------------------------------------------
+
+
+def npz(**arrays):
+    out = io.BytesIO()
+    np.savez_compressed(out, **arrays)
+    return out.getvalue()
+
+
+FEATURES = np.array([[0, 2, 0], [1, 0, 0]], np.float32)
+SPARSE = {
+    "x_data": np.array([2, 1], np.float32),
+    "x_indices": np.array([1, 0]),
+    "x_indptr": np.array([0, 1, 2]),
+    "x_shape": np.array([2, 3]),
+    "edges": np.array([[0, 1]], np.int32),
+}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        npz(features=FEATURES, edges=array([(0, 1)]), labels=np.zeros(2)),
+        npz(**SPARSE),
+        json.dumps({"features": FEATURES.tolist(), "edges": [[0, 1]]}).encode(),
+    ],
+)
+def test_layouts(data):
+    found = graph.read(data)
+    np.testing.assert_array_equal(found["features"], FEATURES)
+    np.testing.assert_array_equal(found["edges"], [[0, 1]])
+    assert (found["features"].dtype, found["edges"].dtype) == (np.float32, np.int64)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "empty"),
+        (b"PK\x03\x04 torn", "damaged"),
+        (npz(**SPARSE)[:-30], "damaged"),
+        (b"{", "neither"),
+        (b"\xff\xfe\x00", "neither"),
+        (b"[1]", "an object"),
+        (b"{}", "features and edges"),
+        (b'{"features": [[1], [1, 2]], "edges": []}', "equal length"),
+        (b'{"features": [["x"]], "edges": []}', "must be numbers"),
+        (b'{"features": [1], "edges": []}', r"\[nodes"),
+        (b'{"features": [[NaN]], "edges": []}', "NaN"),
+        (b'{"features": [[1]], "edges": [[0, 1]]}', "nodes 0 to 1; there are 0 to 0"),
+        (b'{"features": [[1]], "edges": [[0, 0.5]]}', "whole numbers"),
+        (b'{"features": [[1]], "edges": [0, 0, 0]}', r"\[count, 2\]"),
+        (npz(features=np.array([[object()]], object), edges=array([])), "damaged"),
+        (npz(**{**SPARSE, "x_indptr": np.array([0, 3, 2])}), "do not fit"),
+        (npz(**{**SPARSE, "x_indices": np.array([1, 3])}), "columns 1 to 3 of 3"),
+        (npz(**{**SPARSE, "x_shape": np.array([10**6, 10**6])}), "more than"),
+        (npz(**{key: value for key, value in SPARSE.items() if key != "x_indptr"}), "lack x_indptr"),
+    ],
+)
+def test_files_that_are_no_graph(data, words):
+    with pytest.raises(InputError, match=words):
+        graph.read(data, "graph.npz")
+
+
+@pytest.mark.skipif("KERAZOO_TEST_DATA" not in os.environ, reason="KERAZOO_TEST_DATA names no folder of data")
+def test_cora():
+    found = graph.read((Path(os.environ["KERAZOO_TEST_DATA"]) / "cora.npz").read_bytes())
+    assert found["features"].shape == (2708, 1433)
+    assert found["features"].sum() == 49216
+    assert len(normalised(ops, found["edges"], 2708)[0]) == 2 * 5278 + 2708

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from kerazoo import tasks
+from kerazoo.applications import espcn
+from kerazoo.assets import Assets
+from kerazoo.engines import keras as keras_engine
+from kerazoo.errors import InputError
+from kerazoo.ops import numpy as ops
+from kerazoo.registry import Built
+from kerazoo.tasks import redraw
+from kerazoo.tasks.redraw import Picture, Redraw, colour, luma_chroma
+from tests.tasks.stubs import Stub, both, pixels, png, scene, text
+
+
+def repeated(scale):
+    """Every pixel as a block: the luma of a picture resized without interpolation."""
+
+    def network(ops, image):
+        shape = (tf.shape if tf.is_tensor(image) else np.shape)(image)
+        blocks = ops.stack([ops.stack([image[..., 0]] * scale, -1)] * scale, -3) / 255.0
+        return {"luma": ops.reshape(blocks, (shape[0], shape[1] * scale, shape[2] * scale, 1))}
+
+    return network
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 5), (12, 30)])
+@pytest.mark.parametrize("scale", [2, 3])
+def test_a_grey_picture_keeps_its_luma_pixel_by_pixel(size, scale):
+    grey = scene(*size)[..., 1]
+    host, graph = both(Redraw(scale, context=2, tile=8), {"image_bytes": text(png(grey))}, network=repeated(scale))
+    expected = np.repeat(grey.repeat(scale, 0).repeat(scale, 1)[..., None], 3, -1)
+    for answer in (host, graph):
+        np.testing.assert_array_equal(pixels(answer["image_bytes"][0]), expected)
+
+
+def test_colours_are_those_of_a_bicubic_enlargement():
+    picture = np.kron(scene(3, 4), np.ones((9, 9, 1), np.uint8))
+    host, graph = both(Redraw(2, context=1), {"image_bytes": text(png(picture))}, network=repeated(2))
+    drawn = pixels(host["image_bytes"][0])
+    assert np.abs(pixels(graph["image_bytes"][0]).astype(int) - drawn).max() <= 3
+    bicubic = Image.fromarray(picture).resize((72, 54), Image.Resampling.BICUBIC).convert("YCbCr")
+    ours = Image.fromarray(drawn).convert("YCbCr")
+    # Where the sum leaves 0..255 a colour is cut; those pixels are few.
+    difference = np.abs(np.asarray(ours, int) - np.asarray(bicubic, int))[..., 1:]
+    assert np.percentile(difference, 95) <= 3
+
+
+def test_luma_and_chroma_are_pillows():
+    picture = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    ours = np.concatenate(luma_chroma(ops, picture), -1).astype(int)
+    theirs = np.asarray(Image.fromarray(picture).convert("YCbCr"), int)
+    assert np.abs(ours - theirs).max() <= 1
+    y, cb, cr = (plane[..., 0].astype(np.float32) for plane in luma_chroma(ops, picture))
+    assert np.abs(colour(ops, y, cb - 128, cr - 128) - picture).max() < 2
+
+
+def test_no_seam_can_be_seen():
+    keras.utils.set_random_seed(0)
+    config = espcn.VARIANTS["espcn_x2"].config
+    task = espcn.task(config, Assets())
+    assert task.context == 4
+    network = keras_engine.network(Built("espcn_x2", espcn.build(config), task, espcn.NORMALISE))
+    request = {"image_bytes": text(png(scene(61, 50)))}
+    whole, cut = (
+        pixels(dataclasses.replace(task, tile=tile).answer(network, request)["image_bytes"][0]).astype(int)
+        for tile in (64, 16)
+    )
+    # One grey level where a value lies between two of them.
+    assert np.abs(whole - cut).max() <= 1
+    assert (whole != cut).mean() < 1e-3
+    seen = pixels(dataclasses.replace(task, tile=16, context=1).answer(network, request)["image_bytes"][0])
+    assert (whole != seen).mean() > 1e-2, "a tile that sees too little must show, or this test proves nothing"
+
+
+def test_too_large_a_picture_is_refused(monkeypatch):
+    monkeypatch.setattr(redraw, "MAX_PIXELS", 1_000)
+    task = Redraw(4, context=1)
+    request = {"image_bytes": text(png(scene(10, 10)))}
+    with pytest.raises(InputError, match="million pixels"):
+        task.answer(Stub(ops, {"network": repeated(4)}), request)
+
+
+def test_result():
+    task = Redraw(3, context=4)
+    result = task.read({"image_bytes": text(png(scene(4, 9)))}, 0)
+    assert isinstance(result, Picture)
+    assert result.rows() == ["9 x 4 pixels"]
+    assert result.to_json()["size"] == [4, 9]
+    assert tasks.from_card(tasks.to_card(task)) == task

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kerazoo import tasks
+from kerazoo.errors import InputError, UsageError
+from kerazoo.ops import numpy as ops
+from kerazoo.tasks._tiles import mirrored, over_tiles
+from kerazoo.tasks.segment import Mask, Segment
+from tests.tasks.stubs import Stub, both, pixels, png, scene, text
+
+
+def bands(shrink):
+    """A network whose class is the brightness in steps of 64, of the pixel `shrink` below and right of the corner."""
+
+    def network(ops, image):
+        inner = image[:, shrink : image.shape[1] - shrink, shrink : image.shape[2] - shrink]
+        return {"logits": ops.concat([0.0 - (inner - 32.0 - 64.0 * k) ** 2 for k in range(4)], -1)}
+
+    return network
+
+
+@pytest.mark.parametrize(("shrink", "overlap"), [(0, 0), (3, 0), (0, 2), (2, 1)])
+@pytest.mark.parametrize("size", [(1, 1), (1, 17), (10, 10), (9, 31), (33, 20)])
+def test_every_pixel_gets_its_own_class(shrink, overlap, size):
+    task = Segment(("dark", "dim", "light", "bright"), tile=16, shrink=shrink, overlap=overlap, together=3)
+    grey = scene(*size)[..., 0]
+    host, graph = both(task, {"image_bytes": text(png(grey))}, network=bands(shrink))
+    expected = np.clip(np.rint((grey - 32.0) / 64.0 - 1e-6), 0, 3).astype(np.uint8)
+    for answer in (host, graph):
+        np.testing.assert_array_equal(pixels(answer["mask_bytes"][0]), expected)
+        np.testing.assert_allclose(answer["share"][0], np.bincount(expected.ravel(), minlength=4) / expected.size)
+
+
+def test_tiles_see_the_picture_mirrored_at_its_borders():
+    picture = scene(13, 22)[..., :1]
+
+    def mean(tiles):
+        # A 5x5 mean without padding, whose border pixels depend on what surrounds the picture.
+        return sum(tiles[:, y : y + 8, x : x + 8, 0] for y in range(5) for x in range(5)) / 25
+
+    tiled = over_tiles(ops, picture, (8, 8), 2, mean, together=2)
+    around = np.pad(picture[..., 0].astype(np.float32), 2, mode="reflect")
+    whole = sum(around[y : y + 13, x : x + 22] for y in range(5) for x in range(5)) / 25
+    np.testing.assert_allclose(tiled, whole, rtol=1e-6)
+
+
+@given(st.integers(1, 9), st.integers(-40, 40))
+def test_mirrored(size, place):
+    around = np.pad(np.arange(size), 45, mode="reflect")
+    assert mirrored(ops, np.array([place]), size)[0] == around[place + 45]
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 4))
+def test_tiles_go_through_together_but_never_more_than_allowed(height, width, together):
+    task = Segment(("a", "b", "c", "d"), tile=16, shrink=2, together=together)
+    network = Stub(ops, {"network": bands(2)})
+    task.answer(network, {"image_bytes": text(png(scene(height, width)))})
+    counts = {call["image"].shape[0] for call in network.calls}
+    tiles = -(-height // 12) * -(-width // 12)
+    assert len(counts) == 1
+    assert max(counts) <= together
+    assert tiles <= len(network.calls) * max(counts) < tiles + len(network.calls)
+
+
+def test_result():
+    task = Segment(("ground", "cell"), tile=8, shrink=0)
+    mask = png(np.zeros((2, 3), np.uint8))
+    result = task.read({"mask_bytes": text(mask), "share": np.array([[0.25, 0.75]], np.float32)}, 0)
+    assert result == Mask(("ground", "cell"), (0.25, 0.75), mask)
+    assert result.rows() == [" 75.00%  cell", " 25.00%  ground"]
+    assert result.to_json()["share"] == {"ground": 0.25, "cell": 0.75}
+    assert tasks.from_card(tasks.to_card(task)) == task
+
+
+def test_what_cannot_be_answered():
+    with pytest.raises(UsageError, match="256 classes"):
+        Segment(tuple(map(str, range(257))), tile=8, shrink=0)
+    with pytest.raises(InputError):
+        task = Segment(("a", "b"), tile=8, shrink=0)
+        task.answer(Stub(ops, {"network": bands(0)}), {"image_bytes": text(b"no picture")})

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kerazoo import tasks
+from kerazoo.codecs.text import END, SPECIAL, START, Text, placeholder, tokens, vocabulary
+from kerazoo.errors import InputError, UsageError
+from kerazoo.ops import numpy as ops
+from kerazoo.ops import tensorflow as graph_ops
+from kerazoo.tasks.translate import Translate
+from tests.tasks.stubs import Stub, both, text
+
+# --- the codec ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sentence", "expected"),
+    [
+        ("Two dogs, running!", ["two", "dogs", ",", "running", "!"]),
+        ("L’homme d'État", ["l'", "homme", "d'", "état"]),
+        ("a well-known T-shirt -- no - yes-", ["a", "well-known", "t-shirt", "-", "-", "no", "-", "yes", "-"]),
+        ("  3.5\t\u00a0km\n", ["3", ".", "5", "km"]),
+        ("GROẞE ΣΊΣΥΦΟΣ İstanbul", ["große", "σίσυφοσ", "istanbul"]),
+        ("e\u0301te\u0301 日本語 😀", ["e\u0301te\u0301", "日本語", "😀"]),
+        ("<end> <pad>", ["<", "end", ">", "<", "pad", ">"]),
+        ("", []),
+    ],
+)
+def test_tokens(sentence, expected):
+    assert tokens(sentence) == expected
+
+
+def test_case_can_be_kept():
+    assert tokens("Der Hund’s", lower=False) == ["Der", "Hund'", "s"]
+
+
+def test_vocabulary_is_ordered_by_frequency_then_spelling():
+    assert vocabulary([["b", "a", "c"], ["c", "a"], ["c"]], 6) == (*SPECIAL, "c", "a")
+
+
+def test_encode_and_decode():
+    codec = Text((*SPECIAL, "l'", "homme", "(", "voit", ")", "été", "!", ","), length=9)
+    numbers = codec.encode(ops, text("L'homme (voit) ÉTÉ!", "voit ça , homme"))
+    assert numbers.tolist() == [[4, 5, 6, 7, 8, 9, 10, END, 0], [7, 1, 11, 5, END, 0, 0, 0, 0]]
+    assert [line.decode() for line in codec.decode(ops, numbers)] == ["l'homme (voit) été!", "voit <unk>, homme"]
+
+
+WORDS = vocabulary([tokens("the two dogs' run l'homme état, 日本語 voit-il ! ? a b c")], 40)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(
+        st.one_of(
+            st.lists(st.sampled_from([*WORDS[4:], "A", "DOGS", "’", "-", "xyz", "É"]), min_size=1).map(" ".join),
+            st.text(min_size=1, max_size=12),
+        ),
+        min_size=1,
+        max_size=3,
+    )
+)
+def test_both_op_sets_read_alike(sentences):
+    codec = Text(WORDS, length=64)
+    sentences = [f"a {sentence}" for sentence in sentences]
+    request = text(*[sentence.encode("utf-8", "replace") for sentence in sentences])
+    host = codec.encode(ops, request)
+    graph = codec.encode(graph_ops, tf.constant(request.tolist()))
+    np.testing.assert_array_equal(graph.numpy(), host)
+    index = {word: number for number, word in enumerate(WORDS)}
+    for row, sentence in zip(host, request, strict=True):
+        known = [index.get(token, 1) for token in tokens(sentence.decode())]
+        assert row.tolist() == [*known, END, *[0] * (63 - len(known))]
+    np.testing.assert_array_equal(codec.decode(graph_ops, graph).numpy(), codec.decode(ops, host))
+
+
+@pytest.mark.parametrize("sentence", ["", " \n\u200b", "a " * 9])
+def test_nothing_and_too_much_are_refused_not_cut(sentence):
+    codec = Text(WORDS, length=9)
+    with pytest.raises(InputError, match="empty|more than 8 words"):
+        codec.encode(ops, text("a b", sentence))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="empty|more than 8 words"):
+        codec.encode(graph_ops, tf.constant([b"a b", sentence.encode()]))
+    assert codec.encode(ops, text("a " * 8)).shape == (1, 9)
+
+
+def test_a_vocabulary_must_be_one():
+    with pytest.raises(UsageError, match="begins with <pad>"):
+        Text(("a", "b"), 5)
+    with pytest.raises(UsageError, match="equal"):
+        Text((*SPECIAL, "a", "a"), 5).encode(ops, text("a"))
+
+
+# --- the task -----------------------------------------------------------------------------------------------------
+
+TASK = Translate(placeholder(10), placeholder(10), length=6, units=1, limit=5)
+
+
+def counting(ops, token, state, context):
+    """Says word4, word5, ... up to the context, then `<end>`; every choice has the probability 0.5."""
+    following = ops.where(token == START, token * 0 + 4, token + 1)
+    wanted = ops.where(ops.cast(following, "float32") > context[:, 0], token * 0 + END, following)
+    hit = ops.cast(ops.arange(10)[None, :] == wanted[:, None], "float32")
+    return {"logits": hit * float(np.log(9.0)), "next_state": state + 1.0}
+
+
+def reading(ops, source):
+    """The context is the number of the first word."""
+    return {"context": ops.cast(source[:, :1], "float32"), "state": ops.cast(source[:, :1], "float32") * 0.0}
+
+
+def test_rows_end_on_their_own():
+    host, graph = both(TASK, {"text": text("word6", "word4 word9", "word9")}, encoder=reading, decoder=counting)
+    for answer in (host, graph):
+        said = [line.decode() for line in answer["translation"]]
+        assert said == ["word4 word5 word6", "word4", "word4 word5 word6 word7 word8"]
+        np.testing.assert_allclose(answer["score"], np.log(0.5), rtol=1e-5)
+
+
+def test_the_loop_stops_with_the_longest_row():
+    network = Stub(ops, {"encoder": reading, "decoder": counting})
+    TASK.answer(network, {"text": text("word5", "word4")})
+    assert len(network.calls) == 1 + 3
+
+
+def test_padding_unknown_and_start_are_never_said():
+    def tempted(ops, token, state, context):
+        logits = np.zeros((len(token), 10), np.float32)
+        logits[:, :3] = 9.0
+        logits[:, 7] = 1.0
+        return {"logits": logits, "next_state": state}
+
+    network = Stub(ops, {"encoder": reading, "decoder": tempted})
+    assert TASK.answer(network, {"text": text("word5")})["translation"][0] == b" ".join([b"word7"] * 5)
+
+
+def test_result():
+    result = TASK.read({"translation": text("a", "é b"), "score": np.array([-1, -0.25], np.float32)}, 1)
+    assert result.rows() == ["é b"]
+    assert result.to_json() == {"text": "é b", "score": -0.25}
+    assert tasks.from_card(tasks.to_card(TASK)) == TASK

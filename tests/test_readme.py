@@ -1,0 +1,83 @@
+"""What the README shows is run as it is printed."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+SET_UP = [body.strip() for kind, body in BLOCKS if kind == "sh" and "python3 -m venv" in body]
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """A folder with the examples, and an environment with the installed command and a cache of its own."""
+    folder = tmp_path_factory.mktemp("readme")
+    (folder / "examples").mkdir()
+    (folder / "examples" / "seven.png").write_bytes((ROOT / "examples" / "seven.png").read_bytes())
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    env = {**os.environ, "PATH": path, "KERAZOO_HOME": str(folder / "home"), "KERAZOO_OFFLINE": "1"}
+    return folder, env
+
+
+def _run(command: list[str] | str, workplace: tuple[Path, dict[str, str]]) -> str:
+    folder, env = workplace
+    done = subprocess.run(
+        command, shell=isinstance(command, str), cwd=folder, env=env, capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def test_there_are_exactly_two_set_up_commands() -> None:
+    assert len(SET_UP) == 2
+    assert all("\n" not in command for command in SET_UP)
+    assert "kerazoo predict examples/seven.png -m lenet5:mnist" in SET_UP[0]
+    assert "pytest" in SET_UP[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("index", [i for i, (kind, _) in enumerate(BLOCKS) if kind == "console"])
+def test_sessions_print_what_is_printed(index: int, workplace: tuple[Path, dict[str, str]]) -> None:
+    for session in re.split(r"^\$ ", BLOCKS[index][1], flags=re.MULTILINE)[1:]:
+        command, _, expected = session.partition("\n")
+        got = _run(command, workplace)
+        same = [re.sub(r'"ms": [\d.]+', '"ms": N', text) for text in (got, expected)]
+        assert same[0] == same[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "index", [i for i, (kind, body) in enumerate(BLOCKS) if kind == "sh" and body.strip() not in SET_UP]
+)
+def test_commands_succeed(index: int, workplace: tuple[Path, dict[str, str]]) -> None:
+    for line in BLOCKS[index][1].splitlines():
+        _run(line, workplace)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("index", [i for i, (kind, _) in enumerate(BLOCKS) if kind == "python"])
+def test_python_runs(index: int, workplace: tuple[Path, dict[str, str]]) -> None:
+    _run([sys.executable, "-c", BLOCKS[index][1]], workplace)
+
+
+def test_linked_files_exist() -> None:
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_the_figures_are_the_manifests() -> None:
+    from kerazoo import manifest
+
+    rows = re.findall(r"^\| `([\w:-]+)` \| ([\d.]+) % .*\| `(.+)` \|$", README, re.MULTILINE)
+    assert rows
+    for name, figure, command in rows:
+        measured = {metric["command"]: metric["value"] for metric in manifest.load()[name].measured}
+        assert measured[command] == float(figure), name
