@@ -14,7 +14,7 @@ as a data set of one element, with the weights of the nodes that have labels::
 
     data = tf.data.Dataset.from_tensors(((features, source, target, weight), labels, known))
     model.compile(keras.optimizers.Adam(0.01), gcn.loss(), weighted_metrics=["accuracy"])
-    model.fit(data, epochs=200)
+    model.fit(data, epochs=200, shuffle=False)
 """
 
 from __future__ import annotations

@@ -81,7 +81,8 @@ def predict(
         bad = "error" in plain
         failed |= bad
         if not bad and writer:
-            plain = {**plain, "file": writer(label, result)}
+            # The file holds what the line would repeat in base64.
+            plain = {**{k: v for k, v in plain.items() if k not in ("picture", "mask")}, "file": writer(label, result)}
         if as_json:
             head = {"input": label, "model": predictor.name}
             tail = {} if bad else {"ms": round(prediction.ms, 3)}

@@ -63,7 +63,8 @@ def test_learns_from_the_nodes_that_are_known():
     features = np.random.default_rng(0).random((6, 5), np.float32) + np.eye(5, dtype=np.float32)[labels] * 2
     model = gcn.build(gcn.Config("gcn", features=5, classes=2, dropout=0.2))
     model.compile(keras.optimizers.Adam(0.05), gcn.loss(), weighted_metrics=["accuracy"])
-    history = model.fit(data(features, EDGES, labels, np.array([1, 0, 0, 1, 0, 0])), epochs=60, verbose=0).history
+    known = data(features, EDGES, labels, np.array([1, 0, 0, 1, 0, 0]))
+    history = model.fit(known, epochs=60, shuffle=False, verbose=0).history
     assert history["loss"][-1] < history["loss"][0] * 0.5
     everything = data(features, EDGES, labels, np.ones(6))
     assert model.evaluate(everything, verbose=0, return_dict=True)["accuracy"] == 1
@@ -89,7 +90,7 @@ def test_reaches_the_papers_accuracy_on_cora():
     keras.utils.set_random_seed(0)
     model = gcn.build(gcn.VARIANTS["gcn_cora"].config)
     model.compile(keras.optimizers.Adam(0.01), gcn.loss(), weighted_metrics=["accuracy"])
-    model.fit(known, epochs=200, verbose=0)
+    model.fit(known, epochs=200, shuffle=False, verbose=0)
     assert model.evaluate(held, verbose=0, return_dict=True)["accuracy"] > 0.77
-    # The paper's mean over 100 initial weights is 81.5 %; single runs scatter by about half a point.
+    # The paper's mean over 100 initial weights is 81.5 %; single runs scatter by a third of a point.
     assert model.evaluate(asked, verbose=0, return_dict=True)["accuracy"] > 0.80

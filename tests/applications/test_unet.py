@@ -47,12 +47,12 @@ def test_task():
 def test_learns_to_find_bright_pixels(variant):
     keras.utils.set_random_seed(1)
     model = unet.build(unet.VARIANTS[variant].small)
-    x = np.random.default_rng(0).random((2, *model.input_shape[1:]), np.float32)
+    x = np.random.default_rng(0).random((1, *model.input_shape[1:]), np.float32)
     side = model.output_shape[1]
     border = (x.shape[1] - side) // 2
     y = (x[:, border : border + side, border : border + side, 0] > 0.5).astype("int32")
     model.compile(keras.optimizers.Adam(3e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    history = model.fit(x, y, epochs=12, verbose=0).history["loss"]
+    history = model.fit(x, y, epochs=8, verbose=0).history["loss"]
     assert history[-1] < history[0] * 0.9
 
 

@@ -31,7 +31,8 @@ def encode(image: Image.Image, form: str = "PNG", **options: Any) -> bytes:
 
 
 def seven() -> Image.Image:
-    return Image.open(SEVEN).convert("L")
+    with Image.open(SEVEN) as image:
+        return image.convert("L")
 
 
 def bomb(width: int, height: int) -> bytes:

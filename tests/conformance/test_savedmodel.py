@@ -33,7 +33,7 @@ for folder in map(pathlib.Path, sys.argv[1:]):
         said["model"] = card.model
     except KerazooError as error:
         said["error"] = str(error)
-    print("\\x1e" + json.dumps(said), flush=True)
+    print("said " + json.dumps(said), flush=True)
 """
 
 
@@ -47,7 +47,7 @@ def served(shared, request):
         text=True,
         check=False,
     )
-    rows = [json.loads(line[1:]) for line in done.stdout.splitlines() if line.startswith("\x1e")]
+    rows = [json.loads(line[5:]) for line in done.stdout.splitlines() if line.startswith("said ")]
     unsaid = {one.folder.name: {"error": one.failures["savedmodel"] or done.stderr[-800:]} for one in folders}
     return unsaid | {row["name"]: row for row in rows}
 
@@ -72,5 +72,5 @@ def test_signatures_are_the_ports(name, served):
             assert {port.name: port.dtype for port in ports} == {port: dtype for port, (dtype, _) in there.items()}
             for port in ports:
                 shape = there[port.name][1]
-                assert len(shape) == len(port.shape)
-                assert all(mine in (None, theirs) or theirs is None for mine, theirs in zip(port.shape, shape)), port
+                pairs = zip(port.shape, shape, strict=True)
+                assert all(mine in (None, theirs) or theirs is None for mine, theirs in pairs), port

@@ -26,4 +26,6 @@ def tiny() -> registry.Built:
     # Answers far apart, so that a grey level more or less from resizing cannot change them.
     model.get_layer("logits").kernel.assign(np.array(model.get_layer("logits").kernel) * 4)
     task = Classify(Image(24, 24), LABELS)
-    return registry.Built("tiny:test", model, task, Normalise("rgb", 2 / 255, (1.0, 1.1, 0.9), (1.0, 0.9, 1.1)), "ab" * 32)
+    return registry.Built(
+        "tiny:test", model, task, Normalise("rgb", 2 / 255, (1.0, 1.1, 0.9), (1.0, 0.9, 1.1)), "ab" * 32
+    )

@@ -85,7 +85,7 @@ def test_swapped_labels_are_refused(golden):
 
 def test_another_resizing_is_refused(golden):
     task = tiny().task
-    cropping = dataclasses.replace(task, image=dataclasses.replace(task.image, short_side=40))
+    cropping = dataclasses.replace(task, image=dataclasses.replace(task.image, resize=40))
     with pytest.raises(GateError, match="score|label"):
         check(Changed(), golden, task=cropping)
 
