@@ -19,12 +19,12 @@ class Assets:
     Attributes:
         labels: One name a class, in the order of the logits.
         preprocessing: The manifest's recipe from pixels to tensor.
-        vocabulary: One token an id.
+        vocabulary: One token an id; or two vocabularies, `source` and `target`.
     """
 
     labels: tuple[str, ...] | None = None
     preprocessing: Mapping[str, Any] | None = None
-    vocabulary: tuple[str, ...] | None = None
+    vocabulary: tuple[str, ...] | Mapping[str, tuple[str, ...]] | None = None
 
 
 @functools.cache

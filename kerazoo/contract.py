@@ -70,7 +70,11 @@ class Result(Protocol):
 
 @runtime_checkable
 class Task(Protocol):
-    """Structural: a frozen dataclass with these fields is a task. It must also survive `tasks.to_card`."""
+    """Structural: a frozen dataclass with these fields is a task. It must also survive `tasks.to_card`.
+
+    It may have two methods more: `golden()`, one row of a small request, where the ports are not pictures or a seed;
+    and `parse(data, name)`, which reads a request of several ports from a file of its own kind.
+    """
 
     kind: ClassVar[str]
     """`classify`, `segment`, ...: the task's word on the command line and in cards."""

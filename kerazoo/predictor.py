@@ -151,7 +151,7 @@ def request_row(task: Task, item: Any) -> dict[str, Any]:
     """
     ports = task.request
     if not isinstance(item, Mapping) and len(ports) > 1:
-        item = _mapping(ports, item)
+        item = _mapping(task, item)
     if isinstance(item, Mapping):
         missing = [port.name for port in ports if port.name not in item]
         if missing:
@@ -198,12 +198,14 @@ def _encoded(item: Any) -> bytes:
     raise InputError(f"A picture is a path, bytes, a PIL image or an array; this is {type(item).__name__}.")
 
 
-def _mapping(ports: Sequence[Port], item: Any) -> Mapping[str, Any]:
-    names = ", ".join(port.name for port in ports)
+def _mapping(task: Task, item: Any) -> Mapping[str, Any]:
+    names = ", ".join(port.name for port in task.request)
     if not isinstance(item, (str, Path)):
         raise InputError(f"The request has several ports ({names}): give a mapping, or the path of an .npz or .json.")
     path = Path(item)
     data = read_file(path)
+    if hasattr(task, "parse"):
+        return task.parse(data, str(path))
     try:
         if path.suffix == ".json":
             loaded = json.loads(data)

@@ -26,14 +26,21 @@ __all__ = ["ResNet101", "ResNet152", "ResNet50"]
 
 @dataclass(frozen=True)
 class Config(ClassifierConfig):
-    """Sizes of a ResNet with bottleneck blocks: how many of them each of the four stages has."""
+    """Sizes of a ResNet with bottleneck blocks.
 
-    blocks: tuple[int, int, int, int] = (3, 4, 6, 3)
+    Attributes:
+        blocks: How many of them each of the four stages has.
+        width: Filters of the first convolution and of the first stage's bottlenecks; each stage doubles them.
+    """
+
+    blocks: tuple[int, ...] = (3, 4, 6, 3)
+    width: int = 64
 
 
 def _variant(name: str, blocks: tuple[int, int, int, int], params: int) -> Variant:
     config = Config(name, (224, 224, 3), blocks=blocks)
-    return Variant(config, params, (224, 224, 3), "classify", small=replace(config, input_shape=(64, 64, 3)))
+    small = replace(config, input_shape=(64, 64, 3), classes=50, blocks=tuple(min(n, 4) for n in blocks), width=8)
+    return Variant(config, params, (224, 224, 3), "classify", small)
 
 
 VARIANTS = {
@@ -48,13 +55,13 @@ def build(config: Config, input_tensor: Any = None) -> keras_.Model:
     layers = keras.layers
     inputs = entrance(config, input_tensor)
     x = layers.ZeroPadding2D(3, name="conv1_pad")(inputs)
-    x = _conv_bn(x, 64, 7, "conv1", strides=2)
+    x = _conv_bn(x, config.width, 7, "conv1", strides=2)
     x = layers.Activation("relu", name="conv1_relu")(x)
     x = layers.ZeroPadding2D(1, name="pool1_pad")(x)
     x = layers.MaxPooling2D(3, strides=2, name="pool1_pool")(x)
     for stage, blocks in enumerate(config.blocks):
         for block in range(blocks):
-            x = _bottleneck(x, 64 << stage, f"conv{stage + 2}_block{block + 1}", block == 0, stage)
+            x = _bottleneck(x, config.width << stage, f"conv{stage + 2}_block{block + 1}", block == 0, stage)
     if not config.include_top:
         return finish(config, inputs, without_top(config, x))
     x = layers.GlobalAveragePooling2D(name="avg_pool")(x)

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kerazoo.errors import InputError, UsageError
-from kerazoo.tasks.classify import Labels
 
 if TYPE_CHECKING:
     from kerazoo.contract import Task
@@ -77,7 +76,8 @@ def predict(
     failed = False
     for prediction in predictor.stream(sources, batch=batch):
         result, label = prediction.result, prediction.item.label
-        plain = result.to_json(top) if isinstance(result, Labels) else result.to_json()
+        ranked = hasattr(result, "top")
+        plain = result.to_json(top) if ranked else result.to_json()  # type: ignore[call-arg]
         bad = "error" in plain
         failed |= bad
         if not bad and writer:
@@ -96,7 +96,7 @@ def predict(
 
 
 def _print(label: str | None, result: Any, plain: dict[str, Any], top: int, hint: bool) -> None:
-    rows = result.rows(top) if isinstance(result, Labels) else result.rows()
+    rows = result.rows(top) if hasattr(result, "top") else result.rows()
     indent = ""
     if label is not None:
         click.echo(label)

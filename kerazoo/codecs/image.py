@@ -36,10 +36,10 @@ class Image:
     def decode(self, ops: Any, image_bytes: Tensor) -> Tensor:
         """Encoded pictures [batch] to float32 pixels [batch, height, width, channels] in 0..255."""
         shape = (self.height, self.width, self.channels)
-        return ops.map_items(lambda data: self.fit(ops, ops.decode_image(data, self.channels)), image_bytes, shape)
+        return ops.map_items(lambda data: self.fit(ops, ops.decode_picture(data, self.channels)), image_bytes, shape)
 
     def fit(self, ops: Any, pixels: Tensor) -> Tensor:
-        """One decoded picture uint8 [h, w, channels] to float32 [height, width, channels]."""
+        """One decoded picture (`ops.decode_picture`, or uint8 [h, w, channels]) to float32 [height, width, channels]."""
         if not isinstance(self.resize, int):
             tall, wide = self.resize or (self.height, self.width)
             return centre(ops, ops.resize(pixels, tall, wide, self.interpolation), self.height, self.width)
@@ -56,8 +56,7 @@ class Image:
 def centre(ops: Any, pixels: Tensor, height: Any, width: Any) -> Tensor:
     """The middle height x width of a picture [h, w, channels] that is at least as large."""
     tall, wide = ops.size(pixels)
-    top, left = (tall - height) // 2, (wide - width) // 2
-    return pixels[top : top + height, left : left + width]
+    return ops.crop(pixels, (tall - height) // 2, (wide - width) // 2, height, width)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 Both op sets run the code below on code points, so that lower case, word borders and the vocabulary cannot differ
 between them as they would between two regular expression engines. The tables of letters come from Python's own
-Unicode data and are baked into what is exported.
+Unicode data and are baked into what is exported. Accents are not composed: `é` is one letter (NFC) to a vocabulary
+that has it so, and another word when it is written as two.
 """
 
 from __future__ import annotations

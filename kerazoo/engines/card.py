@@ -69,6 +69,8 @@ def of_litert(path: Path) -> Card:
             return loads(archive.read(f"{KEY}.json").decode(), path)
     except (zipfile.BadZipFile, KeyError):
         raise missing(path) from None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
 def of_saved_model(path: Path) -> Card:

@@ -59,4 +59,7 @@ def open_network(path: Path, threads: int | None = None) -> tuple[OnnxNetwork, C
     text = first.get_modelmeta().custom_metadata_map.get(KEY)
     if text is None:
         raise missing(path)
-    return OnnxNetwork(sessions), loads(text, path)
+    card = loads(text, path)
+    if not path.is_dir():
+        sessions = {next(iter(card.task.parts)): first}  # A single file is the only part, whatever its name.
+    return OnnxNetwork(sessions), card

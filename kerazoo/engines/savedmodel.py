@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 from kerazoo.contract import Tensors
 from kerazoo.engines.card import Card, of_saved_model
 from kerazoo.engines.quiet import import_tensorflow
-from kerazoo.errors import UsageError
+from kerazoo.errors import InputError, UsageError
 from kerazoo.ops import numpy as ops
 
 
@@ -29,7 +30,12 @@ class SavedModelNetwork:
             raise UsageError(f"The SavedModel has the signatures {', '.join(sorted(signatures))}; not {self.here!r}.")
         import tensorflow as tf
 
-        outputs = signatures[self.here](**{name: tf.constant(_plain(value)) for name, value in inputs.items()})
+        try:
+            outputs = signatures[self.here](**{name: tf.constant(_plain(value)) for name, value in inputs.items()})
+        except tf.errors.InvalidArgumentError as error:
+            # A check within the graph: its message stands between the brackets.
+            said = re.search(r"assertion failed: \[(.*?)\]", str(error))
+            raise InputError(said.group(1) if said else str(error).splitlines()[0]) from None
         return {name: output.numpy() for name, output in outputs.items()}
 
     def part(self, name: str) -> SavedModelNetwork:

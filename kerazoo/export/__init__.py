@@ -57,11 +57,8 @@ def export(model: str, to: Iterable[str] = ("savedmodel",), path: str | Path = "
         "onnx": folder / f"{found.variant}.onnx",
         "litert": folder / f"{found.variant}.tflite",
     }
-    taken = [str(targets[name]) for name in formats if targets[name].exists()]
-    if taken:
-        raise UsageError(
-            f"{', '.join(taken)} exists already; nothing was overwritten. Remove it, or choose another folder."
-        )
+    for name in formats:
+        _refuse_taken(targets[name])
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".kerazoo-") as temporary:
         placed = []
@@ -70,9 +67,15 @@ def export(model: str, to: Iterable[str] = ("savedmodel",), path: str | Path = "
                 raise artefact
             target = targets[artefact.format]
             target.parent.mkdir(parents=True, exist_ok=True)
+            _refuse_taken(target)
             artefact.path.rename(target)
             placed.append(Artefact(artefact.format, target, artefact.differences))
     return placed
+
+
+def _refuse_taken(target: Path) -> None:
+    if target.exists():
+        raise UsageError(f"{target} exists already and was not overwritten. Remove it, or choose another folder.")
 
 
 def checked(model: str, formats: Iterable[str], folder: Path) -> Iterator[Artefact | GateError]:

@@ -84,8 +84,8 @@ def check_answer(golden: Golden, answer: Answer, engine: str, what: str) -> dict
 def compare(expected: Mapping[str, Any], got: Mapping[str, Any], what: str) -> dict[str, float]:
     """The difference at each response port.
 
-    Numbers: relative error. Pictures: mean grey levels. Text, and the first of ranked labels: share that differs.
-    Ranked scores are compared class by class, since neighbours of equal score may change places.
+    Numbers: relative error. Pictures: mean grey levels. Text: share that differs. Ranked labels and scores are
+    compared class by class, since neighbours of equal score may change places.
     """
     missing = sorted(set(expected) - set(got))
     if missing:
@@ -97,22 +97,30 @@ def compare(expected: Mapping[str, Any], got: Mapping[str, Any], what: str) -> d
         if name.endswith("_bytes"):
             out[name] = _picture_difference(value, theirs, f"{what}: {name}")
         elif np.asarray(value).dtype.kind not in "fiu":
-            first = (slice(None), 0) if ranked else ()
-            a, b = np.asarray(value, object)[first], np.asarray(theirs, object)[first]
+            if ranked:
+                pairs = _shared(expected["index"], value, got["index"], theirs)
+                out[name] = float(np.mean([a != b for a, b in pairs])) if pairs else 1.0
+                continue
+            a, b = np.asarray(value, object), np.asarray(theirs, object)
             out[name] = float(np.mean(a != b)) if a.shape == b.shape else 1.0
         elif ranked and name == "index":
             continue
         elif ranked:
-            mine, others = _by_class(expected["index"], value), _by_class(got["index"], theirs)
-            shared = [key for key in mine if key in others]
-            out[name] = max((abs(mine[key] - others[key]) for key in shared), default=1.0) / max(mine.values())
+            pairs = _shared(expected["index"], value, got["index"], theirs)
+            largest = max((abs(float(a) - float(b)) for a, b in pairs), default=1.0)
+            out[name] = largest / float(np.max(value))
         else:
             out[name] = relative_error(np.asarray(value), np.asarray(theirs), f"{what}: {name}")
     return out
 
 
-def _by_class(index: Any, scores: Any) -> dict[tuple[int, int], float]:
-    return {(row, int(i)): float(scores[row][rank]) for (row, rank), i in np.ndenumerate(np.asarray(index))}
+def _shared(index: Any, values: Any, other_index: Any, other_values: Any) -> list[tuple[Any, Any]]:
+    """Both values of every class that both rankings hold."""
+    mine, other = (
+        {(row, int(i)): v[row][rank] for (row, rank), i in np.ndenumerate(np.asarray(ix))}
+        for ix, v in ((index, values), (other_index, other_values))
+    )
+    return [(value, other[key]) for key, value in mine.items() if key in other]
 
 
 def _picture_difference(expected: Any, got: Any, what: str) -> float:

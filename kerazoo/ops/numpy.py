@@ -5,6 +5,7 @@ Each function has its twin of the same name in `kerazoo.ops.tensorflow`; a test 
 
 from __future__ import annotations
 
+import functools
 import io
 import warnings
 from collections.abc import Callable, Sequence
@@ -37,7 +38,8 @@ def open_image(data: bytes) -> Image.Image:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             image = Image.open(io.BytesIO(data))
             image.load()
-            return _plain(ImageOps.exif_transpose(image))
+            ImageOps.exif_transpose(image, in_place=True)
+            return _plain(image)
     except UnidentifiedImageError:
         raise InputError(f"Not a picture that can be read ({len(data)} bytes, beginning {data[:8]!r}).") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -58,14 +60,31 @@ def _plain(image: Image.Image) -> Image.Image:
         rgba = image.convert("RGBA")
         white = Image.new("RGBA", rgba.size, "white")
         return Image.alpha_composite(white, rgba).convert("RGB")
-    return image.convert("L" if image.mode in ("1", "L") else "RGB")
+    return _as(image, "L" if image.mode in ("1", "L") else "RGB")
+
+
+def _as(image: Image.Image, mode: str) -> Image.Image:
+    # Pillow's own conversion copies a picture that is in the mode already.
+    return image if image.mode == mode else image.convert(mode)
 
 
 def decode_image(data: bytes, channels: int) -> np.ndarray:
     """One encoded picture to uint8 [height, width, channels]; channels 1 is ITU-R 601 luma, 3 is RGB."""
-    image = open_image(bytes(data))
-    array = np.asarray(image.convert("L" if channels == 1 else "RGB"))
+    array = np.asarray(decode_picture(data, channels))
     return array[..., None] if channels == 1 else array
+
+
+def decode_picture(data: bytes, channels: int) -> Image.Image:
+    """`decode_image` for a picture that is only measured, cropped and resized: it need not become an array first."""
+    return _as(open_image(bytes(data)), "L" if channels == 1 else "RGB")
+
+
+def crop(pixels: Any, top: int, left: int, height: int, width: int) -> Any:
+    """A rectangle of a picture, array [h, w, channels] or what `decode_picture` gave."""
+    if not isinstance(pixels, Image.Image):
+        return pixels[top : top + height, left : left + width]
+    whole = (left, top, left + width, top + height) == (0, 0, *pixels.size)
+    return pixels if whole else pixels.crop((left, top, left + width, top + height))
 
 
 def encode_png(pixels: np.ndarray) -> bytes:
@@ -75,13 +94,18 @@ def encode_png(pixels: np.ndarray) -> bytes:
     return out.getvalue()
 
 
-def resize(pixels: np.ndarray, height: int, width: int, interpolation: str) -> np.ndarray:
-    """A picture uint8 [h, w, channels] to float32 [height, width, channels] of whole numbers, antialiased."""
-    flat = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
-    image = Image.fromarray(np.ascontiguousarray(flat))
+def resize(pixels: Any, height: int, width: int, interpolation: str) -> np.ndarray:
+    """A picture to float32 [height, width, channels] of whole numbers, antialiased.
+
+    Args:
+        pixels: uint8 [h, w, channels], or what `decode_picture` gave.
+    """
+    image = pixels
+    if not isinstance(image, Image.Image):
+        image = Image.fromarray(np.ascontiguousarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels))
     if image.size != (width, height):
         image = image.resize((int(width), int(height)), _FILTERS[interpolation])
-    return np.asarray(image, np.float32).reshape(int(height), int(width), pixels.shape[-1])
+    return np.asarray(image, np.float32).reshape(int(height), int(width), len(image.getbands()))
 
 
 # --- arrays -----------------------------------------------------------------------------------------------------
@@ -104,9 +128,9 @@ def strings(values: Sequence[Any]) -> np.ndarray:
     return array
 
 
-def size(pixels: np.ndarray) -> tuple[int, int]:
-    """Height and width of a picture [h, w, channels]."""
-    return pixels.shape[0], pixels.shape[1]
+def size(pixels: Any) -> tuple[int, int]:
+    """Height and width of a picture, array [h, w, channels] or what `decode_picture` gave."""
+    return (pixels.height, pixels.width) if isinstance(pixels, Image.Image) else (pixels.shape[0], pixels.shape[1])
 
 
 def length(array: np.ndarray) -> int:
@@ -148,8 +172,13 @@ def top_k(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
 def gather(values: Any, indices: np.ndarray) -> np.ndarray:
     """`values[indices]` along the first axis; values may be a tuple of strings, which come back as UTF-8 bytes."""
     if isinstance(values, tuple) and values and isinstance(values[0], str):
-        values = strings([text.encode() for text in values])
+        values = _encoded(values)
     return np.asarray(values)[indices]
+
+
+@functools.lru_cache(maxsize=16)
+def _encoded(texts: tuple[str, ...]) -> np.ndarray:
+    return strings([text.encode() for text in texts])
 
 
 # --- text, randomness, loops, tiles ---

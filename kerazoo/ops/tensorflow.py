@@ -32,6 +32,14 @@ def decode_image(data: Any, channels: int) -> Any:
     return tf.cast(luma, tf.uint8)[..., None]
 
 
+def decode_picture(data: Any, channels: int) -> Any:
+    return decode_image(data, channels)
+
+
+def crop(pixels: Any, top: Any, left: Any, height: Any, width: Any) -> Any:
+    return pixels[top : top + height, left : left + width]
+
+
 def encode_png(pixels: Any) -> Any:
     return tf.io.encode_png(pixels)
 

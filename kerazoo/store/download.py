@@ -18,8 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from kerazoo.manifest import File
-from kerazoo.store.fetching import Progress
-from kerazoo.store.paths import CHUNK, write
+from kerazoo.store.paths import CHUNK, Progress, write
 
 CONNECT_SECONDS = 3.0
 """Longest wait for a connection: name resolution, every address of the name and the TLS handshake together."""

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
 from kerazoo.errors import UsageError, WeightsDamaged, WeightsUnavailable
 from kerazoo.manifest import Entry, File
-from kerazoo.store.paths import beside, locked, offline, packaged, path_of, say, writing
+from kerazoo.store.paths import Progress, beside, locked, offline, packaged, path_of, say, writing
 from kerazoo.store.receipts import RECEIPT, check, receipt, record, state
-
-Progress = Callable[[int, int | None], None]
-"""Called with the bytes that are there and the bytes that there will be, `None` where that is not known."""
 
 
 def fetch(entry: Entry, role: str = "full", progress: Progress | None = None) -> Path:

@@ -7,11 +7,14 @@ import errno
 import importlib.resources
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from kerazoo.errors import KerazooError
 from kerazoo.manifest import PACKAGE, Entry, File
+
+Progress = Callable[[int, int | None], None]
+"""Called with the bytes that are there and the bytes that there will be, `None` where that is not known."""
 
 CHUNK = 1 << 20
 """Bytes read and written at a time."""

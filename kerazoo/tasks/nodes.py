@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from kerazoo.codecs import graph
 from kerazoo.contract import Network, Port, Signature, Tensor, Tensors
 
 
@@ -72,6 +73,10 @@ class Nodes:
             features[np.arange(6), (np.arange(6) * 101 + word * 37) % self.features] = 1.0
         edges = [[0, 1], [1, 2], [2, 0], [3, 4], [4, 3], [2, 2]]
         return {"features": features, "edges": np.array(edges, np.int64)}
+
+    def parse(self, data: bytes, name: str) -> Mapping[str, np.ndarray]:
+        """A graph file to the request: see `kerazoo.codecs.graph.read`."""
+        return graph.read(data, name)
 
     def answer(self, network: Network, request: Tensors) -> Tensors:
         ops = network.ops

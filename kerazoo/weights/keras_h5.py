@@ -7,7 +7,12 @@ matched by layer name and order.
 from __future__ import annotations
 
 import io
+import json
+import os
 import re
+import struct
+import subprocess
+import sys
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -24,6 +29,9 @@ if TYPE_CHECKING:
 ABOUT = "Keras .h5, .weights.h5 or .keras"
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
+HEAP = b"GCOL\x01\0\0\0"
+"""Signature, version and zeros that a block of texts begins with."""
+
 INSIDE = "model.weights.h5"
 """The member of a `.keras` archive that holds the weights."""
 
@@ -42,6 +50,79 @@ def recognises(path: Path, head: bytes) -> bool:
 
 def read(path: Path) -> dict[str, np.ndarray]:
     """`layer/array` in file order. A layer that has no name in the file gets that of its group, after `layers.`."""
+    _try_elsewhere(path)
+    return load(path)
+
+
+def _try_elsewhere(path: Path) -> None:
+    """Reads the file in a process of its own first.
+
+    HDF5's library trusts what it reads: of all changes of one byte in a small file, one in some thousands ended the
+    process or took gigabytes. What happens there happens again here, so what was read there can be read here.
+    """
+    if not sys.executable or getattr(sys, "frozen", False):
+        # There is no interpreter to start.
+        return
+    size = path.stat().st_size
+    command = [sys.executable, "-c", _TRIAL, json.dumps(sys.path), str(path), str(ROOM + 8 * size)]
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    try:
+        ran = subprocess.run(
+            command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=60 + size / 5e6
+        )
+    except subprocess.TimeoutExpired:
+        raise WeightsDamaged("HDF5's library does not come to an end with it") from None
+    except OSError:
+        # Where no process can be started, the file is read without this precaution.
+        return
+    if ran.returncode == 0:
+        return
+    said = ran.stdout.decode(errors="replace").strip()
+    if ran.returncode == REFUSED:
+        raise UsageError(said)
+    raise WeightsDamaged(said if ran.returncode == DAMAGED else "HDF5's library breaks down over it")
+
+
+ROOM = 1 << 30
+"""Bytes of memory that reading may take beside the arrays themselves."""
+
+REFUSED, DAMAGED = 17, 18
+"""Exit statuses of the trial."""
+
+_TRIAL = f"""
+import json, sys
+sys.path[:] = json.loads(sys.argv[1])
+from pathlib import Path
+from kerazoo.errors import UsageError
+from kerazoo.weights import keras_h5
+keras_h5.limit_memory(int(sys.argv[3]))
+try:
+    keras_h5.load(Path(sys.argv[2]))
+except UsageError as error:
+    print(error)
+    sys.exit({REFUSED})
+except Exception as error:
+    print(" ".join(str(error).split()) or type(error).__name__)
+    sys.exit({DAMAGED})
+"""
+
+
+def limit_memory(more: int) -> None:
+    """Lets this process take `more` bytes than it has, where the system can hold it to that."""
+    import h5py  # noqa: F401  (what it takes itself does not count)
+
+    try:
+        import resource
+
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        limit = pages * resource.getpagesize() + more
+        resource.setrlimit(resource.RLIMIT_AS, (limit, resource.getrlimit(resource.RLIMIT_AS)[1]))
+    except (ImportError, OSError, ValueError):
+        return
+
+
+def load(path: Path) -> dict[str, np.ndarray]:
+    """What `read` does, in this process alone."""
     with path.open("rb") as file:
         if file.read(len(SIGNATURE)) == SIGNATURE:
             return _read(file, path.stat().st_size)
@@ -55,12 +136,36 @@ def read(path: Path) -> dict[str, np.ndarray]:
 def _read(file: IO[bytes], size: int) -> dict[str, np.ndarray]:
     import h5py
 
+    _check_heaps(file)
     with h5py.File(file, "r") as root:
         _refuse_links(root)
         group = root["model_weights"] if "layer_names" not in root.attrs and "model_weights" in root else root
         found = dict(_legacy(group) if any(_names(group, "layer_names")) else _keras3(group))
         _refuse_bombs(found, size)
         return {name: _array(dataset) for name, dataset in found.items()}
+
+
+def _check_heaps(file: IO[bytes]) -> None:
+    """Walks the blocks in which HDF5 keeps texts: the library itself never ends on one whose lengths are wrong.
+
+    A block is its signature, its length, and objects of number, references, length and content up to multiples of 8.
+    """
+    data = file.read()
+    file.seek(0)
+    start = data.find(HEAP)
+    while start >= 0:
+        (length,) = struct.unpack_from("<Q", data, start + 8)
+        end = start + length
+        if end > len(data):
+            raise WeightsDamaged("a block of texts is longer than the file")
+        at = start + 16
+        while at + 16 <= end:
+            number, size = struct.unpack_from("<H6xQ", data, at)
+            # Number 0 is the free rest, whose length counts its own header.
+            at += size if number == 0 else 16 + (size + 7) // 8 * 8
+            if at > end or (number == 0 and size < 16):
+                raise WeightsDamaged("a text is longer than its block")
+        start = data.find(HEAP, start + 1)
 
 
 def _refuse_links(root: h5py.File) -> None:

@@ -48,15 +48,20 @@ def test_official_file_without_top(tmp_path):
     close(mine(images), official(images))
 
 
+def at_64(variant, **changes):
+    """A variant's config at full width for small pictures."""
+    return dataclasses.replace(resnet.VARIANTS[variant].config, input_shape=(64, 64, 3), **changes)
+
+
 def test_count_without_top():
-    config = dataclasses.replace(resnet.VARIANTS["resnet101"].small, include_top=False)
+    config = at_64("resnet101", include_top=False)
     assert resnet.build(config).count_params() == PARAMS["resnet101"][1]
 
 
 @pytest.fixture(scope="module")
 def small():
     """A ResNet-50 as `build` makes it, at 64x64."""
-    return scatter(resnet.build(resnet.VARIANTS["resnet50"].small))
+    return scatter(resnet.build(at_64("resnet50")))
 
 
 def test_a_full_file_without_its_classifier(small, tmp_path):
@@ -88,7 +93,7 @@ def test_behind_layers_of_the_caller_s(small, tmp_path):
 
 
 def test_nothing_changes_unless_everything_fits(small, tmp_path):
-    model = resnet.build(resnet.VARIANTS["resnet50"].small)
+    model = resnet.build(at_64("resnet50"))
     before = [weight.numpy() for weight in model.weights]
     tensors = {weight.path: weight.numpy() for weight in small.weights}
     tensors["predictions/kernel"] = np.full_like(tensors["predictions/kernel"], np.inf)

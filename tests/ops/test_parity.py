@@ -80,6 +80,10 @@ def _encoded() -> list[bytes]:
     return found
 
 
+def _unresized(ops: Any, picture: Any) -> Any:
+    return ops.resize(picture, *ops.size(picture), "bilinear")
+
+
 def _pixels_of(png: Any) -> np.ndarray:
     data = png if isinstance(png, bytes) else png.numpy()
     return np.asarray(Image.open(io.BytesIO(data)))
@@ -101,6 +105,18 @@ CASES: dict[str, Case] = {
         st.tuples(st.sampled_from(_encoded()), st.sampled_from([1, 3])),
         lambda ops, data, channels: ops.decode_image(data, channels),
         examples=60,
+    ),
+    "decode_picture": Case(
+        st.tuples(st.sampled_from(_encoded()), st.sampled_from([1, 3])),
+        # What it gives is not an array on both sides; resized to its own size it is.
+        lambda ops, data, channels: _unresized(ops, ops.decode_picture(data, channels)),
+        examples=60,
+    ),
+    "crop": Case(
+        st.tuples(PLANE, st.integers(0, 8), st.integers(0, 8)),
+        lambda ops, pixels, top, left: ops.crop(
+            pixels, min(top, pixels.shape[0] - 1), min(left, pixels.shape[1] - 1), 1, 1
+        ),
     ),
     "encode_png": Case(
         st.tuples(PLANE),

@@ -1,6 +1,7 @@
 """Whatever is done to a file, reading it ends in an answer or in one of two errors, soon and in little memory."""
 
 import os
+import struct
 import subprocess
 import sys
 import zipfile
@@ -11,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kerazoo.errors import UsageError, WeightsDamaged
-from kerazoo.weights import read
+from kerazoo.weights import keras_h5, read
 from tests.weights import files
 
 ARRAYS = {"a.weight": np.arange(12, dtype="f").reshape(3, 4), "a.bias": np.ones(3, "f")}
@@ -37,7 +38,10 @@ def sound(tmp_path_factory):
 
 
 FORMATS = ["torch_zip", "torch_legacy", "litert", "npz", "keras_h5"]
-HARD = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def hard(examples):
+    return settings(max_examples=examples, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def outcome(path, data):
@@ -51,9 +55,12 @@ def outcome(path, data):
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-@HARD
-@given(data=st.data())
-def test_truncated(kind, sound, tmp_path, data):
+def test_truncated(kind, sound, tmp_path):
+    # Each HDF5 file takes a process.
+    hard(8 if kind == "keras_h5" else 60)(given(data=st.data())(truncated))(kind, sound, tmp_path)
+
+
+def truncated(kind, sound, tmp_path, data):
     content = sound[kind]
     tensors = outcome(tmp_path / "cut", content[: data.draw(st.integers(0, len(content) - 1))])
     # A file whose last bytes mean nothing may still be whole; half of the numbers may not pass for all of them.
@@ -63,9 +70,11 @@ def test_truncated(kind, sound, tmp_path, data):
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-@HARD
-@given(data=st.data())
-def test_flipped(kind, sound, tmp_path, data):
+def test_flipped(kind, sound, tmp_path):
+    hard(15 if kind == "keras_h5" else 60)(given(data=st.data())(flipped))(kind, sound, tmp_path)
+
+
+def flipped(kind, sound, tmp_path, data):
     content = bytearray(sound[kind])
     content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
     tensors = outcome(tmp_path / "flipped", bytes(content))
@@ -77,10 +86,40 @@ def test_flipped(kind, sound, tmp_path, data):
             assert all(array.tobytes() in held for array in tensors.values())
 
 
-@HARD
-@given(data=st.binary(max_size=300), kind=st.sampled_from(FORMATS), keep=st.integers(0, 64))
+@hard(60)
+@given(data=st.binary(max_size=300), kind=st.sampled_from(FORMATS[:-1]), keep=st.integers(0, 64))
 def test_noise_behind_a_signature(data, kind, keep, sound, tmp_path):
     outcome(tmp_path / "noise", sound[kind][:keep] + data)
+
+
+def texts(*lengths):
+    """An HDF5 block of texts: its header, and objects whose lengths are as given."""
+    body = b"".join(struct.pack("<HH4xQ", 1, 1, length) + bytes(8) for length in lengths)
+    return b"GCOL\1\0\0\0" + struct.pack("<Q", 16 + len(body)) + body
+
+
+def test_hdf5_texts_whose_lengths_are_wrong(tmp_path, sound):
+    """HDF5's own library never ends on a length that leads back to where it stands."""
+    outcome(tmp_path / "good.h5", sound["keras_h5"] + texts(8, 5))
+    for length in (2**64 - 16, 2**63, 100):
+        (tmp_path / "bad.h5").write_bytes(sound["keras_h5"] + texts(8, length))
+        with pytest.raises(WeightsDamaged, match="longer than its block"):
+            read(tmp_path / "bad.h5")
+
+
+def test_hdf5_that_breaks_its_library(tmp_path, sound, monkeypatch):
+    """The process that tries a file first ends; this one goes on."""
+    (tmp_path / "mine.h5").write_bytes(sound["keras_h5"])
+    for end, told in {
+        "os.kill(os.getpid(), signal.SIGSEGV)": "breaks down",
+        "keras_h5.limit_memory(1 << 26); bytearray(1 << 30)": "breaks down",
+    }.items():
+        trial = keras_h5._TRIAL.replace("keras_h5.load(", f"import os, signal; {end}; keras_h5.load(")
+        monkeypatch.setattr(keras_h5, "_TRIAL", trial)
+        with pytest.raises(WeightsDamaged, match=f"{told}|MemoryError"):
+            read(tmp_path / "mine.h5")
+        monkeypatch.undo()
+    assert set(read(tmp_path / "mine.h5")[1]) == {"a/weight", "a/bias"}
 
 
 CALLS = {
