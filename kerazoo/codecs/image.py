@@ -39,7 +39,7 @@ class Image:
         return ops.map_items(lambda data: self.fit(ops, ops.decode_picture(data, self.channels)), image_bytes, shape)
 
     def fit(self, ops: Any, pixels: Tensor) -> Tensor:
-        """One decoded picture (`ops.decode_picture`, or uint8 [h, w, channels]) to float32 [height, width, channels]."""
+        """What `ops.decode_picture` gave, or uint8 [h, w, channels], to float32 [height, width, channels]."""
         if not isinstance(self.resize, int):
             tall, wide = self.resize or (self.height, self.width)
             return centre(ops, ops.resize(pixels, tall, wide, self.interpolation), self.height, self.width)
