@@ -58,7 +58,7 @@ def labelled(data: Path) -> tuple[int, Iterator[tuple[Any, int]]]:
                 pictures, labels = archive["x_test"], archive["y_test"]
         except (KeyError, ValueError, OSError) as error:
             raise UsageError(f"{data} must hold the arrays x_test and y_test: {error}") from None
-        return len(labels), zip(pictures, labels.astype(int).tolist(), strict=True)
+        return len(labels), zip(pictures, labels.reshape(-1).astype(int).tolist(), strict=True)
     if data.suffix == ".tar" and data.is_file():
         with tarfile.open(data) as archive:
             names = [m.name for m in archive.getmembers() if m.isfile() and INDEX.search(m.name)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -227,7 +228,9 @@ def read_file(path: Path) -> bytes:
     """
     try:
         with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+            # Asking a file for more than it holds costs the allocation; a pipe does not know its size.
+            size = os.fstat(file.fileno()).st_size
+            data = file.read(min(size, MAX_BYTES) + 1 if size else MAX_BYTES + 1)
     except FileNotFoundError:
         raise InputError(f"No such file: {path}") from None
     except IsADirectoryError:

@@ -19,7 +19,7 @@ PREDICTOR = Predictor("brightness", TASK, "keras", lambda request: TASK.answer(B
 
 def test_arrays(tmp_path: Path) -> None:
     pictures = np.stack([np.asarray(picture(name)) for name in ("red", "green", "blue", "blue")])
-    np.savez(tmp_path / "x.npz", x_test=pictures, y_test=np.array([0, 1, 2, 0]))
+    np.savez(tmp_path / "x.npz", x_test=pictures, y_test=np.array([[0], [1], [2], [0]]))
     accuracy = evaluate(PREDICTOR, tmp_path / "x.npz")
     assert (accuracy.top1, accuracy.top5, accuracy.count, accuracy.failed) == (75.0, 100.0, 4, 0)
 

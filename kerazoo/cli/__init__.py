@@ -73,6 +73,10 @@ def run(arguments: list[str] | None = None) -> int:
         # The reader has gone (`| head`): nothing more to say, and the interpreter must not try to flush.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        # The disk is full, a folder is not ours to write to: the system's own words, and what they are about.
+        say(f"error: {error.strerror or error}" + (f": {error.filename}" if error.filename else ""))
+        return 1
     except Exception as error:
         if os.environ.get("KERAZOO_TRACEBACK"):
             raise

@@ -42,21 +42,25 @@ class Image:
         """What `ops.decode_picture` gave, or uint8 [h, w, channels], to float32 [height, width, channels]."""
         if not isinstance(self.resize, int):
             tall, wide = self.resize or (self.height, self.width)
-            return centre(ops, ops.resize(pixels, tall, wide, self.interpolation), self.height, self.width)
-        height, width = ops.size(pixels)
-        short = ops.minimum(height, width)
+            return self._resized(ops, pixels, tall, wide)
+        tall, wide = ops.size(pixels)
+        short = ops.minimum(tall, wide)
         # Only the centre is kept; cutting a very long picture first bounds the memory of resizing it.
-        height, width = ops.minimum(height, short * LONGEST), ops.minimum(width, short * LONGEST)
-        pixels = centre(ops, pixels, height, width)
+        height, width = ops.minimum(tall, short * LONGEST), ops.minimum(wide, short * LONGEST)
+        pixels = ops.crop(pixels, *_centre(tall, wide, height, width))
+        # The recipe's short side may be less than the crop; the crop then sets the size.
         tall = ops.maximum(self.resize * height // short, self.height)
         wide = ops.maximum(self.resize * width // short, self.width)
-        return centre(ops, ops.resize(pixels, tall, wide, self.interpolation), self.height, self.width)
+        return self._resized(ops, pixels, tall, wide)
+
+    def _resized(self, ops: Any, pixels: Tensor, tall: Any, wide: Any) -> Tensor:
+        part = _centre(tall, wide, self.height, self.width)
+        return ops.resize(pixels, tall, wide, self.interpolation, part)
 
 
-def centre(ops: Any, pixels: Tensor, height: Any, width: Any) -> Tensor:
-    """The middle height x width of a picture [h, w, channels] that is at least as large."""
-    tall, wide = ops.size(pixels)
-    return ops.crop(pixels, (tall - height) // 2, (wide - width) // 2, height, width)
+def _centre(tall: Any, wide: Any, height: Any, width: Any) -> tuple[Any, Any, Any, Any]:
+    """Top, left, height and width of the middle of a picture tall x wide."""
+    return (tall - height) // 2, (wide - width) // 2, height, width
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,8 @@ def convert(built: Built, formats: Iterable[str], folder: Path) -> dict[str, str
         try:
             _WRITERS[name](built, card, folder / FILES[name])
             failures[name] = None
+        except OSError:
+            raise  # A full disk says nothing about the format.
         except Exception as error:  # Each converter raises what it likes; the others must go on.
             failures[name] = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
     return failures

@@ -20,8 +20,9 @@ def main(module: str, *arguments: str) -> int:
     try:
         print(json.dumps(importlib.import_module(module).main(*arguments)), file=out)
         return 0
-    except KerazooError as error:
-        print(f"\x1e{type(error).__name__}\x1f{error}", file=out)
+    except (KerazooError, OSError) as error:
+        kind = type(error).__name__ if isinstance(error, KerazooError) else "KerazooError"
+        print(f"\x1e{kind}\x1f{error}", file=out)
         return 1
     finally:
         out.close()

@@ -94,18 +94,25 @@ def encode_png(pixels: np.ndarray) -> bytes:
     return out.getvalue()
 
 
-def resize(pixels: Any, height: int, width: int, interpolation: str) -> np.ndarray:
+def resize(
+    pixels: Any, height: int, width: int, interpolation: str, part: tuple[int, int, int, int] | None = None
+) -> np.ndarray:
     """A picture to float32 [height, width, channels] of whole numbers, antialiased.
 
     Args:
         pixels: uint8 [h, w, channels], or what `decode_picture` gave.
+        part: Top, left, height and width of what is kept of the result; all of it by default.
     """
     image = pixels
     if not isinstance(image, Image.Image):
         image = Image.fromarray(np.ascontiguousarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels))
     if image.size != (width, height):
         image = image.resize((int(width), int(height)), _FILTERS[interpolation])
-    return np.asarray(image, np.float32).reshape(int(height), int(width), len(image.getbands()))
+    if part is not None:
+        # Cropped before it becomes floats, so that only what is kept is converted.
+        image = crop(image, *part)
+    array = np.asarray(image, np.float32)
+    return array if array.ndim == 3 else array[..., None]
 
 
 # --- arrays -----------------------------------------------------------------------------------------------------
@@ -118,7 +125,7 @@ def map_items(fn: Callable[[Any], Any], items: Sequence[Any], shape: Sequence[in
         return strings(results)
     if not results:
         return np.zeros((0, *(length or 0 for length in shape)), np.float32)
-    return np.stack(results)
+    return np.stack(results) if len(results) > 1 else results[0][None]
 
 
 def strings(values: Sequence[Any]) -> np.ndarray:

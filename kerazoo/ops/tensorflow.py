@@ -44,10 +44,11 @@ def encode_png(pixels: Any) -> Any:
     return tf.io.encode_png(pixels)
 
 
-def resize(pixels: Any, height: Any, width: Any, interpolation: str) -> Any:
+def resize(pixels: Any, height: Any, width: Any, interpolation: str, part: tuple[Any, ...] | None = None) -> Any:
     # Pillow's bicubic has a = -0.5 (Keys); so has TensorFlow's when it antialiases.
     resized = tf.image.resize(pixels, (height, width), method=interpolation, antialias=True)
-    return tf.clip_by_value(tf.round(resized), 0.0, 255.0)
+    levels = tf.clip_by_value(tf.round(resized), 0.0, 255.0)
+    return levels if part is None else crop(levels, *part)
 
 
 # --- arrays -----------------------------------------------------------------------------------------------------

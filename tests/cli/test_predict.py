@@ -359,3 +359,15 @@ def test_the_reader_may_go_away(prepared: Path, tmp_path: Path) -> None:
     )
     assert len(done.stdout.splitlines()) == 1
     assert done.stderr == ""
+
+
+def test_a_full_disk_is_said_in_one_line(kerazoo: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from kerazoo.export import prepare
+
+    def full(*_: Any) -> Any:
+        raise OSError(28, "No space left on device", "/there")
+
+    monkeypatch.setattr(prepare, "fastest", full)
+    done = kerazoo("predict", SEVEN, "-m", MODEL)
+    assert (done.status, done.out) == (1, "")
+    assert done.err == "error: No space left on device: /there\n"

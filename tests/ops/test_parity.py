@@ -125,7 +125,10 @@ CASES: dict[str, Case] = {
     ),
     "resize": Case(
         st.tuples(st.just(_scene()), st.integers(1, 80), st.integers(1, 80), st.sampled_from(["bilinear", "bicubic"])),
-        lambda ops, pixels, height, width, how: ops.resize(pixels, height, width, how),
+        lambda ops, pixels, height, width, how: (
+            ops.resize(pixels, height, width, how),
+            ops.resize(pixels, height, width, how, (height // 3, 0, height - height // 3, 1)),
+        ),
         absolute=1.0,
     ),
     "map_items": Case(st.tuples(TWO), lambda ops, x: ops.map_items(lambda row: row * 2.0, x, (x.shape[1],))),
