@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import statistics
 import tempfile
 import time
@@ -89,6 +90,8 @@ def _prepare(model: Model, formats: Iterable[str], say: Callable[[str], Any]) ->
                     record["failures"][name] = str(made)
                     continue
                 target = folder / FILES[name]
+                if target.is_dir():  # One that lost its record; a folder cannot be renamed over it.
+                    shutil.rmtree(target)
                 made.path.rename(target)
                 record["artefacts"][name] = {"differences": dict(made.differences)}
             if "onnx" in formats:

@@ -107,8 +107,10 @@ def compare(expected: Mapping[str, Any], got: Mapping[str, Any], what: str) -> d
             continue
         elif ranked:
             pairs = _shared(expected["index"], value, got["index"], theirs)
-            largest = max((abs(float(a) - float(b)) for a, b in pairs), default=1.0)
-            out[name] = largest / float(np.max(value))
+            # A class that one ranking does not hold has at most the least score that this ranking holds.
+            pairs += _beyond(expected["index"], value, got["index"], theirs)
+            pairs += _beyond(got["index"], theirs, expected["index"], value)
+            out[name] = max(abs(float(a) - float(b)) for a, b in pairs) / float(np.max(value))
         else:
             out[name] = relative_error(np.asarray(value), np.asarray(theirs), f"{what}: {name}")
     return out
@@ -121,6 +123,15 @@ def _shared(index: Any, values: Any, other_index: Any, other_values: Any) -> lis
         for ix, v in ((index, values), (other_index, other_values))
     )
     return [(value, other[key]) for key, value in mine.items() if key in other]
+
+
+def _beyond(index: Any, scores: Any, other_index: Any, other_scores: Any) -> list[tuple[Any, Any]]:
+    """The score of every class that only the first ranking holds, and the least score of the other's row."""
+    return [
+        (scores[row][rank], min(scores[row][rank], np.min(other_scores[row])))
+        for (row, rank), i in np.ndenumerate(np.asarray(index))
+        if i not in other_index[row]
+    ]
 
 
 def _picture_difference(expected: Any, got: Any, what: str) -> float:

@@ -152,6 +152,17 @@ def test_the_first_two_of_equal_score_may_change_places():
     assert told["score"] < 1e-3
 
 
+def test_a_first_class_that_the_other_ranking_does_not_hold_is_found():
+    # Both rankings hold class 1 alike; only what each keeps to itself tells them apart.
+    expected = {"index": np.array([[0, 1]]), "score": np.array([[0.9, 0.05]])}
+    got = {"index": np.array([[2, 1]]), "score": np.array([[0.9, 0.05]])}
+    assert verify.compare(expected, got, "artefact")["score"] > 0.9
+    # At the end of the rankings, classes of like scores may come and go.
+    expected = {"index": np.array([[0, 1]]), "score": np.array([[0.9, 0.0101]])}
+    got = {"index": np.array([[0, 2]]), "score": np.array([[0.9, 0.0102]])}
+    assert verify.compare(expected, got, "artefact")["score"] < 1e-3
+
+
 def test_errors_are_ours(golden):
     class Broken(Changed):
         def __call__(self, inputs):
