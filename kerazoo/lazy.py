@@ -1,4 +1,4 @@
-"""`keras` as a name that imports it on first use: describing a model must not cost the seconds of building one."""
+"""`keras`, and `kerazoo.layers`, as names that import on first use: describing a model must not cost building one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ class _Module:
 
 if TYPE_CHECKING:
     import keras
+
+    from kerazoo import layers as own_layers
 else:
     keras = _Module("keras")
+    own_layers = _Module("kerazoo.layers")
 
-__all__ = ["keras"]
+__all__ = ["keras", "own_layers"]

@@ -21,9 +21,12 @@ from kerazoo.errors import UnknownModel, UsageError, near
 
 SCHEMA = 1
 ROLES = ("full", "no_top")
-FORMATS = ("keras_h5", "torch", "litert", "deep_compressed", "npz")
-HASHES = {"sha256": 64, "md5": 32, "sha384": 96}
-"""Kinds of hash that sources publish, and how many hexadecimal digits each has."""
+FORMATS = ("keras_h5", "torch", "safetensors", "slim", "onnx", "caffe", "litert", "deep_compressed", "npz")
+HASHES = {"sha256": (64, 64), "md5": (32, 32), "sha1": (40, 40), "sha384": (96, 96), "sha256_prefix": (8, 63)}
+"""Kinds of hash that sources publish, and the fewest and the most hexadecimal digits that each has.
+
+PyTorch's hubs publish the beginning of a sha256, within the file's name.
+"""
 
 PACKAGE = "package:"
 """A URL that begins so names a file inside the installed package."""
@@ -252,8 +255,11 @@ def _file_faults(file: Any) -> Iterable[str]:
         return
     if not isinstance(published, dict) or list(published) != ["kind", "value"] or published["kind"] not in HASHES:
         yield f"hash: must be null or have a kind of {', '.join(HASHES)} and a value"
-    elif not re.fullmatch(rf"[0-9a-f]{{{HASHES[published['kind']]}}}", str(published["value"])):
-        yield f"hash: a {published['kind']} has {HASHES[published['kind']]} lower-case hexadecimal digits"
+        return
+    least, most = HASHES[published["kind"]]
+    if not re.fullmatch(rf"[0-9a-f]{{{least},{most}}}", str(published["value"])):
+        digits = least if least == most else f"{least} to {most}"
+        yield f"hash: a {published['kind']} has {digits} lower-case hexadecimal digits"
 
 
 def _preprocessing_faults(recipe: Any) -> Iterable[str]:

@@ -52,7 +52,7 @@ def check(file: File, path: Path, recorded: str | None) -> tuple[str, str | None
         if file.size not in (None, size):
             return "", f"is {size} bytes long, expected {file.size}"
         sha256 = digest(path, "sha256")
-        found = digest(path, file.hash_kind) if file.hash_kind not in (None, "sha256") else sha256
+        found = _published(path, file, sha256)
     except OSError as error:
         raise KerazooError(f"Cannot read {path}: {error.strerror or error}.") from error
     if file.hash_kind is not None and found != file.hash_value:
@@ -60,6 +60,15 @@ def check(file: File, path: Path, recorded: str | None) -> tuple[str, str | None
     if file.hash_kind is None and recorded not in (None, sha256):
         return sha256, f"has sha256 {sha256}, recorded was {recorded}"
     return sha256, None
+
+
+def _published(path: Path, file: File, sha256: str) -> str:
+    """The hash of the kind that was published, as long as it was published."""
+    if file.hash_kind in (None, "sha256"):
+        return sha256
+    if file.hash_kind == "sha256_prefix":
+        return sha256[: len(str(file.hash_value))]
+    return digest(path, str(file.hash_kind))
 
 
 def digest(path: Path, kind: str) -> str:

@@ -32,6 +32,9 @@ READERS: Mapping[str, Any] = {
 }
 """Format -> module with `ABOUT`, `recognises(path, head)` and `read(path)`; the one without a signature comes last."""
 
+NAMING = {"safetensors": "torch"}
+"""Containers whose tensors go by the names of another format: one item in a family's `SOURCES` serves both."""
+
 HEAD = 16
 """Bytes of a file's beginning that `recognises` is shown."""
 
@@ -208,13 +211,15 @@ def _named(
 ) -> Mapping[str, np.ndarray]:
     if kind == "npz":
         return tensors
-    if kind == "keras_h5":
-        return keras_h5.match(model, tensors)
     sources: Mapping[str, Callable[[Any, Arrays], Arrays]] = getattr(family, "SOURCES", {})
-    if kind not in sources:
-        known = ", ".join(READERS[name].ABOUT for name in ("keras_h5", "npz", *sources))
+    naming = NAMING.get(kind, kind)
+    if naming in sources:
+        tensors = sources[naming](config, tensors)
+    elif kind != "keras_h5":
+        known = ", ".join(READERS[name].ABOUT for name in dict.fromkeys(("keras_h5", "npz", *sources)))
         raise UsageError(f"{variant} has no converter from {READERS[kind].ABOUT}; it reads {known}.")
-    return sources[kind](config, tensors)
+    # A converter from Keras' own files gives layers our names; their arrays are told apart by order all the same.
+    return keras_h5.match(model, tensors) if kind == "keras_h5" else tensors
 
 
 __all__ = ["READERS", "assign", "check", "convert", "read", "restore", "words"]

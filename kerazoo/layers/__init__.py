@@ -1,0 +1,8 @@
+"""Layers that Keras does not have, or not in a form that goes into every format.
+
+Importing this registers them, so that `keras.saving.load_model` finds them in a saved model.
+"""
+
+from kerazoo.layers.convolution import GroupedConv2D
+
+__all__ = ["GroupedConv2D"]

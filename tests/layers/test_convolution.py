@@ -1,0 +1,45 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kerazoo.layers import GroupedConv2D
+from tests.applications.common import close, pictures
+
+
+@pytest.mark.parametrize("groups", [1, 2, 8])
+@pytest.mark.parametrize(
+    "options",
+    [{"padding": "same"}, {"strides": 2}, {"padding": "same", "strides": 2}, {"dilation_rate": 2}, {"use_bias": False}],
+)
+def test_answers_and_gradients_are_those_of_keras(groups, options):
+    theirs = keras.layers.Conv2D(16, 3, groups=groups, activation="relu", **options)
+    ours = GroupedConv2D(16, 3, groups=groups, activation="relu", **options)
+    x = tf.constant(pictures(2, 11, 9, 8))
+    for layer in (theirs, ours):
+        layer.build(x.shape)
+    ours.set_weights(theirs.get_weights())
+    found, expected = [], []
+    for layer, kept in ((ours, found), (theirs, expected)):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x)
+            loss = tf.reduce_sum(y**2)
+        kept += [y, *tape.gradient(loss, [x, *(weight.value for weight in layer.trainable_weights)])]
+    for one, other in zip(found, expected, strict=True):
+        close(one, other)
+
+
+def test_no_xla_in_the_graph():
+    layer = GroupedConv2D(8, 3, groups=4)
+    graph = tf.function(layer).get_concrete_function(tf.TensorSpec((1, 8, 8, 8), tf.float32)).graph
+    attributes = [op.node_def.attr for op in graph.get_operations()]
+    assert not [a for a in attributes if "_XlaMustCompile" in a and a["_XlaMustCompile"].b]
+    assert "Conv2D" in {op.type for op in graph.get_operations()}
+
+
+def test_survives_saving(tmp_path):
+    model = keras.Sequential([keras.Input((8, 8, 4)), GroupedConv2D(4, 3, groups=2)])
+    model.save(tmp_path / "model.keras")
+    x = pictures(1, 8, 8, 4)
+    np.testing.assert_array_equal(keras.saving.load_model(tmp_path / "model.keras")(x), model(x))
