@@ -4,5 +4,6 @@ Importing this registers them, so that `keras.saving.load_model` finds them in a
 """
 
 from kerazoo.layers.convolution import GroupedConv2D
+from kerazoo.layers.normalization import LocalResponseNormalization
 
-__all__ = ["GroupedConv2D"]
+__all__ = ["GroupedConv2D", "LocalResponseNormalization"]
