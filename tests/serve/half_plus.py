@@ -21,7 +21,7 @@ def _define(inputs, outputs, method):
 
 
 def _half_plus(folder: Path, signatures):
-    """A graph with `x` -> `y = x/2 + b`, fed by tf.Examples or directly; `signatures(tensors)` names what is offered."""
+    """A graph of `y = x/2 + 2` and its like, fed by tf.Examples or directly; `signatures(tensors)` offers it."""
     with tf.Graph().as_default(), v1.Session() as session:
         a = v1.Variable(0.5, name="a")
         b = v1.Variable(2.0, name="b")
