@@ -130,7 +130,7 @@ def test_8_3_8_4_8_5_hot_load_keeps_answering(shelf, start):
         asker.join()
     assert not failures
     assert served == {1, 2, 3, 4}
-    assert states(models, "m") == [(4, "AVAILABLE"), (3, "END"), (2, "END"), (1, "END")]
+    until(lambda: states(models, "m") == [(4, "AVAILABLE"), (3, "END"), (2, "END"), (1, "END")])
     with pytest.raises(Status, match=r"NOT_FOUND: Servable not found for request: Specific\(m, 1\)"):
         version_of(models, "m", 1)
 
@@ -313,7 +313,8 @@ def test_9_9_labels_ahead(shelf, start):
     with pytest.raises(Status, match="FAILED_PRECONDITION"):
         models.configure([shelf.config("m", labels={"next": 3})])
     shelf.put("m", 2)
-    until(lambda: version_of(models, "m", label="next") == 2)
+    until(lambda: models.models["m"].ready(2))
+    assert version_of(models, "m", label="next") == 2
 
 
 def test_6_3_status_of_what_never_was(shelf, start):
