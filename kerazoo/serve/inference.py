@@ -108,6 +108,12 @@ class Classes:
     labels: np.ndarray | None
     scores: np.ndarray | None
 
+    def pairs(self) -> list[list[tuple[bytes, float]]]:
+        """Label and score of every class of every example; an empty label or 0 where there is none."""
+        labels: Any = np.full_like(self.scores, b"", object) if self.labels is None else self.labels
+        scores: Any = np.zeros(labels.shape, np.float32) if self.scores is None else self.scores
+        return [list(zip(*row, strict=True)) for row in zip(labels.tolist(), scores.tolist(), strict=True)]
+
 
 def classify(servable: Servable, signature: str, examples: Sequence[bytes], rules: Rules = Rules()) -> Classes:
     """Labels and scores of serialized tf.Examples.
