@@ -208,7 +208,7 @@ def _rows(value: Any, infos: Mapping[str, Any]) -> dict[str, np.ndarray]:
         )
     if not objects:
         name = next(iter(infos))
-        return {name: _stacked(value, name, infos[name], lambda i: f"Failed to process element: {i} of 'instances'")}
+        return {name: _stacked(value, infos[name])}
     columns: dict[str, list[Any]] = {name: [] for name in infos}
     for index, row in enumerate(value):
         if not _is_object(row):
@@ -223,30 +223,32 @@ def _rows(value: Any, infos: Mapping[str, Any]) -> dict[str, np.ndarray]:
                 f"Failed to process element: {index} of 'instances' list. JSON object: {quoted(row)} keys must be "
                 f"equal to: {','.join(sorted(infos))}"
             )
-    return {
-        name: _stacked(
-            items, name, infos[name], lambda i, name=name: f"Failed to process element: {i} key: {name} of 'instances'"
-        )
-        for name, items in columns.items()
-    }
+    return {name: _stacked(items, infos[name], name) for name, items in columns.items()}
 
 
 def _is_object(value: Any) -> bool:
     return isinstance(value, dict) and not is_base64(value)
 
 
-def _stacked(items: list[Any], name: str, info: Any, where: Callable[[int], str]) -> np.ndarray:
-    """Entries of one input, one below the other; errors say which entry."""
-    kind_, number = _type(info)
+def _stacked(items: list[Any], info: Any, key: str | None = None) -> np.ndarray:
+    """Entries of one input, one below the other.
+
+    Args:
+        key: The input's name where entries are objects; `None` where they are plain values.
+
+    Raises:
+        Status: An entry does not fit; the message says which.
+    """
+    name, number = _type(info)
     shape = _shape(items[0])
     leaves = _leaves(items, [len(items), *shape])
-    if leaves is not None and not any(map(_is_object, items)):
+    if leaves is not None and (key is not None or not any(map(_is_object, items))):
         try:
-            return _array(leaves, [len(items), *shape], kind_, number)
+            return _array(leaves, [len(items), *shape], name, number)
         except Status:
             pass  # Once more, entry by entry, to say where.
     for index, item in enumerate(items):
-        if _is_object(item) and where(0).endswith("0 of 'instances'"):
+        if key is None and _is_object(item):
             raise invalid(f"Expecting value/list but got object at item {index} of input list")
         try:
             own = _shape(item)
@@ -254,10 +256,11 @@ def _stacked(items: list[Any], name: str, info: Any, where: Callable[[int], str]
                 raise invalid(f"Expecting tensor size: {math.prod(shape)} but got: {math.prod(own)}")
             if own != shape:
                 raise invalid(f"Expecting shape {_text(shape)} but got: {_text(own)}")
-            _tensor(item, kind_, number)
+            _tensor(item, name, number)
         except Status as error:
-            raise invalid(f"{where(index)} list. Error: {error}") from None
-    raise Status("INTERNAL", f"The entries of {name} could not be put together.")
+            where = f"element: {index}" if key is None else f"element: {index} key: {key}"
+            raise invalid(f"Failed to process {where} of 'instances' list. Error: {error}") from None
+    raise Status("INTERNAL", "The entries of 'instances' could not be put together.")
 
 
 def _text(shape: Iterable[int]) -> str:

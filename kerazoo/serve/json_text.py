@@ -21,6 +21,7 @@ UNDECODABLE = "surrogateescape"
 CUT = 256
 """How much of a value is quoted in a message."""
 
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _SPACE = re.compile(r"[ \n\r\t]*")
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d*)")
 _FRACTION = re.compile(r"\.\d+")
@@ -71,6 +72,8 @@ def parse(data: bytes) -> Any:
         raise invalid("JSON Parse error: The document is empty")
     text = data.decode("utf-8", UNDECODABLE).removeprefix("\ufeff")
     start = _SPACE.match(text).end()  # type: ignore[union-attr]
+    if _SURROGATE.search(text):
+        return _Reader(text).value()  # Python takes halves of pairs, which would be mistaken for undecodable bytes.
     try:
         return _fast.raw_decode(text, start)[0]
     except (ValueError, RecursionError):
@@ -124,9 +127,9 @@ class _Reader:
     def _space(self) -> None:
         self.at = _SPACE.match(self.text, self.at).end()  # type: ignore[union-attr]
 
-    def _take(self, character: str) -> bool:
-        found = self.text.startswith(character, self.at)
-        self.at += found
+    def _take(self, word: str) -> bool:
+        found = self.text.startswith(word, self.at)
+        self.at += len(word) * found
         return found
 
     def _key(self) -> str:
@@ -229,8 +232,10 @@ class _Reader:
 def kind(value: Any) -> str:
     """What a value is called in messages."""
     if value is None or isinstance(value, bool):
-        return {None: "Null", True: "True", False: "False"}[value]
-    return {dict: "Object", list: "Array", str: "String"}.get(type(value), "Number")
+        return "Null" if value is None else str(value)
+    return (
+        "Object" if isinstance(value, dict) else {"list": "Array", "str": "String"}.get(type(value).__name__, "Number")
+    )
 
 
 def quoted(value: Any) -> str:
