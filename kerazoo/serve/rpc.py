@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -218,7 +219,10 @@ def _handler(service: Service, function: Method, request_class: Any) -> Any:
         try:
             left = context.time_remaining()
             deadline = None if left is None else time.monotonic() + left
-            return function(service, request_class.FromString(request), deadline).SerializeToString()
+            parsed = request_class.FromString(request)
+            counted = function in (predict, classify, regress)
+            with service.counting(parsed.model_spec.name) if counted else contextlib.nullcontext():
+                return function(service, parsed, deadline).SerializeToString()
         except DecodeError as error:
             failed = Status("INTERNAL", f"Failed to parse the request: {error}")
         except Exception as error:

@@ -26,7 +26,7 @@ def _half_plus(folder: Path, signatures):
         a = v1.Variable(0.5, name="a")
         b = v1.Variable(2.0, name="b")
         c = v1.Variable(3.0, name="c")
-        serialized = v1.placeholder(tf.string, name="tf_example")
+        serialized = v1.placeholder(tf.string, [None], name="tf_example")
         parsed = tf.io.parse_example(
             serialized,
             {
