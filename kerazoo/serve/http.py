@@ -24,6 +24,7 @@ from kerazoo.serve.status import Status
 log = logging.getLogger("kerazoo.serve")
 access = logging.getLogger("kerazoo.serve.access")
 
+METRICS = "/monitoring/prometheus/metrics"
 NOT_FOUND = b"<html><head><title>404 Not Found</title></head><body><h1>Not Found</h1></body></html>\n"
 CORS = {
     "access-control-allow-origin": "*",

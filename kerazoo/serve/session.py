@@ -38,7 +38,10 @@ class Options:
     config: bytes = b""
 
 
-def load(folder: Path, options: Options = Options()) -> Servable:
+DEFAULTS = Options()
+
+
+def load(folder: Path, options: Options = DEFAULTS) -> Servable:
     """Opens the SavedModel in a folder.
 
     Raises:
