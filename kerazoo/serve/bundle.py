@@ -7,7 +7,7 @@ import json
 import os
 import queue
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from kerazoo.export import golden as golden_
 from kerazoo.export import verify
 from kerazoo.serve import savedmodel
 from kerazoo.serve import status as status_
+from kerazoo.serve.adaptive import Joiner
 from kerazoo.serve.servable import Servable
 from kerazoo.serve.session import DEFAULTS, Options
 from kerazoo.serve.session import load as load_session
@@ -28,6 +29,9 @@ from kerazoo.serve.status import Status, invalid
 
 EXTRA = Path("assets.extra", KEY)
 ENGINES = {"onnx": "model.onnx", "litert": "model.tflite"}
+ANSWER = "serving_default"
+"""The signature from request to response; the others are the network's parts."""
+
 TIMES = "engines.json"
 """In a bundle, beside the engines' files: engine -> milliseconds, as measured when it was prepared."""
 
@@ -100,11 +104,17 @@ def is_bundle(folder: Path) -> bool:
     return (folder / EXTRA / "card.json").is_file()
 
 
-def load(folder: Path, engine: str = "auto", options: Options = DEFAULTS) -> Servable:
+def load(
+    folder: Path,
+    engine: str = "auto",
+    options: Options = DEFAULTS,
+    seen: Callable[[int], object] = lambda rows: None,
+) -> Servable:
     """Opens a bundle and asks it its golden.
 
     Args:
         engine: `auto` is the fastest one measured; or `onnx`, `litert` or `savedmodel`.
+        seen: Is told the rows of every batch that runs.
 
     Raises:
         Status: It cannot be opened, lacks the engine, or answers its golden wrongly.
@@ -117,7 +127,7 @@ def load(folder: Path, engine: str = "auto", options: Options = DEFAULTS) -> Ser
             session = load_session(folder, options)
             servable = Servable(signatures, session.run, session.close, "savedmodel", card)
         else:
-            running = _Bundle(card.task, _crew(chosen, folder / EXTRA / ENGINES[chosen]))
+            running = _Bundle(card.task, _crew(chosen, folder / EXTRA / ENGINES[chosen]), seen)
             servable = Servable(signatures, running.run, running.close, chosen, card)
         if card.golden is not None:
             golden = golden_.from_card(card.golden)
@@ -151,25 +161,37 @@ def _chosen(folder: Path, engine: str) -> str:
 class _Bundle:
     task: Task
     crew: _Crew | None
+    seen: Callable[[int], object]
+    join: Joiner | None = None
+
+    def __post_init__(self) -> None:
+        if self.task.batched:
+            self.join = Joiner(self._answer, CORES.count, self.seen)
+
+    def _answer(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        with self._hired() as network:
+            return {name: np.asarray(value) for name, value in self.task.answer(network, inputs).items()}
+
+    def _hired(self) -> contextlib.AbstractContextManager[Network]:
+        if self.crew is None:
+            raise Status("UNAVAILABLE", "The version is being unloaded.")
+        return self.crew.hired()
 
     def run(self, signature: str, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]) -> dict[str, np.ndarray]:
         for index, port in enumerate(self._ports(signature)):
             _check(index, port, inputs[port.name])
-        crew = self.crew
-        if crew is None:
-            raise Status("UNAVAILABLE", "The version is being unloaded.")
         try:
-            with crew.hired() as network:
-                if signature == "serving_default":
-                    answered = self.task.answer(network, inputs)
-                else:
-                    answered = network.part(signature)(inputs)
+            answered = (self.join or self._answer)(inputs) if signature == ANSWER else self._network(signature, inputs)
         except KerazooError as error:
             raise status_.of(error) from None
-        return {name: np.asarray(answered[name]) for name in outputs}
+        return {name: answered[name] for name in outputs}
+
+    def _network(self, part: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        with self._hired() as network:
+            return {name: np.asarray(value) for name, value in network.part(part)(inputs).items()}
 
     def _ports(self, signature: str) -> tuple[Port, ...]:
-        if signature == "serving_default":
+        if signature == ANSWER:
             return self.task.request
         if signature not in self.task.parts:
             raise Status("UNIMPLEMENTED", f"{signature} runs on the engine savedmodel only.")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from kerazoo.serve import config, http, session
+from kerazoo.serve import batching, config, http, session
 from kerazoo.serve.flags import Flags
 from kerazoo.serve.inference import Rules
 from kerazoo.serve.models import Watch
-from kerazoo.serve.server import Options, one_model
+from kerazoo.serve.server import Batching, Options, one_model
 from kerazoo.serve.status import invalid
 from kerazoo.serve.versions import Retries
 
@@ -62,12 +62,21 @@ def of_flags(given: Flags) -> Options:
         tls=_tls(given.ssl_config_file),
         health=given.enable_grpc_healthcheck_service,
         metrics=_metrics(given.monitoring_config_file),
+        batching=_batching(given),
         http=http.Options(
             threads=given.rest_api_num_threads,
             cors=given.rest_api_enable_cors_support,
             limits=http.Limits(seconds=given.rest_api_timeout_in_ms / 1e3),
         ),
     )
+
+
+def _batching(given: Flags) -> Batching | None:
+    if not given.enable_batching:
+        return None
+    path = given.batching_parameters_file
+    parameters = batching.of_message(config.read(path, "BatchingParameters")) if path else batching.Parameters()
+    return Batching(parameters, given.enable_per_model_batching_parameters)
 
 
 def _arguments(text: str) -> list[tuple[str, Any]]:

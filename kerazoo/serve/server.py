@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from kerazoo.serve import bundle, config, http, protos, rpc, session, warmup
+from kerazoo.serve import batching, bundle, config, http, protos, rpc, session, warmup
 from kerazoo.serve import status as status_
 from kerazoo.serve.inference import Rules
 from kerazoo.serve.metrics import Metrics
@@ -27,6 +27,19 @@ log = logging.getLogger("kerazoo.serve")
 
 
 @dataclass(frozen=True)
+class Batching:
+    """TF Serving's batching in the place of the adaptive one.
+
+    Attributes:
+        parameters: Of every model.
+        own: Whether the parameters are those in each version's folder instead, and versions without are not batched.
+    """
+
+    parameters: batching.Parameters = batching.Parameters()
+    own: bool = False
+
+
+@dataclass(frozen=True)
 class Options:
     """What a server is to do.
 
@@ -37,6 +50,7 @@ class Options:
         grpc, rest: Ports; `None` for none, 0 for a free one.
         socket: Path of a UNIX socket for gRPC.
         metrics: Path under which Prometheus finds the metrics; `None` for nowhere.
+        batching: TF Serving's, where it was asked for; without it bundles batch as far as it helps.
         drain_seconds: How long running requests are given when the server is told to end.
     """
 
@@ -60,8 +74,8 @@ class Options:
     health: bool = False
     metrics: str | None = http.METRICS
     http: http.Options = http.Options()
+    batching: Batching | None = None
     drain_seconds: float = 30.0
-    wrap: Callable[[Servable, str, Path], Servable] | None = None
 
 
 @dataclass
@@ -120,13 +134,19 @@ def _check(options: Options) -> None:
 
 def _loader(options: Options, metrics: Metrics) -> Callable[[str, int, Path], Servable]:
     def load(name: str, version: int, folder: Path) -> Servable:
+        def seen(rows: int) -> None:
+            metrics.batch_size.observe(name, value=rows)
+
         if bundle.is_bundle(folder):
-            servable = bundle.load(folder, options.engine, options.session)
+            servable = bundle.load(folder, options.engine, options.session, seen)
         else:
             servable = session.load(folder, options.session)
         try:
-            if options.wrap is not None:
-                servable = options.wrap(servable, name, folder)
+            chosen = None
+            if options.batching is not None:
+                chosen = batching.of_version(folder) if options.batching.own else options.batching.parameters
+            if chosen is not None:
+                servable = batching.batched(servable, chosen, seen)
             if options.warmup:
                 began = time.perf_counter()
                 if warmup.replay(servable, folder, options.warmup_times):
