@@ -216,10 +216,10 @@ class _Scheduler:
     def _run(self, batch: _Batch) -> None:
         signature, _, outputs = batch.key
         inputs = {name: self._merged(name, [task.inputs[name] for task in batch.tasks]) for name in batch.key[1]}
-        size = next((size for size in self.parameters.sizes if size >= batch.rows), batch.rows)
+        size = next((size for size in self.parameters.sizes if size >= batch.rows), batch.rows) if batch.rows else 0
         if size > batch.rows:
             # The padding rows are thrown away; copies of a real one are what every graph can take.
-            last = batch.tasks[-1].rows
+            last = next(task.rows for task in reversed(batch.tasks) if task.rows)
             inputs = {
                 name: np.concatenate([array, np.repeat(array[-last : len(array) - last + 1], size - batch.rows, 0)])
                 for name, array in inputs.items()
