@@ -61,6 +61,9 @@ def _members(path: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
                     return
                 if member.isreg() and not member.issparse():
                     yield member.name.rpartition("/")[2], partial(_whole, tar, member)
+        # The checksum comes at the very end.
+        while bounded.read(SPARE):
+            pass
 
 
 def _whole(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:

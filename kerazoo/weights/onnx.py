@@ -86,6 +86,8 @@ def _array(tensor: TensorProto) -> np.ndarray:
     name, kind = tensor.name, KINDS.get(tensor.data_type)
     if tensor.data_location or tensor.external_data:
         raise UsageError(f"The file keeps {name[:80]} in a file beside it; weights must lie in the file itself.")
+    if tensor.HasField("segment"):
+        raise UsageError(f"The file keeps {name[:80]} in parts; save it whole.")
     if kind is None:
         raise UsageError(f"The file's {name[:80]} is of type {tensor.data_type} of ONNX, which weights have not.")
     shape = list(tensor.dims)
