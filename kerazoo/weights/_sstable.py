@@ -2,7 +2,7 @@
 
 Format: LevelDB's `doc/table_format.md`. Blocks of entries, each without the beginning that its key shares with the one
 before; behind each block a byte for its compression and a checksum; a last block says where the others lie, and the
-file's last 48 bytes where that one lies. The checksums are left alone: in Python they would take minutes.
+file's last 48 bytes where that one lies. The checksums are left alone: Python needs about a minute for 200 MB.
 """
 
 from __future__ import annotations

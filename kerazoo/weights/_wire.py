@@ -12,6 +12,8 @@ from kerazoo.errors import WeightsDamaged
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 HIGHEST_FIELD = (1 << 29) - 1
 LONGEST_VARINT = 10
+MOST_FIELDS = 100_000
+"""In one message; networks have some thousand layers, and an empty one takes two bytes but much more memory."""
 
 
 def varint(data: memoryview, at: int) -> tuple[int, int]:
@@ -59,10 +61,13 @@ def fields(data: memoryview, wanted: Mapping[int, int]) -> Iterator[tuple[int, i
         wanted: Field number -> kind. Other fields are passed over.
 
     Raises:
-        WeightsDamaged: The message ends within a field, or a wanted one is of another kind.
+        WeightsDamaged: The message ends within a field, a wanted one is of another kind, or there are too many.
     """
-    at = 0
+    at = found = 0
     while at < len(data):
+        found += 1
+        if found > MOST_FIELDS:
+            raise WeightsDamaged(f"a message has more than {MOST_FIELDS} fields")
         number, kind, start, end = _field(data, at)
         if end > len(data):
             raise WeightsDamaged(f"field {number} is longer than what holds it")

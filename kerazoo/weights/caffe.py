@@ -1,7 +1,7 @@
 """Caffe's `.caffemodel`: the layers of a network with their numbers, without Caffe.
 
-Format: `NetParameter` of `caffe.proto` as a protocol buffer. Only layers' names, types and numbers are followed. Files
-of before 2014-11 have their layers in another field (`V1LayerParameter`) and all shapes with four lengths.
+Format: `NetParameter` of `caffe.proto` as a protocol buffer. Only layers' names, types and numbers are followed. Older
+files have their layers in another field (`V1LayerParameter`) and four lengths in every shape.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ FORMS = {
     OLD_LAYER: _Form(name=4, type=5, kind=VARINT, blobs=6, before=(2, 3), dense=14),
 }
 OLDEST = 1
-"""Field of a layer of before 2013-12, in which all of it lies."""
+"""Field of a layer in the first layout (`V0LayerParameter`), in which all of it lies."""
 
 
 def recognises(path: Path, head: bytes) -> bool:
@@ -80,7 +80,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
             elif field == form.blobs:
                 blobs.append(part)
             else:
-                raise UsageError("The file is from before Caffe's layers had names; upgrade_net_proto_binary mends it.")
+                raise UsageError("The file is in Caffe's first layout; its tool upgrade_net_proto_binary renews it.")
         for index, blob in enumerate(blobs):
             key = f"{name}.{FIRST[index] if index < len(FIRST) else index}"
             arrays.add(key, _array(key, blob, index, type_ == form.dense))
