@@ -34,13 +34,13 @@ def dense(kernel: np.ndarray) -> np.ndarray:
     return kernel.reshape(kernel.shape[-2:]).T
 
 
-def after_flatten(height: int, width: int) -> Change:
+def after_flatten(channels: int, height: int, width: int) -> Change:
     """What a dense kernel needs that stands on flattened maps: there one channel after the other, here together."""
 
     def change(kernel: np.ndarray) -> np.ndarray:
         kernel = kernel.reshape(kernel.shape[-2:])
         outputs = len(kernel)
-        return kernel.reshape(outputs, -1, height, width).transpose(2, 3, 1, 0).reshape(-1, outputs)
+        return kernel.reshape(outputs, channels, height, width).transpose(2, 3, 1, 0).reshape(-1, outputs)
 
     return change
 

@@ -162,24 +162,28 @@ TORCH = dict(zip(CAFFE, [f"features.{place}" for place in (0, 3, 6, 8, 10)], str
 """Our layers -> torchvision's."""
 
 
-def _converted(tensors: dict[str, np.ndarray], names: Mapping[str, str]) -> dict[str, np.ndarray]:
-    kernels = {"fc6": _plain.after_flatten(SIDE, SIDE), "fc7": _plain.dense, "predictions": _plain.dense}
+def _converted(config: Config, tensors: dict[str, np.ndarray], names: Mapping[str, str]) -> dict[str, np.ndarray]:
+    kernels = {
+        "fc6": _plain.after_flatten(config.filters[-1], SIDE, SIDE),
+        "fc7": _plain.dense,
+        "predictions": _plain.dense,
+    }
     return convert(tensors, _plain.recipe(names, kernels))
 
 
 def from_torch(config: Config, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """torchvision's names: places in two sequences, in which ReLU, pooling and dropout count too."""
-    return _converted(tensors, TORCH)
+    return _converted(config, tensors, TORCH)
 
 
 def from_caffe(config: Config, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Caffe's names; towers are halves of the outputs there as here, and the first kernel's colours stay BGR."""
-    return _converted(tensors, CAFFE)
+    return _converted(config, tensors, CAFFE)
 
 
 def from_onnx(config: Config, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The model zoo's copy of Caffe's weights, by their order."""
-    return _converted(_plain.in_order(tensors, CAFFE.values()), CAFFE)
+    return _converted(config, _plain.in_order(tensors, CAFFE.values()), CAFFE)
 
 
 SOURCES: Mapping[str, Any] = {"torch": from_torch, "caffe": from_caffe, "onnx": from_onnx}

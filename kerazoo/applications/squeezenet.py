@@ -54,13 +54,14 @@ class Config(ClassifierConfig):
 
 
 def _variant(config: Config, params: int) -> Variant:
-    return Variant(config, params, (227, 227, 3), "classify", small=replace(config, input_shape=(67, 67, 3)))
+    side = config.input_shape[0]
+    return Variant(config, params, (side, side, 3), "classify", small=replace(config, input_shape=(67, 67, 3)))
 
 
 VARIANTS = {
     "squeezenet_v1_0": _variant(Config("squeezenet_v1_0", (227, 227, 3)), 1_248_424),
     "squeezenet_v1_1": _variant(
-        Config("squeezenet_v1_1", (227, 227, 3), stem=(64, 3), pools=(1, 3, 5), border=0), 1_235_496
+        Config("squeezenet_v1_1", (224, 224, 3), stem=(64, 3), pools=(1, 3, 5), border=0), 1_235_496
     ),
 }
 

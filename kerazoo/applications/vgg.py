@@ -69,7 +69,7 @@ def build(config: Config, input_tensor: Any = None) -> keras_.Model:
     layers = keras.layers
     inputs = x = entrance(config, input_tensor)
     for block, convolutions in enumerate(config.convolutions, start=1):
-        filters = config.width * min(2 ** (block - 1), 8)
+        filters = _filters(config, block)
         for number in range(1, convolutions + 1):
             name = f"block{block}_conv{number}"
             x = layers.Conv2D(filters, 3, padding="same", activation="relu", name=name)(x)
@@ -84,13 +84,19 @@ def build(config: Config, input_tensor: Any = None) -> keras_.Model:
     return finish(config, inputs, outputs)
 
 
+def _filters(config: Config, block: int) -> int:
+    return int(config.width * min(2 ** (block - 1), 8))
+
+
 def _convolutions(config: Config) -> list[tuple[int, int]]:
     return [(block, number) for block, count in enumerate(config.convolutions, 1) for number in range(1, count + 1)]
 
 
 def _converted(config: Config, tensors: dict[str, np.ndarray], names: Mapping[str, str]) -> dict[str, np.ndarray]:
-    height, width = ((side or 0) >> len(config.convolutions) for side in config.input_shape[:2])
-    kernels = {"fc1": _plain.after_flatten(height, width), "fc2": _plain.dense, "predictions": _plain.dense}
+    blocks = len(config.convolutions)
+    height, width = ((side or 0) >> blocks for side in config.input_shape[:2])
+    fc1 = _plain.after_flatten(_filters(config, blocks), height, width)
+    kernels = {"fc1": fc1, "fc2": _plain.dense, "predictions": _plain.dense}
     return convert(tensors, _plain.recipe(names, kernels))
 
 
