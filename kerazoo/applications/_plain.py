@@ -30,15 +30,14 @@ def conv(kernel: np.ndarray) -> np.ndarray:
 
 
 def dense(kernel: np.ndarray) -> np.ndarray:
-    """[outputs, inputs], in old Caffe files behind two axes of length 1, to [inputs, outputs]."""
-    return kernel.reshape(kernel.shape[-2:]).T
+    """[outputs, inputs] to [inputs, outputs]."""
+    return kernel.T
 
 
 def after_flatten(channels: int, height: int, width: int) -> Change:
     """What a dense kernel needs that stands on flattened maps: there one channel after the other, here together."""
 
     def change(kernel: np.ndarray) -> np.ndarray:
-        kernel = kernel.reshape(kernel.shape[-2:])
         outputs = len(kernel)
         return kernel.reshape(outputs, channels, height, width).transpose(2, 3, 1, 0).reshape(-1, outputs)
 
@@ -55,14 +54,14 @@ def recipe(names: Mapping[str, str], kernels: Mapping[str, Change] | None = None
     made: dict[str, tuple[str, Change]] = {}
     for layer, source in names.items():
         made[f"{layer}/kernel"] = (f"{source}.weight", (kernels or {}).get(layer, conv))
-        made[f"{layer}/bias"] = (f"{source}.bias", np.ravel)
+        made[f"{layer}/bias"] = (f"{source}.bias", np.asarray)
     return made
 
 
 def in_order(tensors: Mapping[str, np.ndarray], layers: Iterable[str]) -> dict[str, np.ndarray]:
     """An ONNX file's tensors, in the order in which its nodes use them, as kernels and biases of these layers."""
-    # The target shape of a Reshape is a constant like the weights, but no weight.
-    found = [tensor for tensor in tensors.values() if tensor.ndim > 1 or tensor.size > 4]
+    # The shape that a Reshape wants is a constant of integers beside them.
+    found = [tensor for tensor in tensors.values() if tensor.dtype.kind == "f"]
     names = [f"{layer}.{kind}" for layer in layers for kind in ("weight", "bias")]
     if len(found) != len(names):
         raise UsageError(f"The file does not fit this architecture: it has {len(found)} weights, not {len(names)}.")

@@ -92,7 +92,7 @@ def test_onnx_weights_come_by_order():
     caffe = arrays(TWO, CAFFE)
     values = list(caffe.values())
     named = {f"anything_{index}": value for index, value in enumerate(values[:10])}
-    named["shape"] = np.asarray([1, 576], np.float32)
+    named["shape"] = np.asarray([1, 576])
     named |= {f"anything_{index}": value for index, value in enumerate(values[10:], start=10)}
     expected, found = alexnet.from_caffe(TWO, caffe), alexnet.from_onnx(TWO, named)
     assert found.keys() == expected.keys()

@@ -140,7 +140,7 @@ def test_caffe_and_onnx_weights():
     config = squeezenet.VARIANTS["squeezenet_v1_1"].config
     expected = squeezenet.from_torch(config, v1_1(torch_name))
     caffe = v1_1(caffe_name)
-    onnx = {f"tensor{index}": value for index, value in enumerate(caffe.values())} | {"shape": np.float32([0, -1])}
+    onnx = {f"tensor{index}": value for index, value in enumerate(caffe.values())} | {"shape": np.asarray([0, -1])}
     for found in (squeezenet.from_caffe(config, caffe), squeezenet.from_onnx(config, onnx)):
         assert found.keys() == expected.keys()
         for path, value in found.items():

@@ -108,13 +108,12 @@ def test_torch_weights(variant):
 
 
 def caffe_file(config):
-    """The same arrays as the authors' caffemodels name them; old ones give everything four axes."""
+    """The same arrays as the authors' caffemodels name them."""
     tensors, answer = torch_file(config)
     blocks = enumerate(config.convolutions, 1)
     layers = [f"conv{block}_{number}" for block, count in blocks for number in range(1, count + 1)]
     names = [f"{layer}.{kind}" for layer in [*layers, "fc6", "fc7", "fc8"] for kind in ("weight", "bias")]
-    arrays = [array.reshape((1,) * (4 - array.ndim) + array.shape) for array in tensors.values()]
-    return dict(zip(names, arrays, strict=True)), answer
+    return dict(zip(names, tensors.values(), strict=True)), answer
 
 
 @pytest.mark.parametrize("variant", OFFICIAL)
