@@ -45,44 +45,53 @@ def mine():
 def save(model, path, layout):
     if layout == "legacy":
         keras_legacy(path, model)
-        return
-    model.save_weights(path)
-    if layout == "early keras 3":
-        with h5py.File(path, "r+") as file:
-            for layer in file["layers"].values():
-                layer["vars"].attrs.pop("name", None)
+    else:
+        model.save_weights(path)
 
 
-LAYOUTS = ("legacy", "keras 3", "early keras 3")
+def forget(model):
+    for weight in model.weights:
+        weight.assign(np.full(weight.shape, 0.5))
+
+
+@pytest.fixture(scope="module")
+def answer(official):
+    return np.asarray(official(pictures(2, 75, 75, 3)))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_official_file(official, mine, layout, tmp_path):
+@pytest.mark.parametrize("layout", ["legacy", "keras 3"])
+def test_official_file(official, answer, mine, layout, tmp_path):
     path = tmp_path / "official.weights.h5"
     save(official, path, layout)
-    for weight in mine.weights:
-        weight.assign(np.full(weight.shape, 0.5))
+    forget(mine)
     weights.restore(mine, inception_resnet, "inception_resnet_v2", path)
-    images = pictures(2, 75, 75, 3)
-    close(mine(images), official(images))
+    close(mine(pictures(2, 75, 75, 3)), answer)
+    if layout == "legacy":
+        return
+    # Early versions of Keras 3 did not note the layers' names, only the numbered groups of each class.
+    with h5py.File(path, "r+") as file:
+        for layer in file["layers"].values():
+            layer["vars"].attrs.pop("name", None)
+    forget(mine)
+    weights.restore(mine, inception_resnet, "inception_resnet_v2", path)
+    close(mine(pictures(2, 75, 75, 3)), answer)
 
 
 @pytest.mark.slow
 def test_official_file_without_top(official, tmp_path):
     features = keras.Model(official.input, keras.layers.GlobalMaxPooling2D()(official.get_layer("conv_7b_ac").output))
-    path = tmp_path / "official.weights.h5"
     images = pictures(2, 75, 75, 3)
-    model = None
-    for layout in LAYOUTS:
-        save(features, path, layout)
-        if model is None:
-            model = InceptionResNetV2(weights=str(path), include_top=False, input_shape=(75, 75, 3), pooling="max")
-            assert model.count_params() == 54_336_736  # as keras.applications counts
-        else:
-            scatter(model, seed=5)
-            weights.restore(model, inception_resnet, "inception_resnet_v2", path, include_top=False)
-        close(model(images), features(images))
+    expected = np.asarray(features(images))
+    path = tmp_path / "official.weights.h5"
+    save(features, path, "legacy")
+    model = InceptionResNetV2(weights=str(path), include_top=False, input_shape=(75, 75, 3), pooling="max")
+    assert model.count_params() == 54_336_736  # as keras.applications counts
+    close(model(images), expected)
+    save(features, path, "keras 3")
+    forget(model)
+    weights.restore(model, inception_resnet, "inception_resnet_v2", path, include_top=False)
+    close(model(images), expected)
 
 
 @pytest.mark.slow
@@ -261,7 +270,7 @@ def test_a_block_adds_its_scaled_result(variant, block, scale, relu):
 def test_smallest_and_unknown_sizes(variant):
     least = inception_resnet.build(small(variant, input_shape=(75, 75, 3)))
     assert least(pictures(1, 75, 75, 3)).shape == (1, 50)
-    with pytest.raises(ValueError, match="[Nn]egative dimension|output shape"):
+    with pytest.raises(ValueError, match="zero or negative"):
         inception_resnet.build(small(variant, input_shape=(74, 75, 3)))
     scatter(least)
     free = inception_resnet.build(small(variant, input_shape=(None, None, 3)))
