@@ -7,7 +7,7 @@ the names that they have here, in TF-Slim's checkpoints and in PyTorch's copies 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -192,26 +192,3 @@ def folded(tensors: dict[str, np.ndarray], recipe: Recipe) -> dict[str, np.ndarr
             )
         made |= {f"{layer}/kernel": kernel * gamma, f"{layer}_bn/moving_mean": mean * gamma}
     return made
-
-
-def renamed(tensors: Mapping[str, np.ndarray], unnamed: Mapping[str, list[str]]) -> dict[str, np.ndarray]:
-    """Arrays of a Keras file whose layers were numbered by the session, under our names.
-
-    Only the order of the numbers means something: what else a session built shifts them. Other names stay.
-
-    Args:
-        unnamed: Class of layer as Keras writes it -> our names in the order in which the layers are built.
-
-    Raises:
-        UsageError: The file has another number of such layers.
-    """
-    layers = dict.fromkeys(key.partition("/")[0] for key in tensors)
-    names: dict[str, str] = {}
-    for kind, mine in unnamed.items():
-        found = [re.fullmatch(rf"{kind}(?:_(\d+))?", layer) for layer in layers]
-        theirs = sorted((int(match[1] or 0), match[0]) for match in found if match)
-        if theirs and len(theirs) != len(mine):
-            raise UsageError(f"The file has {len(theirs)} layers called {kind}_<number>, not {len(mine)}.")
-        names |= {layer: name for (_, layer), name in zip(theirs, mine, strict=False)}
-    split = {key: key.partition("/") for key in tensors}
-    return {f"{names.get(layer, layer)}/{array}": tensors[key] for key, (layer, _, array) in split.items()}

@@ -38,13 +38,13 @@ from kerazoo.applications._branches import (
     normalisation,
     places,
     pooled,
-    renamed,
     slim_recipe,
     slim_unused,
     torch_recipe,
 )
 from kerazoo.applications._classifier import ClassifierConfig, builder, entrance, finish, without_top
 from kerazoo.applications._classifier import task as task
+from kerazoo.applications._created import renamed
 from kerazoo.contract import Variant
 from kerazoo.lazy import keras
 from kerazoo.weights import convert
