@@ -116,14 +116,14 @@ def swap(requests: int, count: int) -> dict[str, Any]:
         base.mkdir()
         shutil.move(stage / "1", base / "1")
         done, failed, wrong, seen = [0], [], [], set()
-        lock = threading.Lock()
+        lock, over = threading.Lock(), threading.Event()
         with served("--model_name=m", f"--model_base_path={base}") as process:
 
             def over_grpc(client: int) -> None:
                 with grpc.insecure_channel(f"127.0.0.1:{process.grpc}") as channel:
                     call = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
                     turn = client
-                    while done[0] < requests:
+                    while done[0] < requests or not over.is_set():
                         turn += 1
                         try:
                             data = call(predict_request(turn).SerializeToString(), timeout=60)
@@ -138,7 +138,7 @@ def swap(requests: int, count: int) -> dict[str, Any]:
             def over_rest(client: int) -> None:
                 connection = http.client.HTTPConnection("127.0.0.1", process.rest, timeout=60)
                 turn = client
-                while done[0] < requests:
+                while done[0] < requests or not over.is_set():
                     turn += 1
                     connection.request("POST", "/v1/models/m:predict", json.dumps({"instances": [turn]}))
                     response = connection.getresponse()
@@ -170,9 +170,10 @@ def swap(requests: int, count: int) -> dict[str, Any]:
                 while done[0] < requests * (version - 1) / count:
                     time.sleep(0.005)
                 shutil.move(stage / str(version), base / str(version))
-                while version not in seen and any(thread.is_alive() for thread in threads):
+                while version not in seen and not failed:
                     time.sleep(0.005)
                 shutil.rmtree(base / str(version - 1))
+            over.set()
             for thread in threads:
                 thread.join()
     return {
