@@ -27,7 +27,7 @@ __all__ = ["ResNet18", "ResNet34"]
 
 def _variant(name: str, blocks: tuple[int, int, int, int], params: int) -> Variant:
     config = Config(name, (224, 224, 3), blocks=blocks, bottleneck=False)
-    small = replace(config, input_shape=(64, 64, 3), classes=50, blocks=(2, 2, 1, 1), width=8)
+    small = replace(config, input_shape=(64, 64, 3), classes=50, blocks=(2, 1), width=8)
     return Variant(config, params, (224, 224, 3), "classify", small)
 
 

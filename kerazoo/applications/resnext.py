@@ -31,7 +31,7 @@ __all__ = ["ResNeXt101_32x4d", "ResNeXt50_32x4d"]
 
 def _variant(name: str, blocks: tuple[int, int, int, int], params: int) -> Variant:
     config = Config(name, (224, 224, 3), blocks=blocks, wider=2, groups=32)
-    small = replace(config, input_shape=(64, 64, 3), classes=50, blocks=(2, 2, 1, 1), width=8, groups=4)
+    small = replace(config, input_shape=(64, 64, 3), classes=50, blocks=(2, 1), width=8, groups=4)
     return Variant(config, params, (224, 224, 3), "classify", small)
 
 

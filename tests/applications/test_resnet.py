@@ -117,9 +117,9 @@ def test_a_head_of_one_s_own_trains():
     images = pictures(12, 32, 32, 3) / 2
     images[np.arange(12), ..., labels] += 1
     first = backbone.get_layer("conv1_conv").get_weights()[0]
-    history = model.fit(images, labels, epochs=4, batch_size=12, verbose=0).history["loss"]
+    history = model.fit(images, labels, epochs=3, batch_size=12, verbose=0).history["loss"]
     assert np.isfinite(history).all()
-    assert history[-1] < history[0] / 2
+    assert history[-1] < 0.7 * history[0]
     assert np.abs(backbone.get_layer("conv1_conv").get_weights()[0] - first).max() > 0
 
 
