@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import shutil
+import socket
 import subprocess
 import sys
+import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -66,6 +71,41 @@ def test_commands_succeed(index: int, workplace: tuple[Path, dict[str, str]]) ->
 @pytest.mark.parametrize("index", [i for i, (kind, _) in enumerate(BLOCKS) if kind == "python"])
 def test_python_runs(index: int, workplace: tuple[Path, dict[str, str]]) -> None:
     _run([sys.executable, "-c", BLOCKS[index][1]], workplace)
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+@pytest.mark.slow
+def test_the_server_answers_what_is_shown(workplace: tuple[Path, dict[str, str]]) -> None:
+    """The blocks that need a running server, on ports that are free."""
+    folder, env = workplace
+    (start,), questions = [[body.strip().splitlines() for kind, body in BLOCKS if kind == "shell"][i] for i in (0, 1)]
+    (stubs,) = [body for kind, body in BLOCKS if kind == "py"]
+    ports = {"8500": str(_free_port()), "8501": str(_free_port())}
+
+    def moved(text: str) -> str:
+        return re.sub(r"localhost:(850[01])", lambda found: f"127.0.0.1:{ports[found[1]]}", text)
+
+    command = [*start.split(), f"--port={ports['8500']}", f"--rest_api_port={ports['8501']}"]
+    server = subprocess.Popen(command, cwd=folder, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(1200):
+            with contextlib.suppress(OSError), urllib.request.urlopen(moved("http://localhost:8501/readyz"), timeout=1):
+                break
+            time.sleep(0.1)
+        for question in questions:
+            if question.startswith("curl") and shutil.which("curl") is None:
+                continue
+            got = _run(moved(question), workplace)
+            assert '"7"' in got or "100.00%  7" in got or "serving_default" in got, (question, got)
+        assert _run([sys.executable, "-c", moved(stubs)], workplace).strip() == "b'7'"
+    finally:
+        server.terminate()
+        server.wait(60)
 
 
 def test_linked_files_exist() -> None:

@@ -160,7 +160,7 @@ def test_8_6_8_7_a_bad_version_leaves_the_old_one(shelf, start):
     until(lambda: states(models, "m") == [(3, "AVAILABLE"), (2, "END"), (1, "END")])
 
 
-def test_8_6_retries(shelf, start):
+def test_8_6_8_14_retries(shelf, start):
     models = start(shelf.put("m", 1), watch=Watch(0.02, Retries(2, 0.05)))
     shelf.bad["m", 2] = invalid("still being copied")
     shelf.put("m", 2)
@@ -325,7 +325,7 @@ def test_6_3_status_of_what_never_was(shelf, start):
         models.states("m", 7)
 
 
-def test_one_models_slow_load_does_not_hold_up_another(shelf):
+def test_8_15_one_models_slow_load_does_not_hold_up_another(shelf):
     gate, quick = threading.Event(), shelf.load
 
     def load(name, version, folder):

@@ -55,7 +55,7 @@ def test_4_half_plus_three(ask):
     assert predict(ask, {"instances": [1.0, 2.0, 5.0]}, "half_plus_three") == (200, {"predictions": [3.5, 4.0, 5.5]})
 
 
-def test_2_1_2_13_versions_and_unknown_models(ask):
+def test_2_1_2_13_2_14_versions_and_unknown_models(ask):
     two = "half_plus_two_2_versions"
     for version in (123, 124):
         assert predict(ask, {"instances": [2]}, two, f"/versions/{version}") == (200, {"predictions": [3.0]})
@@ -122,7 +122,7 @@ def test_2_11_options(ask):
     assert ask("OPTIONS", "/v1/models/x") == (400, b"")
 
 
-def test_3_order_of_checks_and_signatures(ask):
+def test_3_1_3_4_3_5_3_8_order_of_checks_and_signatures(ask):
     assert predict(ask, b"{", "nobody")[0] == 400
     assert predict(ask, {"signature_name": 7}, "nobody") == (
         400,
@@ -149,7 +149,7 @@ def test_3_21_wrong_values(ask):
     )
 
 
-def test_5_12_classify_and_regress(ask):
+def test_5_1_5_12_classify_and_regress(ask):
     two = "/v1/models/half_plus_two_2_versions"
     regress = {"signature_name": "regress_x_to_y", "examples": [{"x": 80.0}]}
     assert ask("POST", f"{two}:regress", regress) == (200, {"results": [42.0]})

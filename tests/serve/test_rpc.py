@@ -144,7 +144,7 @@ def test_7_7_content_and_typed_fields(stub):
         ({"x": [1]}, "Expects arg[0] to be float but int32 is provided"),
     ],
 )
-def test_7_8_7_9_7_11_wrong_inputs(stub, inputs, told):
+def test_0_2_7_8_7_9_7_11_wrong_inputs(stub, inputs, told):
     assert refused(stub.Predict, predict_request(inputs)) == ("INVALID_ARGUMENT", told)
 
 

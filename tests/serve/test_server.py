@@ -24,7 +24,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from kerazoo.serve import config, flags, http, options, server, warmup
+from kerazoo.serve import batching, config, flags, http, options, server, warmup
 from kerazoo.serve.models import Watch
 from kerazoo.serve.server import Options, one_model
 from kerazoo.serve.status import Status
@@ -473,3 +473,19 @@ def test_a_zoo_model_from_the_command_line(tmp_path, monkeypatch):
     if modules.exists():
         assert "tensorflow" not in modules.read_text()
     assert running.end()[0] == 0
+
+
+def test_1_7_a_config_file_wins_over_the_one_model():
+    given = options.of_flags(flags.parse(["--model_config_file=/c", "--model_name=m", "--model_base_path=/b"]))
+    assert (given.models, given.config_file) == ([], Path("/c"))
+
+
+def test_10_9_parameters_of_each_version(start, classics, tmp_path):
+    for name in ("with", "without"):
+        shutil.copytree(classics / "half_plus_two", tmp_path / name)
+    (tmp_path / "with" / "00000123" / batching.FILE).write_text("max_batch_size { value: 2 }")
+    models = [one_model(name, tmp_path / name) for name in ("with", "without")]
+    running = start(*models, batching=server.Batching(own=True))
+    body = json.dumps({"instances": [1.0, 2.0, 3.0]}).encode()
+    assert get(running, "/v1/models/without:predict", body)[0] == 200
+    assert b"Task size 3 is larger than maximum input batch size 2" in get(running, "/v1/models/with:predict", body)[1]
