@@ -33,8 +33,8 @@ def tensor(seed: int, name: str, shape: tuple[int, ...], centre: float, spread: 
 
 
 LOOKS = ((3, 0.4, (1.2, 0.0, -1.2)), (17, 1.2, (-1.2, 1.2, 0.0)))
-"""Of each picture: spots along an edge, strength of the noise, colour. Networks with random weights hardly tell pictures
-apart that have the same colours and the same roughness."""
+"""Of each picture: spots along an edge, strength of the noise, colour. Networks with random weights hardly tell
+pictures apart that have the same colours and the same roughness."""
 
 
 def pictures(seed: int, shape: tuple[int, int, int], scale: float) -> np.ndarray:

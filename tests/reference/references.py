@@ -1,4 +1,4 @@
-"""Answers of public implementations (`recipes/reference_goldens.py` wrote them), and our networks with their tensors."""
+"""Answers of public implementations, as `recipes/reference_goldens.py` wrote them, and ours with the same tensors."""
 
 from __future__ import annotations
 
@@ -18,13 +18,20 @@ from tests.weights import files
 GOLDENS = Path(__file__).parent.parent / "goldens" / "reference"
 NAMES = tuple(sorted(path.stem for path in GOLDENS.glob("*.json")))
 
-OWN = "trained here; no public implementation of this network has published weights"
+OWN = "torchvision, timm and Keras have no such network; what weights there are were trained here"
 NO_REFERENCE = {
+    "inception_resnet_v1": "torchvision, timm and Keras have no such network",
+    "inception_resnet_v1_face": "torchvision, timm and Keras have no such network",
     "lenet5": OWN,
+    "lenet5_1998": OWN,
+    "mlp": OWN,
+    "neural_fabric": OWN,
     "resnet20": OWN,
     "resnet32": OWN,
     "resnet44": OWN,
     "resnet56": OWN,
+    "snn": OWN,
+    "stn": OWN,
 }
 """Classifier -> why no public implementation is compared with it."""
 
@@ -35,10 +42,15 @@ EXPECTED_LATER = {
     "hrnet_w18",
     "hrnet_w32",
     "hrnet_w48",
+    "inception_resnet_v1",
+    "inception_resnet_v1_face",
     "inception_resnet_v2",
     "inception_v1",
     "inception_v3",
     "inception_v4",
+    "lenet5_1998",
+    "mlp",
+    "neural_fabric",
     "resnet101d",
     "resnet152d",
     "resnet18",
@@ -48,13 +60,17 @@ EXPECTED_LATER = {
     "resnet50d",
     "resnext101_32x4d",
     "resnext50_32x4d",
+    "snn",
+    "squeezenet_v1_0",
+    "squeezenet_v1_1",
+    "stn",
     "vgg11",
     "vgg13",
     "vgg16",
     "vgg19",
     "xception",
 }
-"""Variants whose references have answered before the families came."""
+"""Variants spoken of here before the family, or what reads the reference's file, came."""
 
 
 def keras_h5(path: Path, arrays: dict[str, np.ndarray]) -> None:
@@ -73,7 +89,17 @@ def keras_h5(path: Path, arrays: dict[str, np.ndarray]) -> None:
                 group[name] = arrays[name.removesuffix(":0")]
 
 
+def caffemodel(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """From `layer.weight` and `layer.bias`."""
+    layers: dict[str, tuple[str, list[np.ndarray]]] = {}
+    for name, array in arrays.items():
+        kind = "Convolution" if array.ndim == 4 else "InnerProduct"
+        layers.setdefault(name.rpartition(".")[0], (kind, []))[1].append(array)
+    files.caffe(path, layers)
+
+
 WRITERS: dict[str, Callable[[Path, dict[str, np.ndarray]], None]] = {
+    "caffe": caffemodel,
     "keras_h5": keras_h5,
     "torch": files.torch_zip,
 }
@@ -103,6 +129,14 @@ def tensors(name: str) -> dict[str, np.ndarray]:
 def images(name: str) -> np.ndarray:
     kept = golden(name)
     return pictures(kept["seed"], tuple(kept["input"]["shape"]), kept["input"]["scale"])
+
+
+def here(name: str) -> bool:
+    """Whether the variant exists and takes files of the reference's format."""
+    kind = golden(name)["reader"]
+    if name not in registry.variants() or kind not in weights.READERS:
+        return False
+    return kind == "keras_h5" or kind in getattr(registry.variants()[name][0], "SOURCES", {})
 
 
 @dataclass(frozen=True)
