@@ -43,7 +43,7 @@ def test_digits(digits: np.ndarray) -> np.ndarray:
 
 def draw(model: keras.Model, digits: np.ndarray, path: Path) -> None:
     """Pairs of rows: what the network is shown, and what its transformer makes of it."""
-    seen = keras.Model(model.inputs, model.get_layer("transformed").output)
+    seen = keras.Model(model.input, model.get_layer("transformed").output)
     shown = np.asarray(seen(NORMALISE(digits[..., None].astype(np.float32))))[..., 0]
     both = np.stack([digits, np.rint(shown * 255).astype(np.uint8)], axis=1)
     wide = 16

@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["SpatialTransformer"]
 
-IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
-"""The map that shows a picture as it is: what the localisation network says before it has learned."""
-
 
 @dataclass(frozen=True)
 class Config(ClassifierConfig):
@@ -65,12 +62,7 @@ def localisation(config: Config, pictures: Any) -> Any:
     x = layers.Conv2D(config.localisation[1], 5, activation="relu", name="localisation_conv2")(x)
     x = layers.Flatten(name="localisation_flatten")(x)
     x = layers.Dense(config.localisation[2], activation="relu", name="localisation_dense")(x)
-    return layers.Dense(
-        6,
-        kernel_initializer="zeros",
-        bias_initializer=lambda shape, dtype=None: keras.ops.convert_to_tensor(IDENTITY, dtype),
-        name="theta",
-    )(x)
+    return layers.Dense(6, kernel_initializer="zeros", bias_initializer=own_layers.IdentityMap(), name="theta")(x)
 
 
 def build(config: Config, input_tensor: Any = None) -> keras_.Model:

@@ -89,3 +89,16 @@ def _between(pixels: Any, index: Any, later: Any) -> Any:
     """Pixels and their neighbours to the right, mixed."""
     left, right = (keras.ops.take(pixels, index + step, axis=0) for step in (0, 1))
     return left + (right - left) * later
+
+
+@keras.saving.register_keras_serializable(package="kerazoo")
+class IdentityMap(keras.initializers.Initializer):
+    """Initial bias of the layer that says an `AffineTransformer`'s maps: the picture as it is.
+
+    With a kernel of zeros the network starts as if there were no transformer. Source: arXiv:1506.02025, section 4.1.
+    """
+
+    def __call__(self, shape: Any, dtype: Any = None) -> Any:
+        if tuple(shape) != (6,):
+            raise ValueError(f"An affine map has 6 numbers, not {tuple(shape)}.")
+        return keras.ops.convert_to_tensor((1.0, 0.0, 0.0, 0.0, 1.0, 0.0), dtype)
