@@ -234,7 +234,7 @@ def GoogLeNet(
             parameters and returns a list of three outputs: that of the top, of the one on 4a and of the one on 4d.
             Train it with `compile(loss=..., loss_weights=list(googlenet.LOSS_WEIGHTS))`, which are 1, 0.3 and 0.3, and
             `fit(pictures, [labels] * 3)`. `"imagenet"` fills them at 224x224; other sizes need `weights=None`. To
-            infer and export, drop them: `keras.Model(model.inputs, model.outputs[0])`.
+            infer and export, drop them: `keras.Model(model.input, model.outputs[0])`.
 
     Returns:
         A `keras.Model`: float32 BGR pictures [batch, height, width, 3] less the mean (104, 117, 123) to

@@ -29,7 +29,9 @@ __all__ = ["ResNet101D", "ResNet152D", "ResNet18D", "ResNet34D", "ResNet50D"]
 
 
 def _variant(name: str, blocks: tuple[int, int, int, int], params: int, side: int = 224) -> Variant:
-    config = Config(name, (side, side, 3), blocks=blocks, bottleneck=name not in ("resnet18d", "resnet34d"), tweaks=True)
+    config = Config(
+        name, (side, side, 3), blocks=blocks, bottleneck=name not in ("resnet18d", "resnet34d"), tweaks=True
+    )
     small = replace(config, input_shape=(64, 64, 3), classes=50, blocks=(2, 2, 1, 1), width=8)
     return Variant(config, params, (side, side, 3), "classify", small)
 
