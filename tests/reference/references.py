@@ -114,9 +114,10 @@ def golden(name: str) -> dict[str, Any]:
 def library(name: str) -> str:
     """What answered, with its version."""
     kept = golden(name)
-    versions = dict(kept["versions"])
     own = kept["reference"].partition(".")[0]
-    return f"{own} {versions[own]}"
+    if own == "reference_networks":
+        return f"Caffe's definition in torch {kept['versions']['torch'].partition('+')[0]}"
+    return f"{own} {kept['versions'][own].partition('+')[0]}"
 
 
 def tensors(name: str) -> dict[str, np.ndarray]:
