@@ -12,6 +12,9 @@ from kerazoo.engines.quiet import import_tensorflow
 from kerazoo.errors import UsageError, near
 from kerazoo.predictor import Predictor
 
+WEIGHTS_ONLY = (".h5", ".npz", ".pth", ".th", ".safetensors", ".ckpt", ".index", ".gz", ".tgz", ".zip", ".caffemodel")
+"""Ends of the names of files that hold weights and no network."""
+
 
 def load(model: str | Path, engine: str = "auto", say: Callable[[str], Any] = lambda line: None) -> Predictor:
     """A predictor.
@@ -29,9 +32,11 @@ def load(model: str | Path, engine: str = "auto", say: Callable[[str], Any] = la
         known = ("auto", *engines.NAMES)
         raise UsageError(f"Unknown engine {engine!r}; known are {', '.join(known)}.{near(engine, known)}")
     path = Path(model)
-    if path.suffix in (".onnx", ".tflite", ".keras") or (path.is_dir() and (path / "saved_model.pb").is_file()):
+    # Behind a colon, such a file is one of weights.
+    alone = path.exists() or ":" not in str(model)
+    if (alone and path.suffix in (".onnx", ".tflite", ".keras")) or (path / "saved_model.pb").is_file():
         return _open_path(path, engine)
-    if str(model).endswith((".h5", ".npz", ".pth", ".th", ".safetensors")) and ":" not in str(model):
+    if alone and str(model).endswith(WEIGHTS_ONLY):
         raise UsageError(f"{model} holds weights only: say whose, as in resnet50:{model}")
     found = registry.find(str(model))
     registry.require_weights(found)

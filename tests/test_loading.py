@@ -74,9 +74,18 @@ def test_without_a_network_the_bundled_model_is_chosen_at_once(monkeypatch: pyte
         ("lenet5", "tensorrt", UsageError, "onnx"),
         ("unet", "auto", UsageError, "no pretrained weights"),
         ("weights.npz", "auto", UsageError, "say whose"),
+        ("bvlc_alexnet.caffemodel", "auto", UsageError, "say whose"),
+        ("inception_v1_2016_08_28.tar.gz", "auto", UsageError, "say whose"),
         ("gone.tflite", "auto", UsageError, "No such file"),
+        ("lenet5:gone.onnx", "auto", UnknownModel, "no such file exists"),
     ],
 )
 def test_what_cannot_be_loaded(model: str, engine: str, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         loading.load(model, engine)
+
+
+def test_an_onnx_file_behind_a_variant_holds_weights(tmp_path: Path) -> None:
+    (tmp_path / "weights.onnx").write_bytes(b"no onnx at all")
+    with pytest.raises(UsageError, match="not a weight file"):
+        loading.load(f"lenet5:{tmp_path / 'weights.onnx'}", "keras")

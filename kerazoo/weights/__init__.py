@@ -16,7 +16,7 @@ import numpy as np
 
 from kerazoo import manifest, store
 from kerazoo.errors import UsageError, WeightsDamaged, near
-from kerazoo.weights import deep_compressed, keras_h5, litert, npz, torch
+from kerazoo.weights import caffe, deep_compressed, keras_h5, litert, npz, onnx, safetensors, slim, torch
 
 if TYPE_CHECKING:
     import keras as keras_
@@ -26,11 +26,15 @@ Arrays = dict[str, np.ndarray]
 READERS: Mapping[str, Any] = {
     "keras_h5": keras_h5,
     "torch": torch,
+    "safetensors": safetensors,
     "litert": litert,
     "npz": npz,
+    "slim": slim,
     "deep_compressed": deep_compressed,
+    "onnx": onnx,
+    "caffe": caffe,
 }
-"""Format -> module with `ABOUT`, `recognises(path, head)` and `read(path)`; the one without a signature comes last."""
+"""Format -> module with `ABOUT`, `recognises(path, head)` and `read(path)`; those without a signature come last."""
 
 NAMING = {"safetensors": "torch"}
 """Containers whose tensors go by the names of another format: one item in a family's `SOURCES` serves both."""

@@ -1,24 +1,20 @@
 """PyTorch's weight files, zip and the older container, without PyTorch and without unpickling.
 
-A `.pth` is a pickle, and unpickling runs whatever the pickle asks for. Here the few instructions that a state dict
-consists of are interpreted one by one; every name outside the table below ends the reading.
+Both hold the bytes of the storages, and a pickle that says which tensors lie where in them; `_pickle` interprets it.
 """
 
 from __future__ import annotations
 
 import math
-import pickletools
 import struct
 import zipfile
-from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
 from kerazoo.errors import UsageError, WeightsDamaged
+from kerazoo.weights._pickle import STORAGES, Storage, Tensor, interpret
 
 ABOUT = "PyTorch state dict .pth"
 
@@ -26,55 +22,8 @@ MAGIC = 0x1950A86A20F9469CFC6C
 """First object of the older container."""
 
 PROTOCOL = 1001
-LONGEST_PICKLE = 16 << 20
-MOST_INSTRUCTIONS = 4_000_000
 NESTED = ("state_dict", "model_state_dict", "model", "net")
 """Keys under which training scripts keep the state dict in a larger checkpoint."""
-
-STORAGES = {
-    "FloatStorage": "<f4",
-    "DoubleStorage": "<f8",
-    "HalfStorage": "<f2",
-    "BFloat16Storage": "<u2",
-    "LongStorage": "<i8",
-    "IntStorage": "<i4",
-    "ShortStorage": "<i2",
-    "CharStorage": "i1",
-    "ByteStorage": "u1",
-    "BoolStorage": "u1",
-}
-REBUILDERS = {
-    "torch._utils _rebuild_tensor",
-    "torch._utils _rebuild_tensor_v2",
-    "torch._utils _rebuild_parameter",
-    "collections OrderedDict",
-}
-
-
-@dataclass(frozen=True)
-class _Name:
-    """A name from the table of what a pickle may mention."""
-
-    text: str
-
-
-@dataclass
-class _Storage:
-    kind: str
-    key: str
-    count: int
-    data: np.ndarray | None = None
-
-
-@dataclass(frozen=True)
-class _Tensor:
-    storage: _Storage
-    offset: int
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-
-
-_MARK = object()
 
 
 def recognises(path: Path, head: bytes) -> bool:
@@ -111,9 +60,9 @@ def _zip(file: IO[bytes]) -> Any:
         order = f"{folder}byteorder"
         if order in members and archive.read(order) != b"little":
             raise UsageError("The file was written on a big-endian machine; only little-endian ones can be read.")
-        storages: dict[str, _Storage] = {}
+        storages: dict[str, Storage] = {}
         with archive.open(pickles[0]) as source:
-            found = _interpret(source, members[pickles[0]].file_size, storages)
+            found = interpret(source, members[pickles[0]].file_size, storages)
         for key, storage in storages.items():
             data = archive.read(f"{folder}data/{key}")
             storage.data = _elements(storage, data)
@@ -121,14 +70,14 @@ def _zip(file: IO[bytes]) -> Any:
 
 
 def _legacy(file: IO[bytes], size: int) -> Any:
-    storages: dict[str, _Storage] = {}
-    if _interpret(file, size, {}) != MAGIC or _interpret(file, size, {}) != PROTOCOL:
+    storages: dict[str, Storage] = {}
+    if interpret(file, size, {}) != MAGIC or interpret(file, size, {}) != PROTOCOL:
         raise UsageError("The file is a pickle, but not PyTorch's container.")
-    system = _interpret(file, size, {})
+    system = interpret(file, size, {})
     if not isinstance(system, dict) or system.get("little_endian") is not True:
         raise UsageError("The file was written on a big-endian machine; only little-endian ones can be read.")
-    found = _interpret(file, size, storages)
-    keys = _interpret(file, size, {})
+    found = interpret(file, size, storages)
+    keys = interpret(file, size, {})
     if not isinstance(keys, list) or sorted(map(str, keys)) != sorted(storages):
         raise WeightsDamaged("the list of storages differs from those that the tensors use")
     for key in map(str, keys):
@@ -145,7 +94,7 @@ def _legacy(file: IO[bytes], size: int) -> Any:
     return found
 
 
-def _elements(storage: _Storage, data: bytes) -> np.ndarray:
+def _elements(storage: Storage, data: bytes) -> np.ndarray:
     array = np.frombuffer(data, STORAGES[storage.kind])
     if len(array) != storage.count:
         raise WeightsDamaged(f"storage {storage.key} has {len(array)} elements, its tensors say {storage.count}")
@@ -155,16 +104,16 @@ def _elements(storage: _Storage, data: bytes) -> np.ndarray:
     return array
 
 
-def _state_dict(found: Any) -> dict[str, _Tensor]:
+def _state_dict(found: Any) -> dict[str, Tensor]:
     for key in NESTED:
         if isinstance(found, dict) and isinstance(found.get(key), dict):
             found = found[key]
             break
     if not isinstance(found, dict) or not found:
         raise UsageError(f"The file holds no state dict (nor one under {', '.join(NESTED)}).")
-    named: dict[str, _Tensor] = {}
+    named: dict[str, Tensor] = {}
     for name, tensor in found.items():
-        if not isinstance(tensor, _Tensor):
+        if not isinstance(tensor, Tensor):
             raise UsageError(f"The file's {str(name)[:80]!r} is no tensor; save model.state_dict() alone.")
         named[str(name).removeprefix("module.")] = tensor
     if len(named) != len(found):
@@ -172,7 +121,7 @@ def _state_dict(found: Any) -> dict[str, _Tensor]:
     return named
 
 
-def _array(name: str, tensor: _Tensor) -> np.ndarray:
+def _array(name: str, tensor: Tensor) -> np.ndarray:
     data, shape, strides = tensor.storage.data, tensor.shape, tensor.strides
     if data is None or len(shape) != len(strides) or min((*shape, *strides, tensor.offset), default=0) < 0:
         raise WeightsDamaged(f"tensor {name} has shape {shape} and strides {strides}")
@@ -184,212 +133,5 @@ def _array(name: str, tensor: _Tensor) -> np.ndarray:
     steps = [stride * data.itemsize for stride in strides]
     return np.lib.stride_tricks.as_strided(data[tensor.offset :], shape, steps, writeable=False)
 
-
-# The interpreter.
-
-
-def _interpret(file: IO[bytes], size: int, storages: dict[str, _Storage]) -> Any:
-    """The object of the pickle at the file's position, which moves behind it; storages that it mentions are noted."""
-    start = file.tell()
-    machine = _Machine(storages)
-    # Python's own decoder only takes the instructions apart.
-    for count, (instruction, argument, _) in enumerate(pickletools.genops(file)):
-        if instruction.name == "STOP":
-            return machine.result()
-        if file.tell() - start > min(size, LONGEST_PICKLE) or count > MOST_INSTRUCTIONS:
-            raise UsageError(f"The file's description is longer than {LONGEST_PICKLE >> 20} MiB; it is no state dict.")
-        machine.run(instruction.name, argument)
-    raise WeightsDamaged("the description ends too early")
-
-
-class _Machine:
-    def __init__(self, storages: dict[str, _Storage]) -> None:
-        self.stack: list[Any] = []
-        self.memo: dict[int, Any] = {}
-        self.storages = storages
-
-    def result(self) -> Any:
-        if len(self.stack) != 1:
-            raise WeightsDamaged("the description leaves more than one object")
-        return self.stack[0]
-
-    def pop(self) -> Any:
-        if not self.stack or self.stack[-1] is _MARK:
-            raise WeightsDamaged("the description uses more objects than there are")
-        return self.stack.pop()
-
-    def since_mark(self) -> list[Any]:
-        items: list[Any] = []
-        while self.stack:
-            item = self.stack.pop()
-            if item is _MARK:
-                return items[::-1]
-            items.append(item)
-        raise WeightsDamaged("the description ends a list that it never began")
-
-    def top(self, kind: type) -> Any:
-        if not self.stack or not isinstance(self.stack[-1], kind):
-            raise WeightsDamaged(f"the description adds to something that is no {kind.__name__}")
-        return self.stack[-1]
-
-    def run(self, name: str, argument: Any) -> None:
-        if name in _VALUES:
-            self.stack.append(argument)
-        elif name in _CONSTANTS:
-            self.stack.append(_CONSTANTS[name]())
-        elif name in _ACTIONS:
-            _ACTIONS[name](self, argument)
-        elif name not in ("PROTO", "FRAME"):
-            raise UsageError(f"The file uses the pickle instruction {name}, which weights never need; it is refused.")
-
-
-def _named(text: str) -> _Name:
-    module, _, name = text.partition(" ")
-    if text in REBUILDERS or (module in ("torch", "torch.cuda") and name in STORAGES):
-        return _Name(text)
-    raise UsageError(f"The file asks for {module}.{name}, which weights never need; it is refused.")
-
-
-def _global(machine: _Machine, argument: str) -> None:
-    machine.stack.append(_named(argument))
-
-
-def _stack_global(machine: _Machine, _: Any) -> None:
-    name, module = machine.pop(), machine.pop()
-    machine.stack.append(_named(f"{module} {name}"))
-
-
-def _set_items(machine: _Machine, items: list[Any]) -> None:
-    target = machine.top(dict)
-    if len(items) % 2:
-        raise WeightsDamaged("the description sets a key without a value")
-    for key, value in zip(items[::2], items[1::2], strict=True):
-        # Keys are never compared by code of theirs, and never nested.
-        if not isinstance(key, (str, int)):
-            raise UsageError(f"The file uses a {type(key).__name__} as a name; it is no state dict.")
-        target[key] = value
-
-
-def _set_item(machine: _Machine, _: Any) -> None:
-    value, key = machine.pop(), machine.pop()
-    _set_items(machine, [key, value])
-
-
-def _tuple(count: int) -> Callable[[_Machine, Any], None]:
-    def action(machine: _Machine, _: Any) -> None:
-        items = [machine.pop() for _ in range(count)]
-        machine.stack.append(tuple(items[::-1]))
-
-    return action
-
-
-def _append(machine: _Machine, _: Any) -> None:
-    item = machine.pop()
-    machine.top(list).append(item)
-
-
-def _appends(machine: _Machine, _: Any) -> None:
-    items = machine.since_mark()
-    machine.top(list).extend(items)
-
-
-def _put(machine: _Machine, index: int) -> None:
-    item = machine.pop()
-    machine.stack.append(item)
-    machine.memo[index] = item
-
-
-def _memoize(machine: _Machine, _: Any) -> None:
-    _put(machine, len(machine.memo))
-
-
-def _get(machine: _Machine, index: int) -> None:
-    if index not in machine.memo:
-        raise WeightsDamaged("the description recalls what it never stored")
-    machine.stack.append(machine.memo[index])
-
-
-def _persistent(machine: _Machine, _: Any) -> None:
-    """`("storage", type, key, location, count)`, and `None` after it in the older container."""
-    item = machine.pop()
-    if not isinstance(item, tuple) or len(item) not in (5, 6) or item[0] != "storage" or item[5:] not in ((), (None,)):
-        raise UsageError("The file refers to something that is no storage of its own; save model.state_dict() alone.")
-    kind, key, count = item[1], str(item[2]), item[4]
-    if not isinstance(kind, _Name) or not kind.text.endswith("Storage") or type(count) is not int or count < 0:
-        raise WeightsDamaged("a storage has no type or no length")
-    storage = _Storage(kind.text.partition(" ")[2], key, count)
-    known = machine.storages.setdefault(key, storage)
-    if (known.kind, known.count) != (storage.kind, storage.count):
-        raise WeightsDamaged(f"storage {key} is described in two ways")
-    machine.stack.append(known)
-
-
-def _reduce(machine: _Machine, _: Any) -> None:
-    arguments, name = machine.pop(), machine.pop()
-    if not isinstance(name, _Name) or not isinstance(arguments, tuple):
-        raise WeightsDamaged("the description calls something that has no name")
-    if name.text == "collections OrderedDict" and len(arguments) <= 1:
-        machine.stack.append(OrderedDict())
-        # Python 2 wrote the pairs as one list.
-        for pair in arguments[0] if arguments else ():
-            _set_items(machine, list(pair))
-    elif name.text == "torch._utils _rebuild_parameter" and arguments and isinstance(arguments[0], _Tensor):
-        machine.stack.append(arguments[0])
-    elif name.text.startswith("torch._utils _rebuild_tensor") and len(arguments) >= 4:
-        storage, offset, shape, strides = arguments[:4]
-        whole = isinstance(shape, tuple) and isinstance(strides, tuple)
-        if not isinstance(storage, _Storage) or not whole or {type(n) for n in (offset, *shape, *strides)} != {int}:
-            raise WeightsDamaged("a tensor is described wrongly")
-        machine.stack.append(_Tensor(storage, offset, shape, strides))
-    else:
-        raise WeightsDamaged(f"the description calls {name.text} wrongly")
-
-
-def _build(machine: _Machine, _: Any) -> None:
-    """State dicts carry `_metadata` as an attribute; it says nothing about the numbers."""
-    machine.pop()
-    machine.top(OrderedDict)
-
-
-_VALUES = {
-    "BININT",
-    "BININT1",
-    "BININT2",
-    "LONG1",
-    "BINFLOAT",
-    "BINUNICODE",
-    "SHORT_BINUNICODE",
-    "BINSTRING",
-    "SHORT_BINSTRING",
-}
-_CONSTANTS: dict[str, Callable[[], Any]] = {
-    "NONE": lambda: None,
-    "NEWTRUE": lambda: True,
-    "NEWFALSE": lambda: False,
-    "EMPTY_DICT": dict,
-    "EMPTY_LIST": list,
-    "EMPTY_TUPLE": tuple,
-    "MARK": lambda: _MARK,
-}
-_ACTIONS: dict[str, Callable[[_Machine, Any], None]] = {
-    "GLOBAL": _global,
-    "STACK_GLOBAL": _stack_global,
-    "SETITEM": _set_item,
-    "SETITEMS": lambda machine, _: _set_items(machine, machine.since_mark()),
-    "TUPLE": lambda machine, _: machine.stack.append(tuple(machine.since_mark())),
-    "TUPLE1": _tuple(1),
-    "TUPLE2": _tuple(2),
-    "TUPLE3": _tuple(3),
-    "APPEND": _append,
-    "APPENDS": _appends,
-    "BINPUT": _put,
-    "LONG_BINPUT": _put,
-    "MEMOIZE": _memoize,
-    "BINGET": _get,
-    "LONG_BINGET": _get,
-    "BINPERSID": _persistent,
-    "REDUCE": _reduce,
-    "BUILD": _build,
-}
 
 __all__ = ["ABOUT", "read", "recognises"]

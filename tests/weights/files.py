@@ -1,7 +1,9 @@
 """Writers of small weight files, each made from the description of its format."""
 
 import io
+import json
 import struct
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -141,3 +143,136 @@ def npz_bytes(**arrays):
     stream = io.BytesIO()
     np.savez(stream, **arrays)
     return stream.getvalue()
+
+
+def safetensors(path, arrays, kinds=None, table=None):
+    """The table may be given; else it describes the arrays, whose kinds NumPy cannot always tell."""
+    known = {"f4": "F32", "f8": "F64", "f2": "F16", "i8": "I64", "u1": "U8"} | (kinds or {})
+    rows, at = {"__metadata__": {"format": "pt"}}, 0
+    for name, array in arrays.items():
+        kind = known[name if name in known else array.dtype.str[1:]]
+        rows[name] = {"dtype": kind, "shape": list(array.shape), "data_offsets": [at, at + array.nbytes]}
+        at += array.nbytes
+    header = json.dumps(rows).encode() if table is None else table
+    header += b" " * (-len(header) % 8)
+    body = b"".join(array.tobytes() for array in arrays.values())
+    Path(path).write_bytes(struct.pack("<Q", len(header)) + header + body)
+
+
+def onnx(path, arrays, nodes=(), change=lambda model: None):
+    """A graph whose nodes use the arrays of the names given, each in one node."""
+    import onnx as package
+    from onnx import helper, numpy_helper
+
+    made = [helper.make_node("Identity", [name], [f"out{index}"]) for index, name in enumerate(nodes)]
+    tensors = [numpy_helper.from_array(array, name) for name, array in arrays.items()]
+    model = helper.make_model(helper.make_graph(made, "net", [], [], tensors), producer_name="a test")
+    change(model)
+    Path(path).write_bytes(package.ModelProto.SerializeToString(model))
+
+
+def varint(value):
+    value &= (1 << 64) - 1
+    out = b""
+    while value > 127:
+        out += bytes([value & 127 | 128])
+        value >>= 7
+    return out + bytes([value])
+
+
+def field(number, value):
+    """A field of a protocol buffer: a number, or text or bytes."""
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value)
+    value = value.encode() if isinstance(value, str) else bytes(value)
+    return varint(number << 3 | 2) + varint(len(value)) + value
+
+
+def caffe_blob(array, old=False, shape=None):
+    """With the shape of current files, or that of old ones, whose four lengths begin with ones."""
+    lengths = array.shape if shape is None else shape
+    if old:
+        lengths = (1,) * (4 - len(lengths)) + tuple(lengths)
+        said = b"".join(field(number, length) for number, length in enumerate(lengths, start=1))
+    else:
+        said = field(7, field(1, b"".join(map(varint, lengths))))
+    kind, number = ("<f8", 8) if array.dtype == np.float64 else ("<f4", 5)
+    return field(number, array.astype(kind).tobytes()) + said
+
+
+def caffe(path, layers, old=False, before=b""):
+    """Layers by name: their types, and their arrays."""
+    body = field(1, "net") + before
+    for name, (kind, arrays) in layers.items():
+        blobs = b"".join(field(6 if old else 7, caffe_blob(array, old)) for array in arrays)
+        if old:
+            number = {"Convolution": 4, "InnerProduct": 14}.get(kind, 0)
+            body += field(2, field(2, "bottom") + field(3, "top") + field(4, name) + field(5, number) + blobs)
+        else:
+            body += field(100, field(1, name) + field(2, kind) + field(3, "bottom") + field(4, "top") + blobs)
+    Path(path).write_bytes(body)
+
+
+TABLE_END = (0xDB4775248B80FB57).to_bytes(8, "little")
+
+
+def sorted_table(entries, packed=None):
+    """A LevelDB table of one block; `packed` is that block as Snappy packs it."""
+
+    def block(rows):
+        body = b"".join(b"\0" + varint(len(key)) + varint(len(value)) + key + value for key, value in rows)
+        return body + struct.pack("<II", 0, 1)
+
+    first = block(entries) if packed is None else packed
+    index = block([(b"\xff", b"\0" + varint(len(first)))])
+    footer = b"\0\0" + varint(len(first) + 5) + varint(len(index))
+    tail = bytes([packed is not None]) + bytes(4)
+    return first + tail + index + bytes(5) + footer.ljust(40, b"\0") + TABLE_END
+
+
+def tensor_shape(shape):
+    return b"".join(field(2, field(1, length)) for length in shape)
+
+
+def checkpoint_rows(arrays, kind=1, number=5):
+    """The entries of a checkpoint of one file: `kind` is TensorFlow's number of the type, `number` the field used."""
+    meta = b"".join(
+        field(1, field(1, name) + field(2, tensor_shape(array.shape)) + field(3, kind))
+        for name, array in arrays.items()
+    )
+    rows = [(b"", field(1, meta))]
+    for index, (name, array) in enumerate(arrays.items()):
+        rows.append((b"\0%08d" % index, field(2, field(1, name) + field(3, field(number, array.tobytes())))))
+    return rows
+
+
+def index_row(shape, start, size, kind=1, shard=0, extra=b""):
+    return field(1, kind) + field(2, tensor_shape(shape)) + field(3, shard) + field(4, start) + field(5, size) + extra
+
+
+def checkpoints(folder, arrays):
+    """Both kinds as TensorFlow itself writes them: `old.ckpt`, and `new.ckpt.index` with its data."""
+    import tensorflow as tf
+
+    v1 = tf.compat.v1
+    with tf.Graph().as_default(), v1.Session() as session:
+        for name, array in arrays.items():
+            v1.get_variable(name, initializer=array)
+        session.run(v1.global_variables_initializer())
+        for name, version in {"old.ckpt": v1.train.SaverDef.V1, "new.ckpt": v1.train.SaverDef.V2}.items():
+            saver = v1.train.Saver(write_version=version)
+            saver.save(session, str(Path(folder) / name), write_meta_graph=False, write_state=False)
+
+
+def archive(path, members):
+    """Files by name into a `.zip` or `.tar.gz`."""
+    if str(path).endswith(".zip"):
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
+            for name, content in members.items():
+                packed.writestr(name, content)
+        return
+    with tarfile.open(path, "w:gz") as packed:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            packed.addfile(info, io.BytesIO(content))

@@ -1,0 +1,71 @@
+"""Named arrays from the bytes of a file: what a reader says a tensor is must be what is there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from kerazoo.errors import UsageError, WeightsDamaged
+
+BRAIN = "bf16"
+"""The kind of floats that are the upper half of a float32; NumPy has none of its own."""
+
+HIGHEST_RANK = 16
+LONGEST_NAME = 1024
+MOST = 100_000
+"""More tensors than any network has: the arrays themselves would take much more memory than the file."""
+
+
+class Arrays(dict[str, np.ndarray]):
+    """Arrays by name, in file order."""
+
+    def add(self, name: str, array: np.ndarray) -> None:
+        if name in self:
+            raise WeightsDamaged(f"two tensors are called {name}")
+        if not name or len(name) > LONGEST_NAME:
+            raise WeightsDamaged(f"a tensor has a name of {len(name)} letters")
+        if len(self) == MOST:
+            raise WeightsDamaged(f"it holds more than {MOST} tensors")
+        self[name] = array
+
+    def some(self) -> Arrays:
+        """Itself, where there is anything in it."""
+        if not self:
+            raise UsageError("The file holds no tensors.")
+        return self
+
+
+def item_size(kind: str) -> int:
+    return 2 if kind == BRAIN else np.dtype(kind).itemsize
+
+
+def count(name: str, shape: Sequence[int]) -> int:
+    """Number of elements of a shape that a file declares."""
+    if len(shape) > HIGHEST_RANK or min(shape, default=0) < 0:
+        raise WeightsDamaged(f"{name[:80]} has a shape of rank {len(shape)} or with negative lengths")
+    return math.prod(shape)
+
+
+def array(name: str, data: bytes | memoryview, kind: str, shape: Sequence[int]) -> np.ndarray:
+    """Little-endian numbers as an array, floats of any width as float32, which the variables are.
+
+    Args:
+        kind: A NumPy type such as `<f4`, or `BRAIN`.
+
+    Raises:
+        WeightsDamaged: `data` is not as long as the shape says.
+    """
+    size = count(name, shape) * item_size(kind)
+    if size != len(data):
+        raise WeightsDamaged(f"{name[:80]} of shape {tuple(shape)} should take {size} bytes, it has {len(data)}")
+    flat = np.frombuffer(data, "<u2" if kind == BRAIN else kind)
+    if kind == BRAIN:
+        flat = (flat.astype("<u4") << 16).view("<f4")
+    elif flat.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            # What float32 cannot hold becomes infinite, which `assign` refuses.
+            flat = flat.astype("<f4", copy=False)
+    # Files put tensors at odd bytes; a copy aligns those.
+    return np.require(flat, requirements="A").reshape(tuple(shape))
