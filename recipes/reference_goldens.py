@@ -74,7 +74,7 @@ REFERENCES = {
     "vgg16": _keras("VGG16"),
     "vgg19": _keras("VGG19"),
     "googlenet": Reference("transcription", "reference_networks.GoogLeNet", 224, 60.0),
-    "inception_v1": _torchvision("googlenet", transform_input=False, init_weights=False),
+    "inception_v1_torchvision": _torchvision("googlenet", transform_input=False, init_weights=False),
     "inception_v3": _keras("InceptionV3", 299),
     "inception_v4": _timm("inception_v4", 299),
     "inception_resnet_v2": _keras("InceptionResNetV2", 299),

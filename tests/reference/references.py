@@ -22,6 +22,7 @@ OWN = "torchvision, timm and Keras have no such network; what weights there are 
 NO_REFERENCE = {
     "inception_resnet_v1": "torchvision, timm and Keras have no such network",
     "inception_resnet_v1_face": "torchvision, timm and Keras have no such network",
+    "inception_v1": "torchvision's copy pads otherwise: `inception_v1_torchvision`, with which a test compares it",
     "lenet5": OWN,
     "lenet5_1998": OWN,
     "mlp": OWN,
@@ -46,6 +47,7 @@ EXPECTED_LATER = {
     "inception_resnet_v1_face",
     "inception_resnet_v2",
     "inception_v1",
+    "inception_v1_torchvision",
     "inception_v4",
     "lenet5_1998",
     "mlp",
