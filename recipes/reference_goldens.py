@@ -88,7 +88,7 @@ REFERENCES = {
     "resnext50_32x4d": _torchvision("resnext50_32x4d"),
     "resnext101_32x4d": _timm("resnext101_32x4d"),
     **{f"hrnet_w{width}": _timm(f"hrnet_w{width}") for width in (18, 32, 48)},
-    "squeezenet_v1_0": _torchvision("squeezenet1_0"),
+    "squeezenet_v1_0": Reference("transcription", "reference_networks.SqueezeNet", 227, 60.0),
     "squeezenet_v1_1": _torchvision("squeezenet1_1"),
     "mobilenet_v1": _keras("MobileNet"),
     "mobilenet_v1_075": _keras("MobileNet", alpha=0.75),

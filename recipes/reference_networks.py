@@ -1,9 +1,10 @@
-"""AlexNet and GoogLeNet as Caffe's model zoo defines them, in plain PyTorch, for networks that no library has.
+"""AlexNet, GoogLeNet and SqueezeNet v1.0 as their Caffe files define them, in plain PyTorch, since no library has them.
 
-Written after `models/bvlc_alexnet/train_val.prototxt` and `models/bvlc_googlenet/train_val.prototxt`: layers have the
-names that they have there, so that a state dict holds the tensors of the `.caffemodel` under its own names. Dropout is
-left out, which is what it comes to when nothing is dropped. Caffe rounds the size of pooled maps up, and its
-normalisation across channels divides alpha by the number of channels, as PyTorch's does.
+Written after `train_val.prototxt` of `bvlc_alexnet`, of `bvlc_googlenet` and of the authors' SqueezeNet v1.0: layers
+have the names that they have there, so that a state dict holds the tensors of the `.caffemodel` under its own names.
+Dropout is left out, which is what it comes to when nothing is dropped. Caffe rounds the size of pooled maps up, and its
+normalisation across channels divides alpha by the number of channels, as PyTorch's does. torchvision's SqueezeNet 1.0
+is another network: its last convolution pads nothing, the authors' one pixel.
 """
 
 from __future__ import annotations
@@ -122,3 +123,30 @@ class GoogLeNet(Caffe):
         x = nn.functional.avg_pool2d(x, 5, 3, ceil_mode=True)
         x = self.apply_to(f"{name}/conv", x).flatten(1)
         return self.get_submodule(f"{name}/classifier")(self.apply_to(f"{name}/fc", x))
+
+
+FIRES = {2: (96, 16, 64), 3: (128, 16, 64), 4: (128, 32, 128), 5: (256, 32, 128)}
+FIRES |= {6: (256, 48, 192), 7: (384, 48, 192), 8: (384, 64, 256), 9: (512, 64, 256)}
+"""Module -> channels that come in, of its first convolution, and of either of the two that follow."""
+
+
+class SqueezeNet(Caffe):
+    """Version 1.0: pictures [batch, 3, 227, 227] to logits [batch, 1000], averages of what a rectifier let through."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv("conv1", 3, 96, 7, stride=2)
+        for number, (inputs, few, many) in FIRES.items():
+            self.conv(f"fire{number}/squeeze1x1", inputs, few, 1)
+            self.conv(f"fire{number}/expand1x1", few, many, 1)
+            self.conv(f"fire{number}/expand3x3", few, many, 3, padding=1)
+        self.conv("conv10", 512, 1000, 1, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = _pool(self.apply_to("conv1", x))
+        for number in FIRES:
+            few = self.apply_to(f"fire{number}/squeeze1x1", x)
+            x = torch.cat([self.apply_to(f"fire{number}/expand{size}", few) for size in ("1x1", "3x3")], 1)
+            if number in (4, 8):
+                x = _pool(x)
+        return self.apply_to("conv10", x).mean((2, 3))

@@ -5,12 +5,12 @@ Paper: Szegedy, Vanhoucke, Ioffe, Shlens, Wojna, "Rethinking the Inception Archi
 Reference weights: Keras' `inception_v3_weights_tf_dim_ordering_tf_kernels[_notop].h5`, and the authors' checkpoint of
     28 August 2016 (`imagenet-slim`). Both want RGB pixels scaled to -1..1, 299x299.
 Variants: `inception_v3`.
-Differs: as the authors' released definition (TF-Slim) draws it and not the paper's tables: the third block of the
-    35x35 grid already has 288 channels, the fifth convolution is 80 wide and of 1x1, the 5x5 convolutions of the first
-    three blocks stay 5x5, and the 17x17 blocks are 128 to 192 wide inside. Batch normalisation has no `gamma`. The
-    auxiliary classifier of training is left out, as in Keras. Dropout of 0.2 before the classifier is TF-Slim's;
-    Keras has none. PyTorch's ports count the padding of the mean pools in their averages, so their answers at the
-    borders, and with them all logits, are other ones: their files are not read.
+Differs: drawn as in the authors' released definition (TF-Slim), not as in table 1: the fourth convolution is 1x1 and
+    not 3x3, max-pooling stands where the table has a strided convolution, one branch of the first three blocks has a
+    5x5 convolution where figure 5 has a 3x3 one, and four blocks, not five, follow on the 17x17 grid. Batch
+    normalisation has no `gamma`. The auxiliary classifier of training is left out, as in Keras. Dropout of 0.2 before
+    the classifier is TF-Slim's; Keras has none. PyTorch's ports count the padding of the mean pools in their averages,
+    which changes the borders of every block and with them all logits: their files are not read.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def _chain(*convs: Conv) -> Steps:
 
 
 def _grid_35(pool: int) -> dict[str, Steps]:
-    """Figure 5, with the 5x5 convolution of the released definition; `pool` filters follow the mean pool."""
+    """Figure 5 with a 5x5 convolution in the second branch; `pool` filters follow the mean pool."""
     return {
         "branch1x1": _chain(Conv(64, 1, 1)),
         "branch5x5": _chain(Conv(48, 1, 1), Conv(64, 5, 5)),
@@ -206,11 +206,11 @@ def _names(block: str, branch: str) -> list[list[str]]:
     """Names of a branch's convolutions: numbered where there are several steps, lettered where a step has several."""
     steps = BLOCKS[block][1][branch]
     name = f"{block}_{branch}"
-    stems = [f"{name}_{number}" for number in range(1, len(steps) + 1)] if len(steps) > 1 else [name]
-    return [
-        [f"{stem}{letter}" for letter in "ab"] if len(step) > 1 else [stem]
-        for stem, step in zip(stems, steps, strict=False)
-    ]
+    made = []
+    for number, step in enumerate(steps, start=1):
+        numbered = f"{name}_{number}" if len(steps) > 1 else name
+        made.append([f"{numbered}{letter}" for letter in "ab"] if len(step) > 1 else [numbered])
+    return made
 
 
 def _conv_bn(config: Config, x: Any, conv: Conv, name: str) -> Any:
@@ -284,4 +284,4 @@ def from_slim(config: Config, tensors: dict[str, np.ndarray]) -> dict[str, np.nd
 
 SOURCES: Mapping[str, Any] = {"keras_h5": from_keras_h5, "slim": from_slim}
 
-InceptionV3 = builder(__name__, "inception_v3", "InceptionV3", "48 layers, Szegedy et al. 2016.", least=75)
+InceptionV3 = builder(__name__, "inception_v3", "InceptionV3", "94 convolutions, Szegedy et al. 2016.", least=75)

@@ -6,8 +6,8 @@ Reference weights: Keras' `xception_weights_tf_dim_ordering_tf_kernels[_notop].h
 Variants: `xception`.
 Differs: where the paper's figure leaves it open, as the author's Keras code has it: the first two convolutions pad
     nothing, and the dropout before the classifier, which the paper trains ImageNet with (section 4.3) and Keras leaves
-    out, is there. PyTorch's port pads the max pools on both sides and has another epsilon, so its logits are other
-    ones: its file is not read.
+    out, is there. PyTorch's port pads maps of even size before max-pooling at the other end and has another epsilon,
+    so its logits are other ones: its file is not read.
 """
 
 from __future__ import annotations

@@ -108,6 +108,24 @@ def saved_model(built: Built, card: Card, path: Path) -> None:
     extra = path / "assets.extra" / KEY
     extra.mkdir(parents=True)
     (extra / "card.json").write_text(card.dumps(), encoding="utf-8")
+    _record_warmup(card, path / "assets.extra" / "tf_serving_warmup_requests")
+
+
+def _record_warmup(card: Card, path: Path) -> None:
+    """The golden request, as a request that TF Serving replays before it says that the version is available."""
+    import tensorflow as tf
+    from tensorflow_serving.apis import prediction_log_pb2
+
+    if card.golden is None:
+        return
+    log = prediction_log_pb2.PredictionLog()
+    request = log.predict_log.request
+    request.model_spec.name = card.model.partition(":")[0]
+    request.model_spec.signature_name = "serving_default"
+    for name, value in golden_.from_card(card.golden).request.items():
+        request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        writer.write(log.SerializeToString())
 
 
 def onnx(built: Built, card: Card, path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -62,6 +63,51 @@ def artefact(model: Model, engine: str, say: Callable[[str], Any]) -> Path:
     if engine in record["failures"]:
         raise GateError(record["failures"][engine])
     return folder_of(model) / FILES[engine]
+
+
+def bundle(model: Model, say: Callable[[str], Any]) -> Path:
+    """A base folder with one version, `1`: the bundle, with every engine that was verified and how fast each is.
+
+    Raises:
+        GateError: The SavedModel could not be verified.
+    """
+    base = folder_of(model) / "bundle"
+    if (base / "1").is_dir():
+        return base
+    with contextlib.suppress(GateError):
+        fastest(model, say)
+    saved = artefact(model, "savedmodel", say)
+    from filelock import FileLock
+
+    with FileLock(folder_of(model) / ".lock"):
+        if not (base / "1").is_dir():
+            with tempfile.TemporaryDirectory(dir=folder_of(model), prefix=".making-") as temporary:
+                made = Path(temporary) / "1"
+                with_engines(saved, folder_of(model), _record(model), made)
+                base.mkdir(exist_ok=True)
+                os.rename(made, base / "1")
+    return base
+
+
+def with_engines(saved: Path, folder: Path, record: dict[str, Any], target: Path) -> None:
+    """Copies a SavedModel and puts the engines' files beside its card, with what they take."""
+    shutil.copytree(saved, target, copy_function=_linked)
+    extra = target / "assets.extra" / "kerazoo"
+    times = {}
+    for name in ("onnx", "litert"):
+        if name in record.get("artefacts", {}):
+            source = folder / FILES[name]
+            (shutil.copytree if source.is_dir() else _linked)(str(source), str(extra / FILES[name]))
+            times[name] = record["artefacts"][name]["ms"]
+    (extra / "engines.json").write_text(json.dumps(times), encoding="utf-8")
+
+
+def _linked(source: str, target: str) -> None:
+    """The same file under another name where the disk can do that, else a copy."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 def _record(model: Model) -> dict[str, Any]:

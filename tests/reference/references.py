@@ -47,7 +47,7 @@ EXPECTED_LATER = {
     "inception_resnet_v1_face",
     "inception_resnet_v2",
     "inception_v1",
-    "inception_v3",
+    "inception_v1_torchvision",
     "inception_v4",
     "lenet5_1998",
     "mlp",
@@ -69,7 +69,6 @@ EXPECTED_LATER = {
     "vgg13",
     "vgg16",
     "vgg19",
-    "xception",
 }
 """Variants spoken of here before the family, or what reads the reference's file, came."""
 
@@ -115,9 +114,10 @@ def golden(name: str) -> dict[str, Any]:
 def library(name: str) -> str:
     """What answered, with its version."""
     kept = golden(name)
-    versions = dict(kept["versions"])
     own = kept["reference"].partition(".")[0]
-    return f"{own} {versions[own]}"
+    if own == "reference_networks":
+        return f"Caffe's definition in torch {kept['versions']['torch'].partition('+')[0]}"
+    return f"{own} {kept['versions'][own].partition('+')[0]}"
 
 
 def tensors(name: str) -> dict[str, np.ndarray]:
@@ -162,8 +162,8 @@ def agreement(mine: Any, theirs: Any) -> Agreement:
     return Agreement(float(error), int((mine.argmax(1) == theirs.argmax(1)).sum()), len(theirs))
 
 
-def measured(name: str, folder: Path, arrays: dict[str, np.ndarray] | None = None) -> Agreement:
-    """Our network's answer with the reference's weights, read from a file of the published format, against its own."""
+def loaded(name: str, folder: Path, arrays: dict[str, np.ndarray] | None = None) -> Any:
+    """Our network with the reference's weights, or others, read from a file of the published format."""
     kept = golden(name)
     path = folder / f"{name}.weights"
     WRITERS[kept["reader"]](path, tensors(name) if arrays is None else arrays)
@@ -171,4 +171,9 @@ def measured(name: str, folder: Path, arrays: dict[str, np.ndarray] | None = Non
     model = family.build(replace(described.config, input_shape=tuple(kept["input"]["shape"])))
     weights.restore(model, family, name, path)
     path.unlink()
-    return agreement(model(images(name), training=False), kept["outputs"]["logits"])
+    return model
+
+
+def measured(name: str, model: Any) -> Agreement:
+    """Our answer against the reference's."""
+    return agreement(model(images(name), training=False), golden(name)["outputs"]["logits"])

@@ -1,0 +1,125 @@
+"""`kerazoo serve`: models behind TF Serving's REST and gRPC."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from kerazoo.serve.flags import Flags
+
+
+@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[MODEL...] [--FLAG=VALUE...]")
+@click.option(
+    "--engine", default="auto", metavar="NAME", show_default=True, help="auto, onnx, litert or savedmodel, for bundles."
+)
+@click.option("--host", metavar="ADDRESS", help="Listen on this address only.")
+@click.option("--token-file", type=click.Path(path_type=Path), help="REST asks for the bearer token in this file.")
+@click.option("--max-body-mib", default=128, show_default=True, type=click.IntRange(1), help="Longest REST body.")
+@click.option("--access-log", is_flag=True, help="One JSON line a REST request, on stderr.")
+@click.option("--drain", default=30.0, show_default=True, metavar="SECONDS", help="For requests that run at SIGTERM.")
+def serve(
+    arguments: tuple[str, ...],
+    engine: str,
+    host: str | None,
+    token_file: Path | None,
+    max_body_mib: int,
+    access_log: bool,
+    drain: float,
+) -> int:
+    """Serves models as TF Serving does: gRPC on 8500, REST on 8501.
+
+    MODEL is a name of the zoo, NAME=FOLDER, or a folder: a bundle or any
+    SavedModel, or a folder of numbered versions of one.
+
+    \b
+    kerazoo serve lenet5:mnist
+    kerazoo serve mine=/models/mine --rest_api_port=9001
+    kerazoo serve --model_name=mine --model_base_path=/models/mine
+
+    All flags of tensorflow_model_server are taken too, in their own spelling;
+    `kerazoo serve --flags` lists them.
+    """
+    from kerazoo.serve import flags, server
+
+    if "--flags" in arguments:
+        click.echo(flags.usage())
+        return 0
+    try:
+        given = flags.parse(arguments)
+    except flags.Malformed as error:
+        click.echo(f"{error}\n{flags.usage()}")
+        return 255
+    if given.version:
+        click.echo(_versions())
+        return 0
+    for argument in given.unknown:
+        click.echo(f"unknown argument: {argument}\n{flags.usage()}")
+    server.log_to_stderr(access_log)
+    if idle := given.without_effect():
+        server.log.warning("These flags change nothing here: %s", ", ".join(f"--{name}" for name in idle))
+    try:
+        options = _options(given, engine, host, token_file, max_body_mib, drain)
+    except server.Status as error:
+        click.echo(f"Failed to start server. Error: {error}")
+        return 255
+    return server.serve(options)
+
+
+def _versions() -> str:
+    import importlib.metadata
+
+    from kerazoo import __version__
+
+    return f"TensorFlow ModelServer: {__version__}\nTensorFlow Library: {importlib.metadata.version('tensorflow')}"
+
+
+def _options(
+    given: Flags, engine: str, host: str | None, token_file: Path | None, max_body_mib: int, drain: float
+) -> Any:
+    from dataclasses import replace
+
+    from kerazoo.serve import http, options
+
+    made = options.of_flags(given)
+    models = [_model(text) for text in given.models]
+    token = token_file.read_text(encoding="utf-8").strip() if token_file is not None else None
+    limits = replace(made.http.limits, body=max_body_mib << 20)
+    rest = made.rest
+    if models and "rest_api_port" not in given.given:
+        rest = 8501
+    return replace(
+        made,
+        models=[*models, *made.models],
+        rest=rest,
+        host=host,
+        engine=engine,
+        http=replace(made.http, token=token, limits=limits),
+        metrics=made.metrics or (http.METRICS if models else None),
+        drain_seconds=drain,
+    )
+
+
+def _model(text: str) -> Any:
+    """The configuration of one MODEL, prepared if it is one of the zoo's."""
+    from kerazoo import registry
+    from kerazoo.cli import say
+    from kerazoo.errors import UsageError
+    from kerazoo.export import prepare
+    from kerazoo.serve import server
+
+    name, equals, path = text.partition("=")
+    folder = Path(path if equals else text)
+    if equals or folder.is_dir():
+        if not folder.is_dir():
+            raise UsageError(f"{folder} is not a folder.")
+        folder = folder.resolve()
+        if not any(child.name.isdigit() for child in folder.iterdir() if child.is_dir()):
+            raise UsageError(f"{folder} has no version folders, such as {folder}/1 with a SavedModel in it.")
+        return server.one_model(name if equals else folder.name, folder)
+    model = registry.find(text)
+    registry.require_weights(model)
+    return server.one_model(model.variant, prepare.bundle(model, say))

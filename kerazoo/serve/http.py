@@ -1,0 +1,262 @@
+"""HTTP by uvicorn: sockets, limits, who may ask; every answer is made by a thread, so that none holds up another."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import json
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from kerazoo.serve import rest
+from kerazoo.serve.rest import Request, Response
+from kerazoo.serve.service import Service
+from kerazoo.serve.status import Status
+
+log = logging.getLogger("kerazoo.serve")
+access = logging.getLogger("kerazoo.serve.access")
+
+METRICS = "/monitoring/prometheus/metrics"
+NOT_FOUND = b"<html><head><title>404 Not Found</title></head><body><h1>Not Found</h1></body></html>\n"
+CORS = {
+    "access-control-allow-origin": "*",
+    "access-control-allow-methods": "POST, GET",
+    "access-control-allow-headers": "Content-Type",
+}
+
+Page = Callable[[Request], Response]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one client may ask of the server.
+
+    Attributes:
+        body: Most bytes of a body.
+        waiting: Most requests that may wait or run; more are told to come back.
+        seconds: Longest time for a body to arrive, and for an answer to be made.
+        buffered: Most bytes of all bodies together.
+    """
+
+    body: int = 128 << 20
+    waiting: int = 1000
+    seconds: float = 30.0
+    buffered: int = 512 << 20
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the REST port answers.
+
+    Attributes:
+        threads: How many requests are worked on at once.
+        cors: Whether pages from elsewhere may ask.
+        token: What `Authorization: Bearer` must hold; `None` lets everyone ask.
+        pages: Paths outside `/v1/`, and what answers them.
+        open: Those of the pages that need no token.
+    """
+
+    threads: int = 4 * (os.cpu_count() or 1)
+    cors: bool = False
+    token: str | None = None
+    limits: Limits = Limits()
+    pages: Mapping[str, Page] = field(default_factory=dict)
+    open: Sequence[str] = ("/healthz", "/readyz")
+
+
+class _Refused(Exception):
+    """A request that is answered without being read to its end; the connection is closed after it."""
+
+    def __init__(self, status: int, message: str) -> None:
+        self.response = Response(status, json.dumps({"error": message}).encode())
+
+
+@dataclass
+class App:
+    """The ASGI application."""
+
+    service: Service
+    options: Options = Options()
+    waiting: int = 0
+    buffered: int = 0
+    pool: ThreadPoolExecutor = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.pool = ThreadPoolExecutor(self.options.threads, "rest")
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return
+        start = time.perf_counter()
+        query = scope["query_string"]
+        path = scope["raw_path"].decode("latin-1") + (f"?{query.decode('latin-1')}" if query else "")
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        closing = False
+        size = 0
+        try:
+            self._admit(path, headers)
+            self.waiting += 1
+            try:
+                body = await self._body(receive, headers)
+                size = len(body)
+                response = await self._work(Request(scope["method"], path, headers, body))
+            finally:
+                self.waiting -= 1
+                self.buffered -= size
+        except _Refused as refused:
+            response, closing = refused.response, True
+        except ConnectionError:
+            return  # The client has gone; there is nobody to answer.
+        await self._send(send, response, path, closing)
+        if access.isEnabledFor(logging.INFO):
+            self._note(scope, path, response, size, start)
+
+    def _admit(self, path: str, headers: Mapping[str, str]) -> None:
+        """Refuses what need not be read at all."""
+        options = self.options
+        if options.token is not None and path not in options.open:
+            given = headers.get("authorization", "").removeprefix("Bearer ").encode("latin-1")
+            if not hmac.compare_digest(given, options.token.encode()):
+                raise _Refused(401, "The header 'Authorization: Bearer <token>' is missing or wrong.")
+        if path in options.open:
+            return
+        if self.waiting >= options.limits.waiting:
+            raise _Refused(429, f"{self.waiting} requests are waiting already. Come back in a moment.")
+        declared = headers.get("content-length", "0")
+        if declared.isdigit() and int(declared) > options.limits.body:
+            raise _Refused(413, f"The body has {declared} bytes; at most {options.limits.body} are taken.")
+
+    async def _body(self, receive: Any, headers: Mapping[str, str]) -> bytes:
+        limits = self.options.limits
+        chunks: list[bytes] = []
+        size = 0
+        try:
+            async with asyncio.timeout(limits.seconds):
+                while True:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise ConnectionResetError
+                    chunk = message.get("body", b"")
+                    size += len(chunk)
+                    self.buffered += len(chunk)
+                    if size > limits.body:
+                        raise _Refused(413, f"The body is longer than {limits.body} bytes.")
+                    if self.buffered > limits.buffered:
+                        raise _Refused(503, "Too many long bodies at once. Come back in a moment.")
+                    chunks.append(chunk)
+                    if not message.get("more_body"):
+                        return b"".join(chunks)
+        except TimeoutError:
+            self.buffered -= size
+            raise _Refused(408, f"The body did not arrive within {limits.seconds:g} seconds.") from None
+        except BaseException:
+            self.buffered -= size
+            raise
+
+    async def _work(self, request: Request) -> Response:
+        loop = asyncio.get_running_loop()
+        running = loop.run_in_executor(self.pool, self.answer, request)
+        try:
+            return await asyncio.wait_for(asyncio.shield(running), self.options.limits.seconds)
+        except TimeoutError:
+            running.add_done_callback(lambda done: done.exception())
+            return rest.error(Status("DEADLINE_EXCEEDED", "Timed out waiting for the answer"))
+
+    def answer(self, request: Request) -> Response:
+        """Answers one request; never raises."""
+        try:
+            if request.path.startswith("/v1/"):
+                return rest.answer(self.service, request)
+            page = self.options.pages.get(request.path.partition("?")[0])
+            return page(request) if page is not None else Response(404, NOT_FOUND, "text/html")
+        except Exception:
+            log.exception("%s %s failed", request.method, request.path[:200])
+            return rest.error(Status("INTERNAL", "The server failed; its log says why."))
+
+    async def _send(self, send: Any, response: Response, path: str, closing: bool) -> None:
+        headers = {"content-type": response.kind, "content-length": str(len(response.body)), **response.headers}
+        if self.options.cors and path.startswith("/v1/"):
+            headers |= CORS
+        if closing:
+            headers["connection"] = "close"
+        raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+        with contextlib.suppress(OSError):
+            await send({"type": "http.response.start", "status": response.status, "headers": raw})
+            await send({"type": "http.response.body", "body": response.body})
+
+    def _note(self, scope: Any, path: str, response: Response, size: int, start: float) -> None:
+        row = {
+            "client": (scope.get("client") or ("", 0))[0],
+            "method": scope["method"],
+            "path": path[:500],
+            "status": response.status,
+            "in": size,
+            "out": len(response.body),
+            "ms": round((time.perf_counter() - start) * 1e3, 2),
+        }
+        access.info(json.dumps(row))
+
+
+def listen(port: int, host: str | None = None) -> socket.socket:
+    """A listening socket: by default on all interfaces, both kinds of addresses where the machine has both.
+
+    Raises:
+        Status: The port is taken or not ours to take.
+    """
+    for family, address in ((socket.AF_INET6, host or "::"), (socket.AF_INET, host or "0.0.0.0")):  # noqa: S104
+        try:
+            made = socket.socket(family, socket.SOCK_STREAM)
+        except OSError:
+            continue
+        try:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            made.bind((address, port))
+            made.listen(1024)
+            return made
+        except OSError as failure:
+            made.close()
+            why = failure
+    raise Status("UNAVAILABLE", f"REST cannot listen on port {port}: {why.strerror or why}")
+
+
+@dataclass(frozen=True)
+class Running:
+    """A REST server that answers, in a thread of its own."""
+
+    server: Any
+    thread: threading.Thread
+    app: App
+    port: int
+
+    def stop(self, seconds: float) -> None:
+        """Takes no more requests, and gives those that run so many seconds."""
+        self.server.config.timeout_graceful_shutdown = seconds
+        self.server.should_exit = True
+        self.thread.join(seconds + 5)
+        self.app.pool.shutdown(wait=False, cancel_futures=True)
+
+
+def start(app: App, listening: socket.socket) -> Running:
+    """Answers REST on a listening socket."""
+    import uvicorn
+
+    config = uvicorn.Config(
+        app, http="httptools", log_config=None, log_level="critical", access_log=False, lifespan="off",
+        server_header=False, date_header=False, ws="none", timeout_keep_alive=75, backlog=1024,
+    )  # fmt: skip
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="rest", daemon=True)
+    thread.start()
+    while not server.started and thread.is_alive():
+        time.sleep(0.005)
+    return Running(server, thread, app, listening.getsockname()[1])

@@ -1,0 +1,293 @@
+"""gRPC: PredictionService and ModelService with TF Serving's published messages."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import numpy as np
+from google.protobuf.message import DecodeError
+
+from kerazoo.serve import inference, protos, tensors
+from kerazoo.serve import status as status_
+from kerazoo.serve.inference import Classes
+from kerazoo.serve.servable import Spec
+from kerazoo.serve.service import Service
+from kerazoo.serve.status import Status, invalid
+
+log = logging.getLogger("kerazoo.serve")
+
+LONGEST_MESSAGE = 1024
+CUT = "...TRUNCATED"
+LARGEST = (1 << 31) - 1
+"""TF Serving takes messages of up to 2 GiB; gRPC's own limit of 4 MiB would refuse a photograph or two."""
+
+
+def spec_of(message: Any) -> Spec:
+    """The `Spec` of a `ModelSpec`.
+
+    Raises:
+        Status: It names no model.
+    """
+    if not message.name:
+        raise invalid("ModelSpec has no name specified.")
+    choice = message.WhichOneof("version_choice")
+    return Spec(
+        message.name,
+        message.version.value if choice == "version" else None,
+        message.version_label if choice == "version_label" else None,
+    )
+
+
+def _spec(request: Any) -> Spec:
+    if not request.HasField("model_spec"):
+        raise invalid("Missing ModelSpec")
+    return spec_of(request.model_spec)
+
+
+def _told(message: Any, name: str, version: int, signature: str = "") -> None:
+    message.name, message.version.value, message.signature_name = name, version, signature
+
+
+def predict(service: Service, request: Any, deadline: float | None = None) -> Any:
+    """Predict."""
+    spec = _spec(request)
+    signature = request.model_spec.signature_name or inference.DEFAULT
+    with service.answering(spec, "Predict", "GRPC") as handle:
+        inputs = {alias: tensors.to_array(proto, alias) for alias, proto in request.inputs.items()}
+        outputs = inference.predict(handle.servable, signature, inputs, request.output_filter, service.rules)
+        response = protos.api("PredictResponse")()
+        _told(response.model_spec, handle.name, handle.version, signature)
+        for alias, array in outputs.items():
+            response.outputs[alias].CopyFrom(tensors.to_proto(array, service.as_content))
+        return response
+
+
+def classify(service: Service, request: Any, deadline: float | None = None) -> Any:
+    """Classify."""
+    spec = _spec(request)
+    signature = request.model_spec.signature_name or inference.DEFAULT
+    with service.answering(spec, "Classify", "GRPC") as handle:
+        examples = inference.serialized(request.input)
+        found = inference.classify(handle.servable, signature, examples, service.rules)
+        _count(service, handle.name, len(examples))
+        response = protos.api("ClassificationResponse")()
+        _told(response.model_spec, handle.name, handle.version, signature)
+        _classes(response.result, found)
+        return response
+
+
+def regress(service: Service, request: Any, deadline: float | None = None) -> Any:
+    """Regress."""
+    spec = _spec(request)
+    signature = request.model_spec.signature_name or inference.DEFAULT
+    with service.answering(spec, "Regress", "GRPC") as handle:
+        examples = inference.serialized(request.input)
+        found = inference.regress(handle.servable, signature, examples, service.rules)
+        _count(service, handle.name, len(examples))
+        response = protos.api("RegressionResponse")()
+        _told(response.model_spec, handle.name, handle.version, signature)
+        _values(response.result, found)
+        return response
+
+
+def multi_inference(service: Service, request: Any, deadline: float | None = None) -> Any:
+    """MultiInference: several signatures of one model on the same examples."""
+    names = [task.model_spec.name for task in request.tasks]
+    if not all(names):
+        raise invalid("Found ModelSpec with an empty model name.")
+    if len(set(names)) > 1:
+        raise invalid("All ModelSpecs in a MultiInferenceRequest must access the same model name.")
+    if not names:
+        raise invalid("Missing ModelSpec")
+    with service.models.hold(spec_of(request.tasks[0].model_spec)) as handle:
+        tasks = [(task.model_spec.signature_name or inference.DEFAULT, task.method_name) for task in request.tasks]
+        examples = inference.serialized(request.input)
+        results = inference.several(handle.servable, tasks, examples, service.rules)
+        _count(service, handle.name, len(examples))
+        response = protos.api("MultiInferenceResponse")()
+        for (signature, _), found in zip(tasks, results, strict=True):
+            row = response.results.add()
+            _told(row.model_spec, handle.name, handle.version, signature)
+            if isinstance(found, Classes):
+                _classes(row.classification_result, found)
+            else:
+                _values(row.regression_result, found)
+        return response
+
+
+def _count(service: Service, name: str, examples: int) -> None:
+    service.metrics.examples.add(name, by=examples)
+    service.metrics.example_counts.observe(name, value=examples)
+
+
+def _classes(result: Any, found: Classes) -> None:
+    for pairs in found.pairs():
+        classifications = result.classifications.add()
+        for label, score in pairs:
+            classifications.classes.add(label=label.decode("utf-8", "replace"), score=score)
+
+
+def _values(result: Any, found: np.ndarray) -> None:
+    result.SetInParent()
+    for value in found.tolist():
+        result.regressions.add(value=value)
+
+
+def model_metadata(service: Service, request: Any, deadline: float | None = None) -> Any:
+    """GetModelMetadata."""
+    spec = _spec(request)
+    if not request.metadata_field:
+        raise invalid("GetModelMetadataRequest must specify at least one metadata_field")
+    for field in request.metadata_field:
+        if field != "signature_def":
+            raise invalid(f"Metadata field {field} is not supported")
+    with service.models.hold(spec) as handle:
+        signatures = protos.api("SignatureDefMap")()
+        for key, described in handle.servable.signatures.items():
+            signatures.signature_def[key].CopyFrom(described)
+        response = protos.api("GetModelMetadataResponse")()
+        response.model_spec.name, response.model_spec.version.value = handle.name, handle.version
+        response.metadata["signature_def"].Pack(signatures)
+        return response
+
+
+def model_status(service: Service, request: Any, deadline: float | None = None) -> Any:
+    """GetModelStatus: a label is not looked at, as TF Serving does not."""
+    spec = _spec(request)
+    response = protos.api("GetModelStatusResponse")()
+    numbers = protos.api("ModelVersionStatus").State
+    for number, state, error in service.models.states(spec.name, spec.version):
+        row = response.model_version_status.add(version=number, state=numbers.Value(state))
+        row.status.SetInParent()
+        if error is not None:
+            row.status.error_code, row.status.error_message = error.number, error.message
+    return response
+
+
+def reload_config(service: Service, request: Any, deadline: float | None = None) -> Any:
+    """HandleReloadConfigRequest: the given list of models takes the place of the one before."""
+    response = protos.api("ReloadConfigResponse")()
+    if request.config.WhichOneof("config") != "model_config_list":
+        raise invalid(
+            "ServerModelConfig type not supported by HandleReloadConfigRequest. Only ModelConfigList is currently "
+            "supported"
+        )
+    service.models.configure(request.config.model_config_list.config, deadline)
+    response.status.SetInParent()
+    return response
+
+
+Method = Callable[[Service, Any, float | None], Any]
+SERVICES: Mapping[str, Mapping[str, tuple[Method, str]]] = {
+    "PredictionService": {
+        "Predict": (predict, "PredictRequest"),
+        "Classify": (classify, "ClassificationRequest"),
+        "Regress": (regress, "RegressionRequest"),
+        "MultiInference": (multi_inference, "MultiInferenceRequest"),
+        "GetModelMetadata": (model_metadata, "GetModelMetadataRequest"),
+    },
+    "ModelService": {
+        "GetModelStatus": (model_status, "GetModelStatusRequest"),
+        "HandleReloadConfigRequest": (reload_config, "ReloadConfigRequest"),
+    },
+}
+
+
+def handlers(service: Service) -> list[Any]:
+    """gRPC handlers of both services."""
+    return [
+        grpc.method_handlers_generic_handler(
+            f"tensorflow.serving.{name}",
+            {
+                method: _handler(service, function, protos.api(request))
+                for method, (function, request) in methods.items()
+            },
+        )
+        for name, methods in SERVICES.items()
+    ]
+
+
+def _handler(service: Service, function: Method, request_class: Any) -> Any:
+    def answer(request: bytes, context: Any) -> bytes:
+        try:
+            left = context.time_remaining()
+            deadline = None if left is None else time.monotonic() + left
+            parsed = request_class.FromString(request)
+            counted = function in (predict, classify, regress)
+            with service.counting(parsed.model_spec.name) if counted else contextlib.nullcontext():
+                return function(service, parsed, deadline).SerializeToString()
+        except DecodeError as error:
+            failed = Status("INTERNAL", f"Failed to parse the request: {error}")
+        except Exception as error:
+            failed = status_.of(error)
+            if failed.code == "INTERNAL" and not isinstance(error, Status):
+                log.exception("%s failed", getattr(function, "__name__", function))
+        context.abort(getattr(grpc.StatusCode, failed.code), cut(failed.message))
+        raise failed  # Never reached: `abort` raises.
+
+    return grpc.unary_unary_rpc_method_handler(answer)
+
+
+def cut(message: str) -> str:
+    """A message that fits into gRPC's trailers."""
+    data = message.encode()
+    if len(data) <= LONGEST_MESSAGE:
+        return message
+    return data[: LONGEST_MESSAGE - len(CUT)].decode(errors="ignore") + CUT
+
+
+@dataclass(frozen=True)
+class Running:
+    """A gRPC server that answers.
+
+    Attributes:
+        ports: The port of each address; 0 for a UNIX socket.
+    """
+
+    server: Any
+    ports: tuple[int, ...]
+
+    def stop(self, seconds: float) -> None:
+        """Takes no more requests, and gives those that run so many seconds."""
+        self.server.stop(seconds).wait()
+
+
+def start(
+    service: Service,
+    addresses: Sequence[str],
+    threads: int,
+    options: Sequence[tuple[str, Any]] = (),
+    credentials: Any = None,
+    more: Sequence[Any] = (),
+) -> Running:
+    """Answers gRPC.
+
+    Args:
+        addresses: `host:port`, where port 0 takes a free one, or `unix:path`.
+        credentials: Of `grpc.ssl_server_credentials`; `None` for plain connections.
+        more: Further handlers.
+
+    Raises:
+        Status: An address cannot be listened on.
+    """
+    limits = [("grpc.max_receive_message_length", LARGEST), ("grpc.max_send_message_length", LARGEST)]
+    server = grpc.server(ThreadPoolExecutor(threads, "grpc"), options=[*limits, *options])
+    server.add_generic_rpc_handlers((*handlers(service), *more))
+    ports = []
+    for address in addresses:
+        try:
+            if credentials is None or address.startswith("unix:"):
+                ports.append(server.add_insecure_port(address))
+            else:
+                ports.append(server.add_secure_port(address, credentials))
+        except RuntimeError as error:
+            raise Status("UNAVAILABLE", f"gRPC cannot listen on {address}: {error}") from None
+    server.start()
+    return Running(server, tuple(ports))

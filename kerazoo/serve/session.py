@@ -1,0 +1,134 @@
+"""Any SavedModel, of either generation, in TensorFlow's own session.
+
+`tf.saved_model.load` refuses some SavedModels that TF Serving serves, and the public `Session.run` refuses shapes that
+the graph itself would take. So the graph is loaded as TensorFlow 1 did, and driven through callables by tensor names,
+where only the graph decides.
+"""
+
+from __future__ import annotations
+
+import gc
+import threading
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerazoo.engines.quiet import import_tensorflow, quiet
+from kerazoo.serve import savedmodel
+from kerazoo.serve.servable import Servable
+from kerazoo.serve.status import CODES, Status, invalid
+
+
+@dataclass(frozen=True)
+class Options:
+    """How sessions are made.
+
+    Attributes:
+        tags: Of the graph in the SavedModel.
+        intra_op, inter_op: Threads within and between operations; 0 lets TensorFlow choose.
+        config: A serialized `ConfigProto` that the others are put into.
+    """
+
+    tags: Collection[str] = ("serve",)
+    intra_op: int = 0
+    inter_op: int = 0
+    config: bytes = b""
+
+
+DEFAULTS = Options()
+
+
+def load(folder: Path, options: Options = DEFAULTS) -> Servable:
+    """Opens the SavedModel in a folder.
+
+    Raises:
+        Status: It cannot be loaded, in TensorFlow's words.
+    """
+    signatures = savedmodel.signatures(folder, options.tags)
+    import_tensorflow()
+    import tensorflow as tf
+
+    config = tf.compat.v1.ConfigProto.FromString(options.config)
+    config.intra_op_parallelism_threads = options.intra_op or config.intra_op_parallelism_threads
+    config.inter_op_parallelism_threads = options.inter_op or config.inter_op_parallelism_threads
+    graph = tf.Graph()
+    session = tf.compat.v1.Session(graph=graph, config=config)
+    try:
+        with graph.as_default(), quiet():
+            tf.compat.v1.saved_model.load(session, list(options.tags), str(folder))
+        graph.finalize()
+    except Exception as error:  # The loader raises whatever its readers do.
+        session.close()
+        raise _status(error) from None
+    running = _Session(session, signatures)
+    return Servable(signatures, running.run, running.close, "tensorflow")
+
+
+@dataclass
+class _Session:
+    session: Any
+    signatures: Mapping[str, Any]
+    callables: dict[tuple[tuple[str, ...], tuple[str, ...]], Any] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def run(self, signature: str, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]) -> dict[str, np.ndarray]:
+        described = self.signatures[signature]
+        feeds = tuple(described.inputs[alias].name for alias in inputs)
+        fetches = tuple(described.outputs[alias].name for alias in outputs)
+        arrays = []
+        for index, (name, array) in enumerate(zip(feeds, inputs.values(), strict=True)):
+            # The graph knows its types; old signatures do not always.
+            wanted = self._dtype(name)
+            if wanted != _dtype_of(array):
+                raise invalid(f"Expects arg[{index}] to be {wanted} but {_dtype_of(array)} is provided")
+            arrays.append(array)
+        try:
+            values = self._callable(feeds, fetches)(*arrays)
+        except Exception as error:
+            raise _status(error) from None
+        return dict(zip(outputs, map(np.asarray, values), strict=True))
+
+    def _dtype(self, tensor: str) -> str:
+        try:
+            return _TYPES.get(name := self.session.graph.get_tensor_by_name(tensor).dtype.base_dtype.name, name)
+        except (KeyError, ValueError):
+            raise Status("NOT_FOUND", f"FeedInputs: unable to find feed output {tensor}") from None
+
+    def _callable(self, feeds: tuple[str, ...], fetches: tuple[str, ...]) -> Any:
+        with self.lock:
+            if (feeds, fetches) not in self.callables:
+                from tensorflow.core.protobuf import config_pb2
+
+                options = config_pb2.CallableOptions(feed=feeds, fetch=fetches)
+                self.callables[feeds, fetches] = self.session._make_callable_from_options(options)
+            return self.callables[feeds, fetches]
+
+    def close(self) -> None:
+        self.callables.clear()
+        self.session.close()
+        self.session = None
+        gc.collect()
+
+
+_TYPES = {"float32": "float", "float64": "double", "float16": "half"}
+"""NumPy's names that TensorFlow's messages put otherwise."""
+
+
+def _dtype_of(array: np.ndarray) -> str:
+    return "string" if array.dtype.kind in "OSU" else _TYPES.get(array.dtype.name, array.dtype.name)
+
+
+def _status(error: Exception) -> Status:
+    import tensorflow as tf
+
+    if isinstance(error, Status):
+        return error
+    if isinstance(error, tf.errors.OpError):
+        names = {number: name for name, (number, _) in CODES.items()}
+        return Status(names.get(error.error_code, "UNKNOWN"), error.message.removeprefix("Graph execution error:\n\n"))
+    if isinstance(error, (OSError, ValueError, KeyError)):
+        return invalid(str(error).splitlines()[0] if str(error) else type(error).__name__)
+    return Status("INTERNAL", f"{type(error).__name__}: {error}")

@@ -1,0 +1,161 @@
+"""TensorProto to NumPy and back, as TensorFlow reads and TF Serving writes them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kerazoo.serve import protos
+from kerazoo.serve.status import Status, invalid
+
+MOST_BYTES = 1 << 30
+"""Largest tensor that a request may declare. A few bytes can declare any size, since missing values are filled in."""
+
+REFERENCE = 100
+"""What a reference type's number is larger by; signatures of old graphs have them."""
+
+
+@dataclass(frozen=True)
+class DType:
+    """One of TensorFlow's types: its name in lower case, NumPy's type, and the field that holds its values."""
+
+    name: str
+    numpy: Any
+    field: str
+
+
+def _bfloat16() -> Any:
+    import ml_dtypes
+
+    return np.dtype(ml_dtypes.bfloat16)
+
+
+DTYPES = {
+    1: DType("float", np.dtype("<f4"), "float_val"),
+    2: DType("double", np.dtype("<f8"), "double_val"),
+    3: DType("int32", np.dtype("<i4"), "int_val"),
+    4: DType("uint8", np.dtype("u1"), "int_val"),
+    5: DType("int16", np.dtype("<i2"), "int_val"),
+    6: DType("int8", np.dtype("i1"), "int_val"),
+    7: DType("string", np.dtype(object), "string_val"),
+    8: DType("complex64", np.dtype("<c8"), "scomplex_val"),
+    9: DType("int64", np.dtype("<i8"), "int64_val"),
+    10: DType("bool", np.dtype("?"), "bool_val"),
+    14: DType("bfloat16", None, "half_val"),
+    17: DType("uint16", np.dtype("<u2"), "int_val"),
+    18: DType("complex128", np.dtype("<c16"), "dcomplex_val"),
+    19: DType("half", np.dtype("<f2"), "half_val"),
+    22: DType("uint32", np.dtype("<u4"), "uint32_val"),
+    23: DType("uint64", np.dtype("<u8"), "uint64_val"),
+}
+"""TensorFlow's numbers of the types that can be sent."""
+
+
+def plain(number: int) -> int:
+    """A type without its reference mark."""
+    return number - REFERENCE if number > REFERENCE else number
+
+
+def dtype(number: int) -> DType | None:
+    """The type of a number, reference types as the ones they refer to; `None` for one that cannot be sent."""
+    return DTYPES.get(plain(number))
+
+
+def numpy_of(number: int) -> Any:
+    """NumPy's type of a number that can be sent."""
+    found = DTYPES[plain(number)]
+    return found.numpy if found.numpy is not None else _bfloat16()
+
+
+def number_of(array: np.ndarray) -> int:
+    """TensorFlow's number for an array's type; texts are object arrays of bytes.
+
+    Raises:
+        Status: TensorFlow's wire has no such type.
+    """
+    if array.dtype.kind in "OSU":
+        return 7
+    for number, found in DTYPES.items():
+        if found.numpy is not None and found.numpy == array.dtype:
+            return number
+    if array.dtype.name == "bfloat16":
+        return 14
+    raise Status("INTERNAL", f"No tensor type for {array.dtype}")
+
+
+def to_array(proto: Any, alias: str) -> np.ndarray:
+    """The array of a TensorProto, in typed fields or as `tensor_content`.
+
+    Fewer values than the shape asks for: the last one is repeated, or zeros where there is none; more are ignored.
+
+    Args:
+        alias: Name of the input, for the message.
+
+    Raises:
+        Status: It cannot be read, or declares more than `MOST_BYTES`.
+    """
+    found = DTYPES.get(proto.dtype)
+    shape = [dim.size for dim in proto.tensor_shape.dim]
+    if found is None or proto.tensor_shape.unknown_rank or any(size < 0 for size in shape):
+        raise invalid(f"tensor parsing error: {alias}")
+    kind = numpy_of(proto.dtype)
+    count = math.prod(shape)
+    if count * kind.itemsize > MOST_BYTES:
+        raise Status("RESOURCE_EXHAUSTED", f"Input {alias} declares {count} values; at most {MOST_BYTES} bytes go.")
+    try:
+        if proto.tensor_content and found.name != "string":
+            if len(proto.tensor_content) != count * kind.itemsize:
+                raise invalid(f"tensor parsing error: {alias}")
+            return np.frombuffer(proto.tensor_content, kind).reshape(shape)
+        return _filled(_values(proto, found, kind), count, kind).reshape(shape)
+    except (ValueError, OverflowError):
+        raise invalid(f"tensor parsing error: {alias}") from None
+
+
+def _values(proto: Any, found: DType, kind: Any) -> np.ndarray:
+    values = getattr(proto, found.field)
+    if found.name == "string":
+        array = np.empty(len(values), object)
+        array[:] = list(values)
+        return array
+    if found.field == "half_val":
+        return np.array(values, np.int64).astype(np.uint16).view(kind)
+    if found.field in ("scomplex_val", "dcomplex_val"):
+        return np.array(values, np.float32 if found.name == "complex64" else np.float64).view(kind)
+    if found.field == "int_val":
+        return np.array(values, np.int64).astype(kind)  # Narrow types wrap, as in C.
+    return np.array(values, kind)
+
+
+def _filled(values: np.ndarray, count: int, kind: Any) -> np.ndarray:
+    if len(values) >= count:
+        return values[:count]
+    filler: Any = values[-1] if len(values) else b"" if kind.hasobject else 0
+    out = np.empty(count, kind)
+    out[: len(values)] = values
+    out[len(values) :] = filler
+    return out
+
+
+def to_proto(array: np.ndarray, as_content: bool = False) -> Any:
+    """A TensorProto of an array: one value an element in the typed field, or all as `tensor_content`."""
+    number = number_of(array)
+    found = DTYPES[number]
+    proto = protos.core("TensorProto")(dtype=number)
+    for size in array.shape:
+        proto.tensor_shape.dim.add(size=size)
+    flat = array.reshape(-1)
+    if found.name == "string":
+        proto.string_val.extend(text if isinstance(text, bytes) else str(text).encode() for text in flat.tolist())
+    elif as_content:
+        proto.tensor_content = flat.tobytes()
+    elif found.field == "half_val":
+        proto.half_val.extend(flat.view(np.uint16).tolist())
+    elif found.name in ("complex64", "complex128"):
+        getattr(proto, found.field).extend(flat.view(flat.real.dtype).tolist())
+    else:
+        getattr(proto, found.field).extend(flat.tolist())
+    return proto

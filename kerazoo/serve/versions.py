@@ -1,0 +1,245 @@
+"""The versions of one model: which are on disk, which are wanted, which are loaded, and who holds them."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kerazoo.serve import status as status_
+from kerazoo.serve.servable import Handle, Servable
+from kerazoo.serve.status import Status
+
+log = logging.getLogger("kerazoo.serve")
+
+Load = Callable[[str, int, Path], Servable]
+"""(model, version, folder) -> a version that is warm and has answered its golden rightly. Raises `Status`."""
+
+
+@dataclass(frozen=True)
+class Retries:
+    """How often a version that fails to load is tried again, and how many seconds apart."""
+
+    most: int = 5
+    seconds: float = 60.0
+
+
+@dataclass
+class Version:
+    """One version's life: START, LOADING, AVAILABLE, UNLOADING, END.
+
+    Attributes:
+        error: Why the last try to load it failed.
+        users: How many requests hold it.
+        tries, due: How often it was tried, and when it is tried again (`time.monotonic`).
+    """
+
+    number: int
+    folder: Path
+    state: str = "START"
+    error: Status | None = None
+    servable: Servable | None = None
+    users: int = 0
+    tries: int = 0
+    due: float = 0.0
+
+    def open(self) -> bool:
+        """Whether there is something left to try: it is between tries, or was unloaded in good order."""
+        return self.state == "LOADING" or (self.state == "END" and self.error is None)
+
+
+def on_disk(base: Path) -> dict[int, Path] | None:
+    """Version folders by number: direct children whose whole name is a whole number. `None`: no such base folder."""
+    try:
+        entries = sorted(base.iterdir())
+    except OSError:
+        return None
+    found: dict[int, Path] = {}
+    for path in entries:
+        if not (path.name.isascii() and path.name.isdigit() and path.is_dir()):
+            continue
+        number = int(path.name)
+        if number in found:
+            log.warning("Version %d stands twice under %s; taking %s", number, base, found[number].name)
+            continue
+        found[number] = path
+    return found
+
+
+def wanted(policy: Any, found: Mapping[int, Path]) -> dict[int, Path]:
+    """The versions that a `ServableVersionPolicy` asks for, of those on disk; by default the latest one."""
+    numbers = sorted(found)
+    choice = policy.WhichOneof("policy_choice")
+    if choice == "specific":
+        numbers = [number for number in numbers if number in policy.specific.versions]
+    elif choice != "all":
+        numbers = numbers[-(policy.latest.num_versions or 1) :]
+    return {number: found[number] for number in numbers}
+
+
+@dataclass
+class Model:
+    """All versions of one name that this process has ever seen.
+
+    Versions come before others go: a new one is loaded while the old ones answer, and only when one that is wanted is
+    ready do those that are not stop, once their last request is done.
+    """
+
+    name: str
+    load: Load
+    retries: Retries
+    versions: dict[int, Version] = field(default_factory=dict)
+    wanted: dict[int, Path] = field(default_factory=dict)
+    changed: threading.Condition = field(default_factory=threading.Condition)
+    working: bool = False
+
+    # --- for requests ---
+
+    @contextlib.contextmanager
+    def hold(self, number: int | None) -> Iterator[Handle | None]:
+        """The version, or the newest ready one, kept loaded meanwhile; `None` where it is not ready."""
+        with self.changed:
+            ready = [n for n, version in self.versions.items() if version.state == "AVAILABLE"]
+            chosen = max(ready, default=None) if number is None else number if number in ready else None
+            version = self.versions[chosen] if chosen is not None else None
+            if version is not None:
+                version.users += 1
+        if version is None or version.servable is None:
+            yield None
+            return
+        try:
+            yield Handle(self.name, version.number, version.servable)
+        finally:
+            with self.changed:
+                version.users -= 1
+                if not version.users:
+                    self.changed.notify_all()
+
+    def ready(self, number: int | None = None) -> bool:
+        with self.changed:
+            return any(v.state == "AVAILABLE" for v in self.versions.values() if number is None or v.number == number)
+
+    def states(self) -> list[tuple[int, str, Status | None]]:
+        """Number, state and error of every version, highest first."""
+        with self.changed:
+            return [(v.number, v.state, v.error) for _, v in sorted(self.versions.items(), reverse=True)]
+
+    # --- for the manager ---
+
+    def want(self, versions: Mapping[int, Path]) -> None:
+        """Says which versions are wanted now; a thread of the model's own brings that about."""
+        with self.changed:
+            self.wanted = dict(versions)
+            self.changed.notify_all()
+            if self.working or not (self._missing() or self._surplus()):
+                return
+            self.working = True
+        threading.Thread(target=self._settle, name=f"versions of {self.name}", daemon=True).start()
+
+    def settled(self) -> bool:
+        with self.changed:
+            return not self.working
+
+    def close(self) -> None:
+        """Unloads everything, after the last request."""
+        self.want({})
+
+    def _missing(self) -> list[int]:
+        """Wanted versions that are not there, but for those given up; the next to try last."""
+        missing = [n for n in self.wanted if (v := self.versions.get(n)) is None or v.open()]
+        # The newest first among those never tried: it is what requests without a version go to.
+        return sorted(missing, key=lambda n: (-self._due(n), n))
+
+    def _due(self, number: int) -> float:
+        version = self.versions.get(number)
+        return version.due if version is not None and version.state == "LOADING" else 0.0
+
+    def _surplus(self) -> list[int]:
+        ready = {n for n, v in self.versions.items() if v.state == "AVAILABLE"}
+        surplus = ready - set(self.wanted)
+        # What is wanted and not ready must not cost what still answers.
+        return sorted(surplus) if not self.wanted or ready & set(self.wanted) else []
+
+    def _settle(self) -> None:
+        while True:
+            with self.changed:
+                self._forget()
+                missing, surplus = self._missing(), self._surplus()
+                if not missing and not surplus:
+                    self.working = False
+                    self.changed.notify_all()
+                    return
+                pause = self._due(missing[-1]) - time.monotonic() if missing else 0.0
+                if not surplus and pause > 0:
+                    self.changed.wait(pause)
+                    continue
+                if surplus and (not missing or pause > 0):
+                    leaving, number, folder = self.versions[surplus[0]], 0, None
+                else:
+                    number = missing[-1]
+                    folder = self.wanted[number]
+            if folder is None:
+                self._retire(leaving)
+            else:
+                self._bring(number, folder)
+
+    def _forget(self) -> None:
+        """Ends the tries of versions that are not wanted any more."""
+        for version in self.versions.values():
+            if version.state == "LOADING" and version.number not in self.wanted:
+                version.state = "END"
+
+    def _bring(self, number: int, folder: Path) -> None:
+        with self.changed:
+            version = self.versions.get(number)
+            if version is None or version.state != "LOADING":
+                version = self.versions[number] = Version(number, folder, "LOADING")
+            version.tries += 1
+        log.info("Loading servable version {name: %s version: %d} from %s", self.name, number, folder)
+        try:
+            servable = self.load(self.name, number, folder)
+        except Exception as error:  # A load runs readers, graphs and warm-up; whatever it raises ends this one alone.
+            failed = status_.of(error)
+            log.warning("Loading {name: %s version: %d} failed: %s", self.name, number, failed)
+            with self.changed:
+                version.error, version.due = failed, time.monotonic() + self.retries.seconds
+                version.state = "LOADING" if version.tries <= self.retries.most else "END"
+                self.changed.notify_all()
+            return
+        with self.changed:
+            version.servable, version.error, version.state = servable, None, "AVAILABLE"
+            self.changed.notify_all()
+        log.info("Successfully loaded servable version {name: %s version: %d}", self.name, number)
+
+    def _retire(self, version: Version) -> None:
+        with self.changed:
+            version.state = "UNLOADING"
+            self.changed.wait_for(lambda: not version.users)
+            servable, version.servable = version.servable, None
+        if servable is not None:
+            try:
+                servable.close()
+            except Exception:
+                log.exception("Unloading {name: %s version: %d} failed", self.name, version.number)
+        del servable
+        give_back()
+        with self.changed:
+            version.state = "END"
+            self.changed.notify_all()
+        log.info("Unloaded servable version {name: %s version: %d}", self.name, version.number)
+
+
+def give_back() -> None:
+    """Gives freed memory back to the system; the allocator would keep it for later."""
+    gc.collect()
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)

@@ -1,0 +1,39 @@
+"""The classic models, made once a session, and a service over them."""
+
+import time
+
+import pytest
+
+from kerazoo.serve import protos, session
+from kerazoo.serve.models import Models, Watch
+from kerazoo.serve.service import Service
+from kerazoo.serve.versions import Retries
+from tests.serve import half_plus
+
+
+@pytest.fixture(scope="session")
+def classics(tmp_path_factory):
+    """Name -> base path."""
+    base = tmp_path_factory.mktemp("classics")
+    half_plus.half_plus_two(base / "half_plus_two")
+    half_plus.half_plus_two_2_versions(base / "half_plus_two_2_versions")
+    half_plus.half_plus_two_tf2(base / "half_plus_two_tf2")
+    half_plus.half_plus_three(base / "half_plus_three")
+    half_plus.counter(base / "counter")
+    return base
+
+
+def config(name, base, **more):
+    return protos.api("ModelConfig")(name=name, base_path=str(base), model_platform="tensorflow", **more)
+
+
+@pytest.fixture(scope="session")
+def service(classics):
+    """All classics in TensorFlow's session, loaded once."""
+    models = Models(lambda name, version, folder: session.load(folder), Watch(0, Retries(0)))
+    configs = [config(path.name, path) for path in sorted(classics.iterdir())]
+    both = next(c for c in configs if c.name == "half_plus_two_2_versions")
+    both.model_version_policy.all.SetInParent()
+    models.configure(configs, time.monotonic() + 60)
+    yield Service(models)
+    models.close()

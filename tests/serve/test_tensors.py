@@ -1,0 +1,100 @@
+"""SERVING 7.6 and 7.7: tensors on the wire, held against TensorFlow's own reading of them."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from kerazoo.serve import protos, tensors
+from kerazoo.serve.status import Status
+
+KINDS = ["<f4", "<f8", "<i4", "u1", "<i2", "i1", "<i8", "?", "<u2", "<f2", "<u4", "<u8", "<c8", "<c16"]
+arrays = st.sampled_from(KINDS).flatmap(
+    lambda kind: hnp.arrays(np.dtype(kind), hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4))
+)
+
+
+def official(proto):
+    """The same bytes as TensorFlow's own message."""
+    from tensorflow.core.framework import tensor_pb2
+
+    return tensor_pb2.TensorProto.FromString(proto.SerializeToString())
+
+
+def ours(proto):
+    return protos.core("TensorProto").FromString(proto.SerializeToString())
+
+
+@settings(max_examples=150, deadline=None)
+@given(array=arrays, as_content=st.booleans())
+def test_round_trip_and_tensorflow_reads_the_same(array, as_content):
+    proto = tensors.to_proto(array, as_content)
+    np.testing.assert_array_equal(tensors.to_array(proto, "x"), array)
+    np.testing.assert_array_equal(tf.make_ndarray(official(proto)), array)
+    assert bool(proto.tensor_content) == (as_content and array.size > 0)
+
+
+@settings(max_examples=100, deadline=None)
+@given(array=arrays)
+def test_what_tensorflow_writes_is_read(array):
+    np.testing.assert_array_equal(tensors.to_array(ours(tf.make_tensor_proto(array)), "x"), array)
+
+
+@pytest.mark.parametrize("shape", [(), (2,), (2, 1), (0,)])
+def test_texts(shape):
+    array = np.empty(shape, object)
+    array[...] = b"\xff\x00text"
+    proto = tensors.to_proto(array)
+    assert proto.dtype == 7
+    found = tensors.to_array(proto, "x")
+    assert found.shape == shape
+    assert found.reshape(-1).tolist() == array.reshape(-1).tolist()
+
+
+def test_bfloat16():
+    array = tf.cast([1.5, -2.0], tf.bfloat16).numpy()
+    assert tensors.to_array(tensors.to_proto(array), "x").astype(np.float32).tolist() == [1.5, -2.0]
+
+
+def proto(number, shape, **values):
+    made = protos.core("TensorProto")(dtype=number, **values)
+    for size in shape:
+        made.tensor_shape.dim.add(size=size)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("made", "expected"),
+    [
+        (proto(1, [3], float_val=[1, 2]), [1, 2, 2]),
+        (proto(1, [2, 2]), [[0, 0], [0, 0]]),
+        (proto(1, [1], float_val=[1, 2, 3]), [1]),
+        (proto(4, [2], int_val=[300, -1]), [44, 255]),
+        (proto(7, [2], string_val=[b"a"]), [b"a", b"a"]),
+        (proto(7, [1]), [b""]),
+    ],
+)
+def test_too_few_and_too_many_values(made, expected):
+    assert tensors.to_array(made, "x").tolist() == expected
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        proto(1, [2], tensor_content=b"1234567"),
+        proto(1, [-1], float_val=[1]),
+        proto(0, [1]),
+        proto(99, [1]),
+        proto(101, [1], float_val=[1]),
+    ],
+)
+def test_what_cannot_be_read(made):
+    with pytest.raises(Status, match="^INVALID_ARGUMENT: tensor parsing error: x$"):
+        tensors.to_array(made, "x")
+
+
+def test_a_few_bytes_do_not_take_all_memory():
+    with pytest.raises(Status, match="RESOURCE_EXHAUSTED"):
+        tensors.to_array(proto(1, [1 << 20, 1 << 20], float_val=[1]), "x")
