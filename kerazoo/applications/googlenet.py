@@ -33,6 +33,7 @@ from kerazoo.applications._classifier import (
     without_top,
 )
 from kerazoo.applications._classifier import task as task
+from kerazoo.applications._googlenet import MODULES
 from kerazoo.applications._pooling import ceil_max_pool
 from kerazoo.contract import Variant
 from kerazoo.errors import UsageError
@@ -43,19 +44,6 @@ if TYPE_CHECKING:
     import keras as keras_
 
 __all__ = ["GoogLeNet"]
-
-MODULES = {
-    "3a": (64, 96, 128, 16, 32, 32),
-    "3b": (128, 128, 192, 32, 96, 64),
-    "4a": (192, 96, 208, 16, 48, 64),
-    "4b": (160, 112, 224, 24, 64, 64),
-    "4c": (128, 128, 256, 24, 64, 64),
-    "4d": (112, 144, 288, 32, 64, 64),
-    "4e": (256, 160, 320, 32, 128, 128),
-    "5a": (256, 160, 320, 32, 128, 128),
-    "5b": (384, 192, 384, 48, 128, 128),
-}
-"""Module -> filters of its 1x1 convolution, 3x3's reduction, 3x3, 5x5's reduction, 5x5, and pool projection."""
 
 PARTS = ("1x1", "3x3_reduce", "3x3", "5x5_reduce", "5x5", "pool_proj")
 """The convolutions of a module as Caffe calls them, in the order of `MODULES`."""
@@ -182,7 +170,7 @@ def _caffe(config: Config) -> dict[str, str]:
 
 def from_caffe(config: Config, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Caffe's names; auxiliary classifiers are left out where the network has none, and the first kernel stays BGR."""
-    kernels = {"predictions": _plain.dense}
+    kernels: dict[str, _plain.Change] = {"predictions": _plain.dense}
     for head in AUXILIARY.values():
         kernels[f"{head}_fc"] = _plain.after_flatten(128 // config.divisor, SIDE, SIDE)
         kernels[f"{head}_classifier"] = _plain.dense

@@ -35,8 +35,8 @@ from kerazoo.applications._branches import (
 )
 from kerazoo.applications._classifier import ClassifierConfig, builder, entrance, finish, without_top
 from kerazoo.applications._classifier import task as task
+from kerazoo.applications._googlenet import MODULES
 from kerazoo.applications._pooling import ceil_max_pool
-from kerazoo.applications.googlenet import MODULES
 from kerazoo.contract import Variant
 from kerazoo.errors import UsageError
 from kerazoo.lazy import keras
