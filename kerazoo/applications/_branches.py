@@ -43,8 +43,8 @@ class Fork(NamedTuple):
     right: Conv
 
 
-AVERAGE, MAX = "average", "max"
-"""Pooling over 3x3: averages with stride 1, of which the border is no part, or maxima with stride 2."""
+AVERAGE, MAX, MAX_SAME = "average", "max", "max same"
+"""Pooling over 3x3: averages with stride 1, of which the border is no part, or maxima with stride 2 or 1."""
 
 Branch = tuple[Conv | Fork | str, ...]
 
@@ -107,9 +107,11 @@ def concatenated(x: Any, branches: Iterable[Branch], name: str, divisor: int = 1
 
 
 def pooled(x: Any, kind: str, name: str) -> Any:
-    """`AVERAGE` or `MAX` pooling."""
+    """`AVERAGE`, `MAX` or `MAX_SAME` pooling."""
     if kind == AVERAGE:
         return keras.layers.AveragePooling2D(3, strides=1, padding="same", name=name)(x)
+    if kind == MAX_SAME:
+        return keras.layers.MaxPooling2D(3, strides=1, padding="same", name=name)(x)
     return keras.layers.MaxPooling2D(3, strides=2, name=name)(x)
 
 

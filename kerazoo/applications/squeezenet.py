@@ -22,6 +22,7 @@ import numpy as np
 from kerazoo.applications import _plain
 from kerazoo.applications._classifier import ClassifierConfig, builder, entrance, finish, without_top
 from kerazoo.applications._classifier import task as task
+from kerazoo.applications._pooling import ceil_max_pool
 from kerazoo.contract import Variant
 from kerazoo.errors import UsageError
 from kerazoo.lazy import keras
@@ -76,7 +77,7 @@ def build(config: Config, input_tensor: Any = None) -> keras_.Model:
         if module in FIRES:
             x = _fire(x, *FIRES[module], f"fire{module}")
         if module in config.pools:
-            x = _max_pool(x, f"pool{module}")
+            x = ceil_max_pool(x, f"pool{module}")
     if not config.include_top:
         return finish(config, inputs, without_top(config, x))
     x = layers.Dropout(config.dropout, name="drop9")(x)
@@ -100,19 +101,6 @@ def _fire(x: Any, squeeze: int, expand: int, name: str) -> Any:
     left = layers.Conv2D(expand, 1, activation="relu", name=f"{name}_expand1x1")(x)
     right = layers.Conv2D(expand, 3, padding="same", activation="relu", name=f"{name}_expand3x3")(x)
     return layers.Concatenate(name=f"{name}_concat")([left, right])
-
-
-def _max_pool(x: Any, name: str) -> Any:
-    """3x3 with stride 2, the last window allowed to reach one pixel over the edge, for maps of any size."""
-    layers = keras.layers
-    sides = {None if side is None else side % 2 for side in x.shape[1:3]}
-    if sides == {0}:
-        # On even sizes, and only there, Keras' own padding is that one pixel at the end.
-        return layers.MaxPooling2D(3, strides=2, padding="same", name=name)(x)
-    if sides != {1}:
-        # Zeros cannot win: what is pooled comes from a ReLU.
-        x = layers.ZeroPadding2D(((0, 1), (0, 1)), name=f"{name}_pad")(x)
-    return layers.MaxPooling2D(3, strides=2, name=name)(x)
 
 
 PARTS = ("squeeze1x1", "expand1x1", "expand3x3")

@@ -6,5 +6,15 @@ Importing this registers them, so that `keras.saving.load_model` finds them in a
 from kerazoo.layers.convolution import GroupedConv2D
 from kerazoo.layers.lenet import RadialBasis, Subsampling2D, TableConv2D, scaled_tanh
 from kerazoo.layers.normalization import LocalResponseNormalization
+from kerazoo.layers.spatial import AffineTransformer, IdentityMap
 
-__all__ = ["GroupedConv2D", "LocalResponseNormalization", "RadialBasis", "Subsampling2D", "TableConv2D", "scaled_tanh"]
+__all__ = [
+    "AffineTransformer",
+    "GroupedConv2D",
+    "IdentityMap",
+    "LocalResponseNormalization",
+    "RadialBasis",
+    "Subsampling2D",
+    "TableConv2D",
+    "scaled_tanh",
+]

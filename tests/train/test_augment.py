@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kerazoo.train.augment import affine, crops
+from kerazoo.train.augment import affine, crops, distorted
 
 
 @given(st.integers(1, 5), st.integers(1, 9), st.integers(0, 6), st.integers(0, 2**31))
@@ -47,3 +47,52 @@ def test_affine_stays_within_the_values(seed: int, degrees: float, scale: float,
     assert out.shape == pictures.shape
     assert out.dtype == np.float32
     assert out.min() >= 0 and out.max() <= pictures.max() + 1e-6
+
+
+def blob(size: int, row: float, column: float) -> np.ndarray:
+    y, x = np.mgrid[0:size, 0:size]
+    return 255 * np.exp(-((y - row) ** 2 + (x - column) ** 2) / 8)[None, ..., None]
+
+
+def place(picture: np.ndarray) -> np.ndarray:
+    """Row and column of the centre of mass."""
+    weights = picture[..., 0] / picture.sum()
+    y, x = np.mgrid[0 : weights.shape[0], 0 : weights.shape[1]]
+    return np.array([(y * weights).sum(), (x * weights).sum()])
+
+
+def test_distorted_without_distortion_is_the_picture() -> None:
+    pictures = np.random.default_rng(0).integers(0, 256, (3, 9, 9, 2), np.uint8)
+    out = distorted(pictures, np.random.default_rng(1), side=9, degrees=0, scale=(1, 1))
+    np.testing.assert_allclose(out, pictures, atol=1e-3)
+    assert out.dtype == np.float32
+
+
+def test_rts_digits_are_turned_scaled_and_moved_within_the_square() -> None:
+    # Two blobs: their distance says the scale, their direction the turn.
+    pair = [np.repeat(blob(28, 14 - 4.5, 13.5), 200, 0), np.repeat(blob(28, 13.5 + 4, 13.5), 200, 0)]
+    ends = [distorted(one, np.random.default_rng(3), 42, 45, (0.7, 1.2)) for one in pair]
+    assert ends[0].shape == (200, 42, 42, 1)
+    places = np.array([[place(one) for one in end] for end in ends])
+    down, right = (places[1] - places[0]).T
+    scale, turn = np.hypot(down, right) / 8, np.degrees(np.arctan2(right, down))
+    assert 0.69 < scale.min() < 0.72 and 1.17 < scale.max() < 1.21
+    assert -46 < turn.min() < -42 and 42 < turn.max() < 46
+    middle = places.mean(axis=0)
+    # The smallest can go by 11.2 pixels to every side, the largest by 4.2.
+    assert middle.min() < 13 and middle.max() > 28
+    assert np.all(np.abs(middle - 20.5).max(axis=1) <= (42 - 28 * scale) / 2 + 0.5)
+    # All of each blob is still there: its mass grows with the square of its scale.
+    np.testing.assert_allclose(ends[0].sum(axis=(1, 2, 3)) / pair[0][0].sum(), scale**2, rtol=0.04)
+
+
+def test_distortion_is_the_generators() -> None:
+    pictures = np.random.default_rng(0).random((4, 28, 28, 1), np.float32)
+    first, second, third = (distorted(pictures, np.random.default_rng(s), 28, 90, (1, 1)) for s in (5, 5, 6))
+    np.testing.assert_array_equal(first, second)
+    assert not np.array_equal(first, third)
+
+
+def test_distorted_pictures_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(ValueError, match="do not fit into 30"):
+        distorted(np.zeros((1, 28, 28, 1)), np.random.default_rng(0), 30, 45, (0.7, 1.2))
