@@ -3,11 +3,11 @@
     python recipes/stn_mnist_rts.py mnist.npz stn_mnist-rts.npz
     python recipes/stn_mnist_rts.py mnist.npz --test-set mnist_rts.npz
 
-mnist.npz holds x_train, y_train, x_test and y_test (uint8). The digits are the RTS set of Jaderberg et al. 2015, section
-4.1: 42x42 pixels, turned by up to 45 degrees, 0.7 to 1.2 times as large, anywhere; each epoch distorts the 60,000
-training digits anew. The second command writes the 10,000 distorted test digits, always the same, for
-`kerazoo evaluate`. After each epoch the state is saved beside the output; the same command goes on from there. Half an
-hour on one core.
+mnist.npz holds x_train, y_train, x_test and y_test (uint8). The digits are the RTS set of Jaderberg et al. 2015,
+section 4.1: 42x42 pixels, turned by up to 45 degrees, 0.7 to 1.2 times as large, anywhere; each epoch distorts the
+60,000 training digits anew. The second command writes the 10,000 distorted test digits, always the same, for
+`kerazoo evaluate`. After each epoch the state is saved beside the output; the same command goes on from there. About
+fifteen minutes on one core.
 """
 
 from __future__ import annotations

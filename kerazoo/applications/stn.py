@@ -5,8 +5,8 @@ Paper: Jaderberg, Simonyan, Zisserman, Kavukcuoglu, "Spatial Transformer Network
 Reference weights: none were published; `stn:mnist-rts` is trained by `recipes/stn_mnist_rts.py`.
 Variants: `stn`, for the 42x42 pictures of the paper's RTS set, 277,544 parameters.
 Differs: the sizes of the localisation network and the average pooling after the transformer are those of
-    hvy/chainer-spatial-transformer-networks, a public reimplementation of the RTS experiment; before the six numbers
-    stands a hidden layer of 20 units more. The classifier's convolutions (9x9 and 7x7, 32 maps) are padded, and a hidden
+    hvy/chainer-spatial-transformer-networks, a public reimplementation of the RTS experiment, with a hidden layer of 20
+    units more before the six numbers. The classifier's convolutions (9x9 and 7x7, 32 maps) are padded, and a hidden
     layer of 256 units follows them.
 """
 
