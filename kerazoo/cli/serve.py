@@ -86,6 +86,9 @@ def _options(
 
     made = options.of_flags(given)
     models = [_model(text) for text in given.models]
+    for index, model in enumerate(models):
+        if model.name in [other.name for other in models[:index]]:
+            model.name = given.models[index].replace(":", "_")
     token = token_file.read_text(encoding="utf-8").strip() if token_file is not None else None
     limits = replace(made.http.limits, body=max_body_mib << 20)
     rest = made.rest

@@ -38,13 +38,16 @@ def export(model: str, to: Iterable[str] = ("savedmodel",), path: str | Path = "
     Args:
         model: A model's name.
         to: Of `savedmodel`, `onnx`, `litert`.
-        path: A folder; it gets `<variant>/1/` (a bundle that TF Serving loads), `<variant>.onnx`, `<variant>.tflite`.
+        path: A folder; it gets `<variant>/1/` (a bundle that TF Serving loads, with the other formats inside),
+            `<variant>.onnx`, `<variant>.tflite`.
 
     Raises:
         UsageError: Unknown format, or the model has no weights.
         GateError: An artefact does not answer as Keras does; nothing is left of it.
     """
     from kerazoo import registry
+    from kerazoo.export import golden as golden_
+    from kerazoo.export import prepare
 
     formats = list(dict.fromkeys(to))
     for name in formats:
@@ -70,6 +73,11 @@ def export(model: str, to: Iterable[str] = ("savedmodel",), path: str | Path = "
             _refuse_taken(target)
             artefact.path.rename(target)
             placed.append(Artefact(artefact.format, target, artefact.differences))
+        engines = {artefact.format: artefact.path for artefact in placed if artefact.format != "savedmodel"}
+        if "savedmodel" in formats and engines:
+            # A server that opens the bundle then need not run TensorFlow.
+            golden = golden_.load(Path(temporary) / "golden.npz")
+            prepare.add_engines(targets["savedmodel"], engines, prepare.timed(engines, golden))
     return placed
 
 

@@ -10,7 +10,7 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from kerazoo.engines import open_network
 from kerazoo.errors import GateError
 from kerazoo.export import checked
 from kerazoo.export.convert import FILES
+from kerazoo.export.golden import Golden
 from kerazoo.registry import Model
 
 RUNS = 15
@@ -85,24 +86,28 @@ def bundle(model: Model, say: Callable[[str], Any]) -> Path:
     with FileLock(folder_of(model) / ".lock"):
         if not (base / "1").is_dir():
             with tempfile.TemporaryDirectory(dir=folder_of(model), prefix=".making-") as temporary:
-                made = Path(temporary) / "1"
-                with_engines(saved, folder_of(model), _record(model), made)
+                made, verified = Path(temporary) / "1", _record(model)["artefacts"]
+                shutil.copytree(saved, made, copy_function=_linked)
+                times = {name: row["ms"] for name, row in verified.items() if "ms" in row}
+                add_engines(made, {name: folder_of(model) / FILES[name] for name in times}, times)
                 base.mkdir(exist_ok=True)
                 os.rename(made, base / "1")
     return base
 
 
-def with_engines(saved: Path, folder: Path, record: dict[str, Any], target: Path) -> None:
-    """Copies a SavedModel and puts the engines' files beside its card, with what they take."""
-    shutil.copytree(saved, target, copy_function=_linked)
-    extra = target / "assets.extra" / "kerazoo"
-    times = {}
-    for name in ("onnx", "litert"):
-        if name in record.get("artefacts", {}):
-            source = folder / FILES[name]
-            (shutil.copytree if source.is_dir() else _linked)(str(source), str(extra / FILES[name]))
-            times[name] = record["artefacts"][name]["ms"]
-    (extra / "engines.json").write_text(json.dumps(times), encoding="utf-8")
+def add_engines(bundle: Path, files: Mapping[str, Path], times: Mapping[str, float]) -> None:
+    """Puts engines' files beside a bundle's card, and how many milliseconds each takes.
+
+    Args:
+        bundle: A version folder.
+        files: Of `onnx` and `litert`, the verified artefacts.
+        times: What each took on this machine.
+    """
+    extra = bundle / "assets.extra" / "kerazoo"
+    extra.mkdir(parents=True, exist_ok=True)
+    for name, source in files.items():
+        (shutil.copytree if source.is_dir() else _linked)(str(source), str(extra / FILES[name]))
+    (extra / "engines.json").write_text(json.dumps(dict(times)), encoding="utf-8")
 
 
 def _linked(source: str, target: str) -> None:
@@ -159,17 +164,20 @@ def _prepare(model: Model, formats: Iterable[str], say: Callable[[str], Any]) ->
 def _time_all(record: dict[str, Any], folder: Path, golden: Path) -> None:
     from kerazoo.export import golden as golden_
 
-    calls = golden_.load(golden).calls
-    times: dict[str, float] = {}
-    for name in ("onnx", "litert"):
-        if name in record["artefacts"]:
-            network, _ = open_network(name, folder / FILES[name])
-            times[name] = median_ms(network, [(call.part, call.inputs) for call in calls])
-            record["artefacts"][name]["ms"] = round(times[name], 3)
+    files = {name: folder / FILES[name] for name in ("onnx", "litert") if name in record["artefacts"]}
+    times = timed(files, golden_.load(golden))
+    for name, spent in times.items():
+        record["artefacts"][name]["ms"] = spent
     record["fastest"] = min(times, key=lambda name: times[name]) if times else None
 
 
-def median_ms(network: Network, calls: list[tuple[str, Tensors]]) -> float:
+def timed(files: Mapping[str, Path], golden: Golden) -> dict[str, float]:
+    """Milliseconds that each engine's network takes for a golden, here and now."""
+    calls = [(call.part, call.inputs) for call in golden.calls]
+    return {name: round(median_ms(open_network(name, path)[0], calls), 3) for name, path in files.items()}
+
+
+def median_ms(network: Network, calls: Sequence[tuple[str, Tensors]]) -> float:
     """Median milliseconds of all calls of one answer, after two runs to warm up."""
     spent = []
     for run in range(RUNS + 2):

@@ -39,6 +39,8 @@ def checking(monkeypatch):
                     yield Artefact(name, folder / FILES[name], {"logits": 0.0})
 
         monkeypatch.setattr(package, "checked", checked)
+        monkeypatch.setattr("kerazoo.export.golden.load", lambda path: None)
+        monkeypatch.setattr("kerazoo.export.prepare.timed", lambda files, golden: dict.fromkeys(files, 1.0))
 
     return replace
 
@@ -51,7 +53,14 @@ def test_artefacts_are_put_into_place(checking, tmp_path):
     checking()
     made = kerazoo.export("lenet5:mnist", to=PLACES, path=tmp_path / "new" / "folder")
     assert {one.format: str(one.path.relative_to(tmp_path / "new" / "folder")) for one in made} == PLACES
-    assert _files(tmp_path / "new" / "folder") == ["lenet5.onnx", "lenet5.tflite", "lenet5/1/saved_model.pb"]
+    assert _files(tmp_path / "new" / "folder") == [
+        "lenet5.onnx",
+        "lenet5.tflite",
+        "lenet5/1/assets.extra/kerazoo/engines.json",
+        "lenet5/1/assets.extra/kerazoo/model.onnx",
+        "lenet5/1/assets.extra/kerazoo/model.tflite",
+        "lenet5/1/saved_model.pb",
+    ]
 
 
 def test_a_format_asked_twice_is_made_once(checking, tmp_path):
