@@ -14,10 +14,12 @@ if TYPE_CHECKING:
     from kerazoo.loading import load
     from kerazoo.predictor import Predictor
     from kerazoo.registry import rows as models
+    from kerazoo.serve.client import Client
 
 __version__ = "0.1.0"
 
 _WHERE = {
+    "Client": ("kerazoo.serve.client", "Client"),
     "Predictor": ("kerazoo.predictor", "Predictor"),
     "applications": ("kerazoo.applications", None),
     "export": ("kerazoo.export", "export"),
@@ -25,7 +27,7 @@ _WHERE = {
     "models": ("kerazoo.registry", "rows"),
 }
 
-__all__ = ["Predictor", "applications", "export", "load", "models"]
+__all__ = ["Client", "Predictor", "applications", "export", "load", "models"]
 
 
 def __getattr__(name: str) -> Any:

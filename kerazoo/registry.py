@@ -10,7 +10,7 @@ import functools
 import hashlib
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,6 +120,15 @@ def task_of(model: Model) -> tuple[Task, Normalise | None]:
     return model.family.task(config, assets), normalise or getattr(model.family, "NORMALISE", None)
 
 
+def config_of(model: Model) -> Any:
+    """The variant's config, at the picture size that the weights were trained at."""
+    config, entry = model.described.config, model.entry
+    size = entry.preprocessing.get("size") if entry is not None else None
+    if size is None or None in config.input_shape[:2]:
+        return config
+    return replace(config, input_shape=(*size, config.input_shape[2]))
+
+
 def require_weights(model: Model) -> None:
     """Raises a UsageError for a model without weights; random ones are never taken in their place."""
     if model.entry is None and model.path is None:
@@ -145,7 +154,7 @@ def build(name: str | Model, progress: Callable[..., Any] | None = None) -> Buil
         path, word = store.fetch(model.entry, progress=progress), model.entry.weights
     else:
         path, word = Path(str(model.path)), str(model.path)
-    keras_model = model.family.build(model.described.config)
+    keras_model = model.family.build(config_of(model))
     weights.restore(keras_model, model.family, model.variant, word)
     return Built(model.name, keras_model, task, normalise, hashlib.sha256(path.read_bytes()).hexdigest())
 

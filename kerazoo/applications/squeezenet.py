@@ -2,12 +2,13 @@
 
 Paper: Iandola, Han, Moskewicz, Ashraf, Dally, Keutzer, "SqueezeNet", arXiv:1602.07360, table 1; v1.1 is the authors'
     later release, 2.4 times cheaper.
-Reference weights: `squeezenet_v1_0:imagenet`, the authors' deep-compressed file. It wants BGR pixels with the mean
-    (104, 117, 123) taken off, 227x227.
+Reference weights: `squeezenet_v1_0:imagenet`, the authors' deep-compressed file, and their caffemodels of both, which
+    want BGR pixels with the mean (104, 117, 123) taken off, 227x227; `squeezenet_v1_1:imagenet`, torchvision's, and
+    the ONNX model zoo's, which want normalised RGB pixels, 224x224.
 Variants: `squeezenet_v1_0`, `squeezenet_v1_1`, as the authors' Caffe definitions draw them.
 Differs: the paper's input of 224 is 227 there, and its first convolution pads nothing. Max-pooling rounds up, as Caffe
     does. The last convolution of v1.0 pads its 1x1 kernel by one pixel, so the global mean sees a border of
-    biases; v1.1, and torchvision's copies of both, pad nothing.
+    biases; v1.1, and torchvision's copies of both, pad nothing, so that torchvision's weights of v1.0 are not taken.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kerazoo.applications import _plain
 from kerazoo.applications._classifier import ClassifierConfig, builder, entrance, finish, without_top
 from kerazoo.applications._classifier import task as task
 from kerazoo.contract import Variant
+from kerazoo.errors import UsageError
 from kerazoo.lazy import keras
 from kerazoo.weights import convert
 
@@ -51,13 +54,14 @@ class Config(ClassifierConfig):
 
 
 def _variant(config: Config, params: int) -> Variant:
-    return Variant(config, params, (227, 227, 3), "classify", small=replace(config, input_shape=(67, 67, 3)))
+    side = config.input_shape[0]
+    return Variant(config, params, (side, side, 3), "classify", small=replace(config, input_shape=(67, 67, 3)))
 
 
 VARIANTS = {
     "squeezenet_v1_0": _variant(Config("squeezenet_v1_0", (227, 227, 3)), 1_248_424),
     "squeezenet_v1_1": _variant(
-        Config("squeezenet_v1_1", (227, 227, 3), stem=(64, 3), pools=(1, 3, 5), border=0), 1_235_496
+        Config("squeezenet_v1_1", (224, 224, 3), stem=(64, 3), pools=(1, 3, 5), border=0), 1_235_496
     ),
 }
 
@@ -111,19 +115,45 @@ def _max_pool(x: Any, name: str) -> Any:
     return layers.MaxPooling2D(3, strides=2, name=name)(x)
 
 
-def from_deep_compressed(config: Config, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Caffe's names and OIHW kernels; the colour order of the first kernel stays, pictures come as BGR."""
-    names = ["conv1"]
-    names += [f"fire{fire}/{part}" for fire in FIRES for part in ("squeeze1x1", "expand1x1", "expand3x3")]
-    recipe: dict[str, tuple[str, Any]] = {}
-    for source in [*names, "conv10"]:
-        layer = source.replace("/", "_")
-        recipe[f"{layer}/kernel"] = (f"{source}.weight", lambda kernel: kernel.transpose(2, 3, 1, 0))
-        recipe[f"{layer}/bias"] = (f"{source}.bias", np.asarray)
-    return convert(tensors, recipe)
+PARTS = ("squeeze1x1", "expand1x1", "expand3x3")
+CAFFE = {"conv1": "conv1"} | {f"fire{fire}_{part}": f"fire{fire}/{part}" for fire in FIRES for part in PARTS}
+CAFFE |= {"conv10": "conv10"}
+"""Our layers -> the authors', in the order in which they compute."""
 
 
-SOURCES: Mapping[str, Any] = {"deep_compressed": from_deep_compressed}
+def from_caffe(config: Config, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The authors' files, compressed or not; the first kernel's colours stay, pictures come as BGR."""
+    return convert(tensors, _plain.recipe(CAFFE))
+
+
+def from_onnx(config: Config, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The model zoo's file, by the order of its tensors."""
+    return from_caffe(config, _plain.in_order(tensors, CAFFE.values()))
+
+
+def from_torch(config: Config, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """torchvision's names: places in a sequence, in which ReLU and pooling count too."""
+    if config.border:
+        raise UsageError(
+            f"{config.name} has no converter from PyTorch: the last convolution of torchvision's network pads nothing, "
+            "this one does, and its answers would differ. squeezenet_v1_1 takes torchvision's file."
+        )
+    names, place = {"conv1": "features.0"}, 2
+    for module in range(1, 10):
+        if module in FIRES:
+            for part in PARTS:
+                names[f"fire{module}_{part}"] = f"features.{place}.{part.replace('squeeze1x1', 'squeeze')}"
+            place += 1
+        place += module in config.pools
+    return convert(tensors, _plain.recipe(names | {"conv10": "classifier.1"}))
+
+
+SOURCES: Mapping[str, Any] = {
+    "deep_compressed": from_caffe,
+    "caffe": from_caffe,
+    "onnx": from_onnx,
+    "torch": from_torch,
+}
 
 SqueezeNetV1_0 = builder(
     __name__, "squeezenet_v1_0", "SqueezeNetV1_0", "the paper's network, Iandola et al. 2016.", least=21

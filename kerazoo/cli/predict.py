@@ -44,6 +44,8 @@ class Source:
 @click.option("--seed", type=int, multiple=True, help="For models that sample; may be repeated.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.option("--recursive", is_flag=True, help="Folders within folders too.")
+@click.option("--server", metavar="URL", help="Ask a server: http://host:8501 or grpc://host:8500.")
+@click.option("--token-file", type=click.Path(path_type=Path), help="Its bearer token.")
 @click.option("--batch", default=1, show_default=True, type=click.IntRange(1), help="Items a run of the network.")
 def predict(
     inputs: tuple[str, ...],
@@ -54,6 +56,8 @@ def predict(
     seed: tuple[int, ...],
     as_json: bool,
     recursive: bool,
+    server: str | None,
+    token_file: Path | None,
     batch: int,
 ) -> int:
     """Answers each INPUT with a model.
@@ -69,7 +73,13 @@ def predict(
 
     if not inputs and not seed:
         raise click.UsageError("Nothing to predict: give files, folders, globs, URLs, - or @list.txt.")
-    predictor = loading.load(model or loading.default_model(say), engine, say=say)
+    if server is not None:
+        from kerazoo.serve.client import Client
+
+        token = token_file.read_text(encoding="utf-8").strip() if token_file is not None else None
+        predictor = Client(server, model, token=token)
+    else:
+        predictor = loading.load(model or loading.default_model(say), engine, say=say)
     sources = list(_seeds(predictor.task, seed)) if seed else _sources(inputs, predictor.task, recursive)
     many = len(inputs) + len(seed) > 1 or any(_is_many(text) for text in inputs)
     writer = _Writer(output, many) if output else None

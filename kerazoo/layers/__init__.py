@@ -4,6 +4,7 @@ Importing this registers them, so that `keras.saving.load_model` finds them in a
 """
 
 from kerazoo.layers.convolution import GroupedConv2D
+from kerazoo.layers.lenet import RadialBasis, Subsampling2D, TableConv2D, scaled_tanh
 from kerazoo.layers.normalization import LocalResponseNormalization
 
-__all__ = ["GroupedConv2D", "LocalResponseNormalization"]
+__all__ = ["GroupedConv2D", "LocalResponseNormalization", "RadialBasis", "Subsampling2D", "TableConv2D", "scaled_tanh"]

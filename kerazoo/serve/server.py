@@ -13,12 +13,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from kerazoo.serve import batching, bundle, config, http, protos, rpc, session, warmup
+from kerazoo.serve import batching, bundle, config, http, pages, protos, rpc, session, warmup
 from kerazoo.serve import status as status_
 from kerazoo.serve.inference import Rules
 from kerazoo.serve.metrics import Metrics
 from kerazoo.serve.models import PLATFORM, Models, Unready, Watch
-from kerazoo.serve.rest import Request, Response
 from kerazoo.serve.servable import Servable
 from kerazoo.serve.service import Service
 from kerazoo.serve.status import Status, invalid
@@ -175,29 +174,10 @@ def _open(server: Server, options: Options) -> None:
     if options.rest and options.rest == options.grpc:
         log.error("REST and gRPC cannot share port %d; REST is not exported.", options.rest)
         return
-    pages = {**_pages(server, options), **options.http.pages}
-    answering = http.App(server.service, replace(options.http, pages=pages))
+    shown = {**pages.pages(server.service, options.metrics), **options.http.pages}
+    answering = http.App(server.service, replace(options.http, pages=shown))
     server.rest = http.start(answering, http.listen(options.rest, options.host))
     log.info("Exporting HTTP/REST API at:localhost:%d ...", server.rest.port)
-
-
-def _pages(server: Server, options: Options) -> dict[str, http.Page]:
-    def healthz(request: Request) -> Response:
-        return Response(200, b"ok\n", "text/plain")
-
-    def readyz(request: Request) -> Response:
-        ready = server.service.models.ready() and not server.ended.is_set()
-        return Response(200 if ready else 503, b"ready\n" if ready else b"not ready\n", "text/plain")
-
-    def metrics(request: Request) -> Response:
-        if "?" in request.path:
-            return Response(400, f"Unexpected path: {request.path}".encode(), "text/plain")
-        return Response(200, server.service.metrics.text().encode(), "text/plain")
-
-    pages: dict[str, http.Page] = {"/healthz": healthz, "/readyz": readyz}
-    if options.metrics is not None:
-        pages[options.metrics] = metrics
-    return pages
 
 
 def _health() -> Any:

@@ -5,7 +5,7 @@ import inspect
 import keras
 import pytest
 
-from kerazoo import applications, weights
+from kerazoo import applications, registry, weights
 from kerazoo.errors import UsageError
 from tests.applications.common import keras_warns, pictures
 
@@ -45,7 +45,14 @@ def test_default_weights_are_the_first_of_the_manifest(name):
 def test_words():
     assert weights.words("resnet50") == ("imagenet",)
     assert weights.words("mobilenet_v1")[:2] == ("imagenet", "imagenet-192")
-    assert weights.words("squeezenet_v1_1") == ()
+    assert weights.words("unet") == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"), [("mobilenet_v1:imagenet", (224, 224, 3)), ("mobilenet_v1_050:imagenet-192", (192, 192, 3))]
+)
+def test_a_model_is_built_at_the_size_of_its_weights(name, shape):
+    assert registry.config_of(registry.find(name)).input_shape == shape
 
 
 WRONG = [
@@ -61,7 +68,7 @@ WRONG = [
     ("ResNet50", {"classes": 0, "weights": None}, ["classes=0"]),
     ("ResNet50", {"classes": 2.5, "weights": None}, ["classes=2.5"]),
     ("ResNet20", {"weights": "imagenet"}, ["'imagenet' is not known for resnet20", "cifar10-akamaster"]),
-    ("SqueezeNetV1_1", {"weights": "imagenet"}, ["no pretrained ones"]),
+    ("ResNet32", {"weights": "imagenet"}, ["no pretrained ones"]),
     ("SqueezeNetV1_0", {"weights": None, "input_shape": (20, 20, 3)}, ["at least 21"]),
     ("LeNet5", {"weights": None, "input_shape": (8, 8, 1)}, ["at least 14"]),
 ]

@@ -5,17 +5,19 @@ import pytest
 
 from kerazoo.applications import squeezenet
 from kerazoo.applications.squeezenet import SqueezeNetV1_0, SqueezeNetV1_1
+from kerazoo.errors import UsageError
 from kerazoo.weights import deep_compressed
+from tests.applications import nchw
 from tests.applications.common import classify, close, mirror, needs_data, pictures, scatter
 from tests.weights import files
 
 
 @pytest.mark.parametrize(
     ("variant", "params", "maps"),
-    [("squeezenet_v1_0", 1_248_424, (15, 15)), ("squeezenet_v1_1", 1_235_496, (14, 14))],
+    [("squeezenet_v1_0", 1_248_424, (15, 15)), ("squeezenet_v1_1", 1_235_496, (13, 13))],
 )
 def test_count_and_maps(variant, params, maps):
-    """Sizes of the last maps at 227: 113, 56, 28, 14 for v1.1; 111, 55, 27, 13 and a border for v1.0."""
+    """Sizes of the maps: 111, 55, 27, 13 for both, v1.1 at 224; v1.0 at 227, and a border."""
     described = squeezenet.VARIANTS[variant]
     model = squeezenet.build(described.config)
     assert model.count_params() == described.params == params
@@ -82,6 +84,76 @@ def test_deep_compressed_file(tmp_path):
         None,
         512,
     )
+
+
+TORCH_PLACES = {2: 3, 3: 4, 4: 6, 5: 7, 6: 9, 7: 10, 8: 11, 9: 12}
+"""Fire module of v1.1 -> its place in torchvision's sequence."""
+
+
+def v1_1(name_of):
+    """Made-up weights of v1.1 under the names that `name_of(module, part)` gives, in the order of computing."""
+    kernels, channels = {name_of("conv1", ""): (64, 3, 3, 3)}, 64
+    for fire, (squeeze, expand) in squeezenet.FIRES.items():
+        kernels[name_of(fire, "squeeze1x1")] = (squeeze, channels, 1, 1)
+        kernels[name_of(fire, "expand1x1")] = (expand, squeeze, 1, 1)
+        kernels[name_of(fire, "expand3x3")] = (expand, squeeze, 3, 3)
+        channels = 2 * expand
+    kernels[name_of("conv10", "")] = (1000, channels, 1, 1)
+    return nchw.drawn(nchw.layer_shapes(kernels))
+
+
+def torch_name(module, part):
+    if not part:
+        return {"conv1": "features.0", "conv10": "classifier.1"}[module]
+    return f"features.{TORCH_PLACES[module]}.{part.replace('squeeze1x1', 'squeeze')}"
+
+
+def caffe_name(module, part):
+    return f"fire{module}/{part}" if part else module
+
+
+def v1_1_answer(tensors, images):
+    """torchvision's sequence, channels first: pools round up, nothing is padded but the 3x3 of each fire module."""
+    values = list(tensors.values())
+    arrays = iter(zip(values[::2], values[1::2], strict=True))
+    x = nchw.ceil_pool(nchw.relu(nchw.conv(images.transpose(0, 3, 1, 2), *next(arrays), stride=2)))
+    for fire in squeezenet.FIRES:
+        x = nchw.relu(nchw.conv(x, *next(arrays)))
+        left = nchw.relu(nchw.conv(x, *next(arrays)))
+        right = nchw.relu(nchw.conv(x, *next(arrays), pad=1))
+        x = np.concatenate([left, right], 1)
+        x = nchw.ceil_pool(x) if fire in (3, 5) else x
+    return nchw.relu(nchw.conv(x, *next(arrays))).mean((2, 3))
+
+
+@pytest.mark.parametrize(("height", "width"), [(67, 67), (64, 90)])
+def test_torch_file(height, width, tmp_path):
+    tensors = v1_1(torch_name)
+    files.torch_zip(tmp_path / "mine.pth", tensors)
+    arguments = {"weights": str(tmp_path / "mine.pth"), "input_shape": (height, width, 3)}
+    images = pictures(2, height, width, 3)
+    close(SqueezeNetV1_1(**arguments, classifier_activation=None)(images), v1_1_answer(tensors, images))
+    assert SqueezeNetV1_1(**arguments, include_top=False)(images).shape[-1] == 512
+
+
+def test_caffe_and_onnx_weights():
+    config = squeezenet.VARIANTS["squeezenet_v1_1"].config
+    expected = squeezenet.from_torch(config, v1_1(torch_name))
+    caffe = v1_1(caffe_name)
+    onnx = {f"tensor{index}": value for index, value in enumerate(caffe.values())} | {"shape": np.asarray([0, -1])}
+    for found in (squeezenet.from_caffe(config, caffe), squeezenet.from_onnx(config, onnx)):
+        assert found.keys() == expected.keys()
+        for path, value in found.items():
+            np.testing.assert_array_equal(value, expected[path])
+    with pytest.raises(UsageError, match="Unexpected: fire10/squeeze1x1.weight"):
+        squeezenet.from_caffe(config, caffe | {"fire10/squeeze1x1.weight": np.zeros((1, 1, 1, 1), "f")})
+    with pytest.raises(UsageError, match="has 51 weights, not 52"):
+        squeezenet.from_onnx(config, {name: value for name, value in onnx.items() if name != "tensor7"})
+
+
+def test_torchvision_s_v1_0_is_another_network():
+    with pytest.raises(UsageError, match=r"pads nothing, this one does.*squeezenet_v1_1"):
+        squeezenet.from_torch(squeezenet.VARIANTS["squeezenet_v1_0"].config, {})
 
 
 @needs_data

@@ -32,17 +32,40 @@ def _data(path: Path, shape: tuple[int, ...]) -> Path:
 
 
 @pytest.mark.slow
-def test_lenet5(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    from kerazoo.applications import LeNet5
+@pytest.mark.parametrize(
+    ("name", "builder", "params"),
+    [
+        ("lenet5", "LeNet5", 61_706),
+        ("lenet5_1998", "LeNet5_1998", 60_000),
+        ("mlp", "MLP", 669_706),
+        ("snn", "SNN", 664_074),
+    ],
+)
+def test_digits(
+    name: str,
+    builder: str,
+    params: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from kerazoo import applications, manifest
+    from kerazoo.codecs.image import from_preprocessing
 
-    recipe = _recipe("lenet5_mnist")
+    recipe = _recipe(f"{name}_mnist")
+    entry = manifest.find(f"{name}:mnist")
+    # The network learnt from what `kerazoo predict` will show it.
+    assert from_preprocessing(entry.preprocessing) == (recipe.FIT, recipe.NORMALISE)
+    assert entry.recipe == f"recipes/{name}_mnist.py"
+    assert f"epoch {recipe.EPOCHS}/{recipe.EPOCHS} " in entry.log[-2]
     monkeypatch.setattr(recipe, "EPOCHS", 2)
     monkeypatch.setattr(recipe, "BATCH", 16)
-    out = tmp_path / "lenet.npz"
+    out = tmp_path / "weights.npz"
     monkeypatch.setattr(sys, "argv", ["recipe", str(_data(tmp_path / "mnist.npz", (28, 28))), str(out)])
     recipe.main()
-    assert "epoch 2/2" in capsys.readouterr().out
-    assert LeNet5(weights=str(out)).count_params() == 61_706
+    said = capsys.readouterr().out
+    assert "epoch 2/2" in said and "test accuracy" in said
+    assert getattr(applications, builder)(weights=str(out)).count_params() == params
 
 
 @pytest.mark.slow

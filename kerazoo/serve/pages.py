@@ -1,0 +1,136 @@
+"""What the REST port shows beside `/v1/`: readiness, metrics, what there is, and a page to try it on."""
+
+from __future__ import annotations
+
+import importlib.resources
+import json
+from typing import Any
+
+from kerazoo import __version__, tasks
+from kerazoo.serve.client import ABOUT
+from kerazoo.serve.http import Page
+from kerazoo.serve.rest import JSON, Request, Response
+from kerazoo.serve.servable import Spec
+from kerazoo.serve.service import Service
+from kerazoo.serve.status import Status
+
+TEXT = "text/plain"
+
+
+def pages(service: Service, metrics: str | None) -> dict[str, Page]:
+    """Path -> what answers it.
+
+    Args:
+        metrics: Path of the metrics; `None` for nowhere.
+    """
+
+    def healthz(request: Request) -> Response:
+        return Response(200, b"ok\n", TEXT)
+
+    def readyz(request: Request) -> Response:
+        ready = service.models.ready() and not service.models.stopped.is_set()
+        return Response(200 if ready else 503, b"ready\n" if ready else b"not ready\n", TEXT)
+
+    def counted(request: Request) -> Response:
+        if "?" in request.path:
+            return Response(400, f"Unexpected path: {request.path}".encode(), TEXT)
+        return Response(200, service.metrics.text().encode(), TEXT)
+
+    def about(request: Request) -> Response:
+        return Response(200, json.dumps({"models": models(service)}, ensure_ascii=False).encode())
+
+    def openapi(request: Request) -> Response:
+        return Response(200, json.dumps(description(service), ensure_ascii=False, indent=1).encode())
+
+    def index(request: Request) -> Response:
+        page = importlib.resources.files("kerazoo.serve").joinpath("page.html").read_bytes()
+        return Response(200, page, "text/html; charset=utf-8")
+
+    found: dict[str, Page] = {
+        "/": index,
+        "/healthz": healthz,
+        "/readyz": readyz,
+        "/openapi.json": openapi,
+        ABOUT: about,
+    }
+    if metrics is not None:
+        found[metrics] = counted
+    return found
+
+
+def models(service: Service) -> list[dict[str, Any]]:
+    """Every model that answers: name, version, engine, and its task where Kerazoo exported it."""
+    rows = []
+    for name in sorted(service.models.models):
+        try:
+            with service.models.hold(Spec(name)) as handle:
+                card = handle.servable.card
+                rows.append(
+                    {
+                        "name": name,
+                        "version": handle.version,
+                        "engine": handle.servable.engine,
+                        "model": card.model if card else None,
+                        "task": tasks.to_card(card.task) if card else None,
+                        "request": [port.name for port in card.task.request] if card else None,
+                    }
+                )
+        except Status:
+            continue  # On its way in or out.
+    return rows
+
+
+def description(service: Service) -> dict[str, Any]:
+    """The REST surface as OpenAPI 3.1, with the inputs and outputs of each model's `serving_default`."""
+    paths: dict[str, Any] = {}
+    for row in models(service):
+        name = row["name"]
+        with service.models.hold(Spec(name)) as handle:
+            described = handle.servable.signatures.get("serving_default")
+        inputs = {alias: _schema(alias, info) for alias, info in described.inputs.items()} if described else {}
+        outputs = {alias: _schema(alias, info) for alias, info in described.outputs.items()} if described else {}
+        content: dict[str, Any] = {JSON: {"schema": _object({"inputs": _object(inputs)})}}
+        if len(inputs) == 1 and next(iter(inputs)).endswith("_bytes"):
+            content["image/*"] = {"schema": {"type": "string", "format": "binary"}}
+        answer = next(iter(outputs.values())) if len(outputs) == 1 else _object(outputs)
+        paths[f"/v1/models/{name}:predict"] = {
+            "post": {
+                "summary": f"Ask {row['model'] or name}",
+                "operationId": f"predict_{name}",
+                "requestBody": {"required": True, "content": content},
+                "responses": {
+                    "200": _answer("The outputs, in columns as the inputs were", _object({"outputs": answer})),
+                    "default": _answer("Why it could not be answered", _object({"error": {"type": "string"}})),
+                },
+            }
+        }
+        for suffix, about in (("", "Versions and their states"), ("/metadata", "Signatures")):
+            paths[f"/v1/models/{name}{suffix}"] = {
+                "get": {"summary": about, "responses": {"200": _answer(about, {"type": "object"})}}
+            }
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Kerazoo", "version": __version__, "description": "TF Serving's REST API"},
+        "paths": paths,
+    }
+
+
+def _answer(about: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"description": about, "content": {JSON: {"schema": schema}}}
+
+
+def _object(properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": properties}
+
+
+def _schema(alias: str, info: Any) -> dict[str, Any]:
+    """A tensor as nested arrays of its values."""
+    kinds = {7: "string", 10: "boolean", 1: "number", 2: "number", 14: "number", 19: "number"}
+    schema: dict[str, Any] = {"type": kinds.get(info.dtype, "integer")}
+    if alias.endswith("_bytes"):
+        schema = _object({"b64": {"type": "string", "contentEncoding": "base64"}})
+    for dim in reversed(info.tensor_shape.dim):
+        schema = {"type": "array", "items": schema}
+        if dim.size >= 0:
+            schema |= {"minItems": dim.size, "maxItems": dim.size}
+    return schema

@@ -1,0 +1,139 @@
+"""`kerazoo.Client` and `kerazoo predict --server`: the answers of this machine, from another one."""
+
+import json
+import threading
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import kerazoo
+from kerazoo import cli, loading, registry
+from kerazoo.errors import InputError, KerazooError, UnknownModel, UsageError
+from kerazoo.export import prepare
+from kerazoo.serve import http, server
+from kerazoo.serve.models import Watch
+from kerazoo.serve.server import Options, one_model
+from kerazoo.serve.versions import Retries
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KERAZOO_HOME", str(tmp_path_factory.mktemp("home")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def running(home, classics):
+    base = prepare.bundle(registry.find("lenet5:mnist"), lambda line: None)
+    models = [one_model("lenet5", base), one_model("half_plus_two", classics / "half_plus_two")]
+    made = server.start(Options(models=models, grpc=0, rest=0, watch=Watch(0, Retries(0))))
+    yield made
+    made.close(1)
+
+
+@pytest.fixture(params=["http", "grpc"])
+def url(running, request):
+    port = running.rest.port if request.param == "http" else running.rpc.ports[0]
+    return f"{request.param}://127.0.0.1:{port}"
+
+
+@pytest.fixture
+def digits(tmp_path):
+    """Two pictures and one file that is none."""
+    random = np.random.default_rng(0)
+    for name in ("a.png", "b.jpg"):
+        Image.fromarray(random.integers(0, 255, (40, 30, 3), np.uint8)).save(tmp_path / name)
+    (tmp_path / "c.png").write_text("no picture")
+    return tmp_path
+
+
+def test_the_answers_of_this_machine(url, digits, home):
+    local, remote = loading.load("lenet5:mnist"), kerazoo.Client(url, "lenet5")
+    for file in ("a.png", "b.jpg"):
+        here, there = local(digits / file), remote(digits / file)
+        assert here.labels == there.labels
+        np.testing.assert_allclose(here.scores, there.scores, rtol=1e-4)
+    results = list(remote([digits / "a.png", digits / "c.png", digits / "b.jpg"], batch=3))
+    assert ["error" in result.to_json() for result in results] == [False, True, False]
+
+
+def test_the_command_line_prints_the_same(url, digits, home, capsys):
+    rows = []
+    for more in ([], ["--server", url]):
+        model = "lenet5" if more else "lenet5:mnist"
+        assert cli.run(["predict", "-m", model, "--json", str(digits), *more]) == InputError.exit_code
+        lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        rows.append([(r["input"], [t["label"] for t in r.get("top", [])], "error" in r) for r in lines])
+    assert rows[0] == rows[1]
+
+
+def test_many_threads_share_a_client(running, digits):
+    remote = kerazoo.Client(f"http://127.0.0.1:{running.rest.port}", "lenet5")
+    expected, found = remote(digits / "a.png").labels, []
+    threads = [threading.Thread(target=lambda: found.append(remote(digits / "a.png").labels)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [expected] * 8
+
+
+def test_models_that_are_not_there_or_not_known(running):
+    url = f"http://127.0.0.1:{running.rest.port}"
+    with pytest.raises(UnknownModel, match="The server has no model 'lenet'. Did you mean lenet5"):
+        kerazoo.Client(url, "lenet")
+    with pytest.raises(UsageError, match="half_plus_two was not exported by Kerazoo"):
+        kerazoo.Client(url, "half_plus_two")
+    with pytest.raises(UsageError, match="Name the model; the server has half_plus_two, lenet5"):
+        kerazoo.Client(url)
+    with pytest.raises(UsageError, match="Over gRPC the model must be named"):
+        kerazoo.Client("grpc://localhost:1")
+
+
+def test_a_server_that_only_knows_tf_servings_paths(running, monkeypatch):
+    """As a real TF Serving, which has no page that says what a model does: the registry here knows."""
+    monkeypatch.setattr("kerazoo.serve.client.ABOUT", "/no/such/page")
+    remote = kerazoo.Client(f"http://127.0.0.1:{running.rest.port}", "lenet5")
+    assert remote(np.zeros((28, 28), np.uint8)).top(1)
+    with pytest.raises(UnknownModel, match="Nobody says what 'half_plus_two' does"):
+        kerazoo.Client(f"http://127.0.0.1:{running.rest.port}", "half_plus_two")
+
+
+@pytest.mark.parametrize("scheme", ["http", "grpc"])
+def test_nobody_there(scheme, home):
+    with pytest.raises(KerazooError, match=f"{scheme}://127.0.0.1:9 does not answer"):
+        kerazoo.Client(f"{scheme}://127.0.0.1:9", "lenet5")(np.zeros((28, 28), np.uint8))
+
+
+@pytest.mark.parametrize("url", ["localhost:8501", "ftp://x", "http://"])
+def test_what_is_no_address(url):
+    with pytest.raises(UsageError, match="is not the address of a server"):
+        kerazoo.Client(url, "lenet5")
+
+
+def test_a_token(running, digits, tmp_path, capsys):
+    guarded = http.start(http.App(running.service, http.Options(threads=1, token="secret")), http.listen(0))
+    url = f"http://127.0.0.1:{guarded.port}"
+    try:
+        with pytest.raises(KerazooError):
+            kerazoo.Client(url, "lenet5")(digits / "a.png")
+        (tmp_path / "token").write_text("secret\n")
+        arguments = ["predict", "-m", "lenet5", "--server", url, "--token-file", str(tmp_path / "token")]
+        assert cli.run([*arguments, str(digits / "a.png")]) == 0
+    finally:
+        guarded.stop(1)
+    assert capsys.readouterr().out.count("%") == 5
+
+
+def test_a_kept_connection_that_was_closed_is_opened_again(running, digits):
+    short = http.start(http.App(running.service, http.Options(threads=1)), http.listen(0))
+    remote = kerazoo.Client(f"http://127.0.0.1:{short.port}", "lenet5")
+    remote(digits / "a.png")
+    short.stop(0)
+    again = http.start(http.App(running.service, http.Options(threads=1)), http.listen(short.port))
+    try:
+        assert remote(digits / "a.png").top(1)
+    finally:
+        again.stop(1)
