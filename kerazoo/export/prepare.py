@@ -29,11 +29,14 @@ RUNS = 15
 def folder_of(model: Model) -> Path:
     """Where a model's artefacts lie: other weights, another recipe or another version lie elsewhere."""
     entry = model.entry
-    if entry is None:
-        raise ValueError(f"{model.name} has no entry in the manifest.")
-    made_from = [__version__, entry.file().hash_value, dict(entry.preprocessing), entry.labels]
+    if entry is not None:
+        made_from = [__version__, entry.file().hash_value, dict(entry.preprocessing), entry.labels]
+    elif model.path is not None:
+        made_from = [__version__, hashlib.sha256(model.path.read_bytes()).hexdigest()]
+    else:
+        raise ValueError(f"{model.name} has no weights.")
     digest = hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
-    return store.artefacts(model.name) / digest[:16]
+    return store.artefacts(model.name if entry is not None else f"{model.variant}:own") / digest[:16]
 
 
 def fastest(model: Model, say: Callable[[str], Any]) -> tuple[str, Path]:

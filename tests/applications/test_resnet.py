@@ -8,7 +8,7 @@ from kerazoo import weights
 from kerazoo.applications import resnet
 from kerazoo.errors import UsageError
 from tests.applications.common import close, keras_warns, pictures, scatter, weighted
-from tests.weights.files import keras_legacy
+from tests.weights.files import keras_legacy, torch_zip
 
 pytestmark = keras_warns
 
@@ -104,3 +104,27 @@ def test_nothing_changes_unless_everything_fits(small, tmp_path):
         weights.assign(model, tensors, "the test")
     for weight, old in zip(model.weights, before, strict=True):
         np.testing.assert_array_equal(weight.numpy(), old)
+
+
+def test_a_head_of_one_s_own_trains():
+    """The README's promise: a backbone without weights or with, a layer on it, and `fit`."""
+    keras.utils.set_random_seed(0)
+    backbone = resnet.ResNet50(weights=None, include_top=False, input_shape=(32, 32, 3), pooling="avg")
+    model = keras.Sequential([backbone, keras.layers.Dense(3, activation="softmax")])
+    # Eager steps: compiling so deep a graph would take longer than training it.
+    model.compile(keras.optimizers.Adam(1e-3), "sparse_categorical_crossentropy", run_eagerly=True)
+    labels = np.arange(12) % 3
+    images = pictures(12, 32, 32, 3) / 2
+    images[np.arange(12), ..., labels] += 1
+    first = backbone.get_layer("conv1_conv").get_weights()[0]
+    history = model.fit(images, labels, epochs=3, batch_size=12, verbose=0).history["loss"]
+    assert np.isfinite(history).all()
+    assert history[-1] < 0.7 * history[0]
+    assert np.abs(backbone.get_layer("conv1_conv").get_weights()[0] - first).max() > 0
+
+
+def test_a_file_of_torchvision_s_form_is_refused(tmp_path):
+    """Its blocks stride elsewhere, so that its weights would load into another function."""
+    torch_zip(tmp_path / "mine.pth", {"conv1.weight": pictures(64, 3, 7, 7)})
+    with pytest.raises(UsageError, match="resnet50 has no converter from PyTorch"):
+        resnet.ResNet50(weights=str(tmp_path / "mine.pth"), input_shape=(32, 32, 3))
