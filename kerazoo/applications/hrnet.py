@@ -8,9 +8,10 @@ Reference weights: the authors' PyTorch files, as timm keeps them (`hrnet_w{18,3
     They want RGB pixels in 0..1 less the mean (0.485, 0.456, 0.406), over (0.229, 0.224, 0.225).
 Variants: `hrnet_w18`, `hrnet_w32`, `hrnet_w48`: the width of the branch of the highest resolution; each further branch
     has half the resolution and twice the width.
-Differs: nothing from the authors' program, which has more than the paper says: smaller maps grow by repeating their
-    pixels, after their batch normalisation; the convolutions that lead the head down, and its last one, keep biases.
-    PaddlePaddle's network has none, so those of a file without them are zero.
+Differs: as in the authors' program, a smaller map is first convolved and normalised, and then grows by repeating its
+    pixels; in the paper (3.2) it grows bilinearly and is then convolved. The convolutions that lead the head down, and
+    its last one, have biases beside batch normalisation, also as in the program; PaddlePaddle's network has none, so
+    those of a file without them are zero.
 """
 
 from __future__ import annotations
