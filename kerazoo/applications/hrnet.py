@@ -267,6 +267,12 @@ def from_torch(config: Config, tensors: dict[str, np.ndarray]) -> dict[str, np.n
 
 SOURCES: Mapping[str, Any] = {"torch": from_torch}
 
-HRNetW18 = builder(__name__, "hrnet_w18", "HRNetW18", "branches from 18 filters, for sides that are multiples of 32, Wang et al. 2020.", LEAST)
-HRNetW32 = builder(__name__, "hrnet_w32", "HRNetW32", "branches from 32 filters, for sides that are multiples of 32, Wang et al. 2020.", LEAST)
-HRNetW48 = builder(__name__, "hrnet_w48", "HRNetW48", "branches from 48 filters, for sides that are multiples of 32, Wang et al. 2020.", LEAST)
+HRNetW18 = builder(
+    __name__, "hrnet_w18", "HRNetW18", "18 to 144 filters, for sides that are multiples of 32, Wang et al. 2020.", LEAST
+)
+HRNetW32 = builder(
+    __name__, "hrnet_w32", "HRNetW32", "32 to 256 filters, for sides that are multiples of 32, Wang et al. 2020.", LEAST
+)
+HRNetW48 = builder(
+    __name__, "hrnet_w48", "HRNetW48", "48 to 384 filters, for sides that are multiples of 32, Wang et al. 2020.", LEAST
+)

@@ -86,7 +86,8 @@ def test_four_resolutions_side_by_side():
     """W, 2W, 4W and 8W filters on a quarter, an eighth, a sixteenth and a thirty-second of the pixels."""
     model = hrnet.build(SMALL)
     expected = {
-        "stage1_block1_out": (16, 16, 32), "transition1_branch1_relu": (16, 16, 4), "stage2_module1_to2_relu": (8, 8, 8),
+        "stage1_block1_out": (16, 16, 32), "transition1_branch1_relu": (16, 16, 4),
+        "stage2_module1_to1_relu": (16, 16, 4), "stage2_module1_to2_relu": (8, 8, 8),
         "stage4_module1_to1_relu": (16, 16, 4), "stage4_module1_to2_relu": (8, 8, 8),
         "stage4_module1_to3_relu": (4, 4, 16), "stage4_module1_to4_relu": (2, 2, 32),
         "head_branch1_out": (16, 16, 16), "head_add3": (2, 2, 128), "head_last_relu": (2, 2, 64),
