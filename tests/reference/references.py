@@ -36,18 +36,6 @@ NO_REFERENCE = {
 }
 """Classifier -> why no public implementation is compared with it."""
 
-EXPECTED_LATER = {
-    "googlenet",
-    "hrnet_w18",
-    "hrnet_w32",
-    "hrnet_w48",
-    "inception_v1",
-    "inception_v1_torchvision",
-    "neural_fabric",
-    "stn",
-}
-"""Variants spoken of here before the family, or what reads the reference's file, came."""
-
 
 def keras_h5(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """The layout of the official Keras files, from `layer/array`."""
@@ -106,14 +94,6 @@ def tensors(name: str) -> dict[str, np.ndarray]:
 def images(name: str) -> np.ndarray:
     kept = golden(name)
     return pictures(kept["seed"], tuple(kept["input"]["shape"]), kept["input"]["scale"])
-
-
-def here(name: str) -> bool:
-    """Whether the variant exists and takes files of the reference's format."""
-    kind = golden(name)["reader"]
-    if name not in registry.variants() or kind not in weights.READERS:
-        return False
-    return kind == "keras_h5" or kind in getattr(registry.variants()[name][0], "SOURCES", {})
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,11 @@ from kerazoo import registry
 from recipes import seeded
 from tests.reference import table
 from tests.reference.references import (
-    EXPECTED_LATER,
     GOLDENS,
     NAMES,
     NO_REFERENCE,
     agreement,
     golden,
-    here,
     images,
     library,
     loaded,
@@ -37,8 +35,6 @@ EASY = "mobilenet_v1_025"
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_the_same_logits(name, tmp_path, shared, request):
-    if name in EXPECTED_LATER and not here(name):
-        pytest.skip("the reference has answered; the family, or what reads the reference's file, is not here yet")
     found = measured(name, loaded(name, tmp_path))
     print(f"{name}: relative error {found.error:.2g}")
     assert found.error <= table.TOLERANCE
@@ -54,7 +50,7 @@ def test_the_same_logits(name, tmp_path, shared, request):
 
 
 def test_every_classifier_has_a_reference_or_a_reason():
-    assert sorted([*NAMES, *NO_REFERENCE]) == sorted({*CLASSIFIERS, *EXPECTED_LATER})
+    assert sorted([*NAMES, *NO_REFERENCE]) == sorted(CLASSIFIERS)
 
 
 def test_the_page_names_all_of_them(shared, request):
