@@ -62,10 +62,13 @@ class Models:
         model = self.models.get(spec.name)
         if model is None:
             raise _not_found(spec.name, number)
-        with model.hold(number) as handle:
-            if handle is None:
-                raise _not_found(spec.name, number)
-            yield handle
+        version = model.acquire(number)
+        if version is None or version.servable is None:
+            raise _not_found(spec.name, number)
+        try:
+            yield Handle(spec.name, version.number, version.servable)
+        finally:
+            model.release(version)
 
     def _number(self, spec: Spec) -> int | None:
         if spec.label is None:

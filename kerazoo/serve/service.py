@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from kerazoo.serve import status
 from kerazoo.serve.inference import Rules
 from kerazoo.serve.metrics import Metrics
 from kerazoo.serve.models import Models
-from kerazoo.serve.servable import Handle, Spec
+from kerazoo.serve.servable import Handle, Servable, Spec
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,8 @@ class Service:
                     return servable.run(*asked)
 
             try:
-                yield replace(handle, servable=replace(servable, run=run))
+                timed = Servable(servable.signatures, run, servable.close, servable.engine, servable.card)
+                yield Handle(handle.name, handle.version, timed)
             finally:
                 self.metrics.running.add(spec.name, by=-1)
         self.metrics.latency.observe(spec.name, api, entrypoint, value=(time.perf_counter() - start) * 1e6)

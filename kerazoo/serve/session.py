@@ -67,58 +67,64 @@ def load(folder: Path, options: Options = DEFAULTS) -> Servable:
     return Servable(signatures, running.run, running.close, "tensorflow")
 
 
+@dataclass(frozen=True)
+class _Plan:
+    """How one set of inputs and outputs runs: the inputs' types, and TensorFlow's callable."""
+
+    kinds: tuple[np.dtype[Any], ...]
+    call: Any
+
+
 @dataclass
 class _Session:
     session: Any
     signatures: Mapping[str, Any]
-    callables: dict[tuple[tuple[str, ...], tuple[str, ...]], Any] = field(default_factory=dict)
+    plans: dict[Any, _Plan] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self, signature: str, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]) -> dict[str, np.ndarray]:
-        described = self.signatures[signature]
-        feeds = tuple(described.inputs[alias].name for alias in inputs)
-        fetches = tuple(described.outputs[alias].name for alias in outputs)
-        arrays = []
-        for index, (name, array) in enumerate(zip(feeds, inputs.values(), strict=True)):
-            # The graph knows its types; old signatures do not always.
-            wanted = self._dtype(name)
-            if wanted != _dtype_of(array):
-                raise invalid(f"Expects arg[{index}] to be {wanted} but {_dtype_of(array)} is provided")
-            arrays.append(array)
+        key = (signature, tuple(inputs), tuple(outputs))
+        plan = self.plans.get(key) or self._plan(key)
+        for index, (array, kind) in enumerate(zip(inputs.values(), plan.kinds, strict=True)):
+            if array.dtype != kind:
+                raise invalid(f"Expects arg[{index}] to be {_named(kind)} but {_named(array.dtype)} is provided")
         try:
-            values = self._callable(feeds, fetches)(*arrays)
+            values = plan.call(*inputs.values())
         except Exception as error:
             raise _status(error) from None
         return dict(zip(outputs, map(np.asarray, values), strict=True))
 
-    def _dtype(self, tensor: str) -> str:
+    def _plan(self, key: tuple[str, tuple[str, ...], tuple[str, ...]]) -> _Plan:
+        described = self.signatures[key[0]]
+        feeds = [described.inputs[alias].name for alias in key[1]]
+        with self.lock:
+            if key not in self.plans:
+                from tensorflow.core.protobuf import config_pb2
+
+                # The graph knows its types; old signatures do not always.
+                kinds = tuple(self._kind(name) for name in feeds)
+                options = config_pb2.CallableOptions(feed=feeds)
+                options.fetch.extend(described.outputs[alias].name for alias in key[2])
+                self.plans[key] = _Plan(kinds, self.session._make_callable_from_options(options))
+            return self.plans[key]
+
+    def _kind(self, tensor: str) -> np.dtype[Any]:
         try:
-            return _TYPES.get(name := self.session.graph.get_tensor_by_name(tensor).dtype.base_dtype.name, name)
+            return np.dtype(self.session.graph.get_tensor_by_name(tensor).dtype.base_dtype.as_numpy_dtype)
         except (KeyError, ValueError):
             raise Status("NOT_FOUND", f"FeedInputs: unable to find feed output {tensor}") from None
 
-    def _callable(self, feeds: tuple[str, ...], fetches: tuple[str, ...]) -> Any:
-        with self.lock:
-            if (feeds, fetches) not in self.callables:
-                from tensorflow.core.protobuf import config_pb2
-
-                options = config_pb2.CallableOptions(feed=feeds, fetch=fetches)
-                self.callables[feeds, fetches] = self.session._make_callable_from_options(options)
-            return self.callables[feeds, fetches]
-
     def close(self) -> None:
-        self.callables.clear()
+        self.plans.clear()
         self.session.close()
         self.session = None
         gc.collect()
 
 
-_TYPES = {"float32": "float", "float64": "double", "float16": "half"}
-"""NumPy's names that TensorFlow's messages put otherwise."""
-
-
-def _dtype_of(array: np.ndarray) -> str:
-    return "string" if array.dtype.kind in "OSU" else _TYPES.get(array.dtype.name, array.dtype.name)
+def _named(kind: np.dtype[Any]) -> str:
+    """A type as TensorFlow's messages put it."""
+    names = {"object": "string", "float32": "float", "float64": "double", "float16": "half"}
+    return names.get(kind.name, kind.name)
 
 
 def _status(error: Exception) -> Status:

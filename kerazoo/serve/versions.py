@@ -9,13 +9,13 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from kerazoo.serve import status as status_
-from kerazoo.serve.servable import Handle, Servable
+from kerazoo.serve.servable import Servable
 from kerazoo.serve.status import Status
 
 log = logging.getLogger("kerazoo.serve")
@@ -103,25 +103,23 @@ class Model:
 
     # --- for requests ---
 
-    @contextlib.contextmanager
-    def hold(self, number: int | None) -> Iterator[Handle | None]:
-        """The version, or the newest ready one, kept loaded meanwhile; `None` where it is not ready."""
+    def acquire(self, number: int | None) -> Version | None:
+        """The version, or the newest ready one, which stays loaded until `release`; `None` where it is not ready."""
         with self.changed:
-            ready = [n for n, version in self.versions.items() if version.state == "AVAILABLE"]
-            chosen = max(ready, default=None) if number is None else number if number in ready else None
-            version = self.versions[chosen] if chosen is not None else None
-            if version is not None:
-                version.users += 1
-        if version is None or version.servable is None:
-            yield None
-            return
-        try:
-            yield Handle(self.name, version.number, version.servable)
-        finally:
-            with self.changed:
-                version.users -= 1
-                if not version.users:
-                    self.changed.notify_all()
+            if number is None:
+                number = max((n for n, version in self.versions.items() if version.state == "AVAILABLE"), default=-1)
+            version = self.versions.get(number)
+            if version is None or version.state != "AVAILABLE":
+                return None
+            version.users += 1
+            return version
+
+    def release(self, version: Version) -> None:
+        """Ends what `acquire` began."""
+        with self.changed:
+            version.users -= 1
+            if not version.users:
+                self.changed.notify_all()
 
     def ready(self, number: int | None = None) -> bool:
         with self.changed:
