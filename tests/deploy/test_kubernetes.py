@@ -96,7 +96,7 @@ def test_the_schemas_accept_it(file):
     ("file", "kind", "path", "value"),
     [
         ("deployment.yaml", "Deployment", ["spec", "template", "spec", "containers", 0, "readynessProbe"], {}),
-        ("deployment.yaml", "Deployment", ["spec", "selector"], None),
+        ("deployment.yaml", "Deployment", ["spec", "selector"], "kerazoo"),
         ("autoscaler.yaml", "HorizontalPodAutoscaler", ["spec", "maxReplicas"], "ten"),
         ("kserve.yaml", "ServingRuntime", ["spec", "containers", 0, "arguments"], []),
         ("kserve.yaml", "ServingRuntime", ["spec", "supportedFormats"], []),
