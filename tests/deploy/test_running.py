@@ -179,6 +179,7 @@ def both(baked, tmp_path_factory):
     finally:
         for server in servers:
             server.process.kill()
+            server.process.wait()
 
 
 @pytest.fixture
@@ -226,7 +227,7 @@ def test_nobody_there_is_another_status(picture, capsys):
     assert "does not answer" in capsys.readouterr().out
 
 
-def test_what_differs_is_said(both, picture, monkeypatch, capsys):
+def test_what_differs_is_said(picture, monkeypatch, capsys):
     answers = iter([{"seven": 0.9, "two": 0.1}, {"seven": 0.8, "two": 0.2}])
     monkeypatch.setitem(SMOKE["main"].__globals__, "ask", lambda *asked: next(answers))
     assert SMOKE["main"]([str(picture), "http://a", "http://b", "--model=m"]) == 1
