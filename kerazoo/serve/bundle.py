@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import queue
 import threading
@@ -36,11 +37,20 @@ TIMES = "engines.json"
 """In a bundle, beside the engines' files: engine -> milliseconds, as measured when it was prepared."""
 
 
+def cores() -> int:
+    """Cores that this process may use: those it is bound to, or fewer where its container is given less time."""
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with contextlib.suppress(OSError, ValueError):
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return max(min(bound, math.ceil(int(quota) / int(period))), 1)  # "max" is no number: no limit.
+    return bound
+
+
 @dataclass
 class Cores:
     """Hands the machine's cores to requests: all of them to one that is alone, one each to those that come together."""
 
-    count: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
+    count: int = field(default_factory=cores)
     running: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 

@@ -144,3 +144,14 @@ def test_cores_are_shared_when_requests_come_together():
 def _taken(cores):
     with cores.taken() as alone:
         return alone
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("max 100000", 8), ("150000 100000", 2), ("50000 100000", 1), ("nonsense", 8), (None, 8)]
+)
+def test_a_containers_share_of_the_cores(text, expected, tmp_path, monkeypatch):
+    if text is not None:
+        (tmp_path / "cpu.max").write_text(text)
+    monkeypatch.setattr(bundle.os, "sched_getaffinity", lambda pid: set(range(8)))
+    monkeypatch.setattr(bundle, "Path", lambda name: tmp_path / "cpu.max")
+    assert bundle.cores() == expected
