@@ -6,11 +6,11 @@ import contextlib
 import logging
 import os
 import pickle
+import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from kerazoo import loading
@@ -51,7 +51,7 @@ def load_ray() -> Any:
 
 @contextlib.contextmanager
 def cluster(address: str | None = None) -> Iterator[Any]:
-    """Ray, connected to a cluster while the block runs.
+    """Ray, connected to a cluster while the block runs; what is printed meanwhile goes to stderr.
 
     Args:
         address: `host:6379`, or `auto` for the one that runs on this machine. Without one `RAY_ADDRESS` is asked, and
@@ -76,11 +76,23 @@ def cluster(address: str | None = None) -> Iterator[Any]:
             own = {"_temp_dir": stack.enter_context(folder), "object_store_memory": OBJECTS, "include_dashboard": False}
         stack.callback(ray.shutdown)
         try:
+            _reach(address)
             with quiet():
                 ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             raise KerazooError(f"No Ray cluster to be had at {address}: {str(error).splitlines()[0]}") from None
         yield ray
+
+
+def _reach(address: str) -> None:
+    """Asks whether anything listens there: where nothing does, Ray waits long and then ends the process.
+
+    Raises:
+        OSError: Nothing does.
+    """
+    host, _, port = address.rpartition(":")
+    if port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
 
 
 @dataclass(frozen=True)
@@ -115,10 +127,8 @@ class Spread:
         if not items:
             return
         with cluster(self.address) as ray:
-            answered = 0
             for item, row in zip(items, self._rows(ray, items, batch), strict=True):
                 result, ms = pickle.loads(row["answer"])
-                answered += 1
                 yield Prediction(item, result, ms)
 
     def _rows(self, ray: Any, items: list[Any], batch: int) -> Iterator[dict[str, Any]]:
@@ -127,14 +137,14 @@ class Spread:
         _be_quiet(data)
         cores = max(1, int(ray.cluster_resources().get("CPU", 1)))
         # Small enough that all have something to do until the end, large enough that asking costs little.
-        block = max(batch, min(BLOCK, len(items) // (8 * cores)))
-        rows = data.from_items(
-            [{"item": cloudpickle.dumps(item)} for item in items], override_num_blocks=-(-len(items) // block)
-        ).map_batches(
+        size = max(batch, min(BLOCK, len(items) // (8 * cores)))
+        blocks = -(-len(items) // size)
+        packed = [{"item": cloudpickle.dumps(item)} for item in items]
+        rows = data.from_items(packed, override_num_blocks=blocks).map_batches(
             Worker,
             fn_constructor_args=(self.model, self.engine, batch, os.getcwd()),
             batch_size=None,
-            compute=data.ActorPoolStrategy(min_size=1, max_size=cores, initial_size=min(cores, -(-len(items) // block))),
+            compute=data.ActorPoolStrategy(min_size=1, max_size=cores, initial_size=min(cores, blocks)),
             num_cpus=1,
         )
         try:

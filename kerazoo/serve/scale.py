@@ -138,7 +138,8 @@ def add_to_server(servicer: Any, proxy: Any) -> None:
     """Makes a proxy of Ray Serve's take the methods of both services; messages pass through it as bytes."""
     for service, methods in rpc.SERVICES.items():
         handlers = {name: grpc.unary_unary_rpc_method_handler(getattr(servicer, name)) for name in methods}
-        proxy.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(f"tensorflow.serving.{service}", handlers),))
+        made = grpc.method_handlers_generic_handler(f"tensorflow.serving.{service}", handlers)
+        proxy.add_generic_rpc_handlers((made,))
 
 
 @dataclass(frozen=True)
