@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
 import pickle
@@ -51,7 +52,7 @@ def load_ray() -> Any:
 
 @contextlib.contextmanager
 def cluster(address: str | None = None) -> Iterator[Any]:
-    """Ray, connected to a cluster while the block runs; what is printed meanwhile goes to stderr.
+    """Ray, connected to a cluster while the block runs; what is printed meanwhile is taken for Ray's, and not shown.
 
     Args:
         address: `host:6379`, or `auto` for the one that runs on this machine. Without one `RAY_ADDRESS` is asked, and
@@ -68,8 +69,7 @@ def cluster(address: str | None = None) -> Iterator[Any]:
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     own: dict[str, Any] = {}
     with contextlib.ExitStack() as stack:
-        # Ray tells on stdout, which is for answers, that a machine is lost.
-        stack.enter_context(contextlib.redirect_stdout(sys.stderr))
+        stack.enter_context(contextlib.redirect_stdout(_Told()))
         if address == "local":
             # Sockets lie in the folder: their paths must be short. By itself Ray would never remove its own.
             folder = tempfile.TemporaryDirectory(prefix="kerazoo-ray-", dir="/tmp", ignore_cleanup_errors=True)
@@ -82,6 +82,20 @@ def cluster(address: str | None = None) -> Iterator[Any]:
         except (OSError, RuntimeError, ValueError) as error:
             raise KerazooError(f"No Ray cluster to be had at {address}: {str(error).splitlines()[0]}") from None
         yield ray
+
+
+class _Told(io.TextIOBase):
+    """Takes what Ray prints on stdout, which is for answers, traces of other processes mostly.
+
+    Two things are worth a line on stderr: a machine that is lost, and workers that needed more memory than there is.
+    """
+
+    def write(self, text: str) -> int:
+        if "marked dead" in text:
+            print("A machine of the cluster is lost; what it had not answered is asked again.", file=sys.stderr)
+        elif "killed due to" in text:
+            print("A machine of the cluster is short of memory, and workers were ended there.", file=sys.stderr)
+        return len(text)
 
 
 def _reach(address: str) -> None:

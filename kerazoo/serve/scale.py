@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import io
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -226,10 +225,9 @@ def deployed(told: Plan, scaling: Scaling) -> Iterator[Any]:
         serve.run_many([target], wait_for_applications_running=False)
         yield serve
     finally:
-        with contextlib.redirect_stdout(io.StringIO()):  # Ray calls it a failure that its own actors end.
-            serve.delete(APP)
-            if not serve.status().applications:
-                serve.shutdown()
+        serve.delete(APP)
+        if not serve.status().applications:
+            serve.shutdown()
 
 
 def await_ready(ray_serve: Any, ended: threading.Event) -> bool:
