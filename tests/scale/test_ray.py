@@ -164,6 +164,10 @@ def test_replicas_answer_as_one_server_does(nodes, base):
             scaled = found["deployment_config"]["autoscaling_config"]
             assert (scaled["min_replicas"], scaled["max_replicas"], scaled["target_ongoing_requests"]) == (2, 3, 4)
             assert len({replica["node_id"] for replica in found["replicas"]}) == 2
+            # One that is killed costs at most the request that it was answering.
+            os.kill(found["replicas"][0]["pid"], signal.SIGKILL)
+            answers = [_asked(rest, *asked[0][:2], **asked[0][2])[0] for _ in range(200)]
+            assert answers.count(200) >= 199
     finally:
         alone.close(1)
 
