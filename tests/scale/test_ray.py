@@ -40,7 +40,7 @@ MEMORY = 100 << 20
 @pytest.fixture(scope="module")
 def nodes():
     """The cluster's address, and a function that kills its second node."""
-    temporary = tempfile.TemporaryDirectory(prefix="kerazoo-ray-", dir="/tmp", ignore_cleanup_errors=True)
+    temporary = tempfile.TemporaryDirectory(prefix="kerazoo-nodes-", dir="/tmp", ignore_cleanup_errors=True)
     with pytest.MonkeyPatch.context() as patch, temporary as folder:
         patch.setenv("PYTHONPATH", str(ROOT))
         patch.setenv("SERVE_SOCKET_REUSE_PORT_ENABLED", "1")  # The nodes share the machine's ports.
@@ -147,10 +147,9 @@ def test_replicas_answer_as_one_server_does(nodes, base):
         ("GetModelStatus", of_status, "ModelService"),
     ]
     try:
-        # Twice as many as a replica has: each is asked sometimes.
         more = ["--replicas", 2, "--max-replicas", 3, "--target-requests", 4]
         with _serving(address, "lenet5:mnist", *more) as (rest, rpc):
-            for path, body, headers in asked * 2:
+            for path, body, headers in asked * 2:  # Now one replica answers, now the other.
                 assert _asked(rest, path, body, **headers) == _asked(alone.rest.port, path, body, **headers), path
             for call in called * 2:
                 assert _called(rpc, *call) == _called(alone.rpc.ports[0], *call), call[0]
