@@ -16,7 +16,13 @@ WEIGHTS_ONLY = (".h5", ".npz", ".pth", ".th", ".safetensors", ".ckpt", ".index",
 """Ends of the names of files that hold weights and no network."""
 
 
-def load(model: str | Path, engine: str = "auto", say: Callable[[str], Any] = lambda line: None) -> Predictor:
+def load(
+    model: str | Path,
+    engine: str = "auto",
+    say: Callable[[str], Any] = lambda line: None,
+    *,
+    threads: int | None = None,
+) -> Predictor:
     """A predictor.
 
     Args:
@@ -24,6 +30,7 @@ def load(model: str | Path, engine: str = "auto", say: Callable[[str], Any] = la
             folder, an .onnx file (or folder of parts) or a .tflite file.
         engine: `auto` is the fastest verified artefact, prepared on first use; or one of `kerazoo.engines.NAMES`.
         say: Is told, a line each, what takes long and why.
+        threads: Within one run on the engines onnx and litert; the machine's cores by default.
 
     Raises:
         UnknownModel, UsageError, WeightsUnavailable, GateError: See the message.
@@ -35,7 +42,7 @@ def load(model: str | Path, engine: str = "auto", say: Callable[[str], Any] = la
     # Behind a colon, such a file is one of weights.
     alone = path.exists() or ":" not in str(model)
     if (alone and path.suffix in (".onnx", ".tflite", ".keras")) or (path / "saved_model.pb").is_file():
-        return _open_path(path, engine)
+        return _open_path(path, engine, threads)
     if alone and str(model).endswith(WEIGHTS_ONLY):
         raise UsageError(f"{model} holds weights only: say whose, as in resnet50:{model}")
     found = registry.find(str(model))
@@ -51,25 +58,25 @@ def load(model: str | Path, engine: str = "auto", say: Callable[[str], Any] = la
         engine, artefact = prepare.fastest(found, say)
     else:
         artefact = prepare.artefact(found, engine, say)
-    return _open(engine, artefact)
+    return _open(engine, artefact, threads)
 
 
-def _open_path(path: Path, engine: str) -> Predictor:
+def _open_path(path: Path, engine: str, threads: int | None) -> Predictor:
     if not path.exists():
         raise UsageError(f"No such file: {path}")
     own = {".onnx": "onnx", ".tflite": "litert", ".keras": "keras"}.get(path.suffix, "savedmodel")
     if engine not in ("auto", own):
         raise UsageError(f"{path} runs on the engine {own}; {engine} was asked for.")
-    return _keras(_built_from_keras(path)) if own == "keras" else _open(own, path)
+    return _keras(_built_from_keras(path)) if own == "keras" else _open(own, path, threads)
 
 
-def _open(engine: str, path: Path) -> Predictor:
+def _open(engine: str, path: Path, threads: int | None = None) -> Predictor:
     if engine == "savedmodel":
         from kerazoo.engines import savedmodel
 
         bundle, card = savedmodel.open_network(path)
         return Predictor(card.model, card.task, engine, bundle.part("serving_default"), plain=True)
-    network, card = engines.open_network(engine, path)
+    network, card = engines.open_network(engine, path, threads)
     return Predictor(card.model, card.task, engine, functools.partial(card.task.answer, network))
 
 

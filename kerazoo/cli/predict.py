@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import glob
 import json
 import os
@@ -17,6 +19,8 @@ from kerazoo.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from kerazoo.contract import Task
+    from kerazoo.predictor import Prediction, Predictor
+    from kerazoo.scale import Spread
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 """What counts as a picture in a folder."""
@@ -46,6 +50,8 @@ class Source:
 @click.option("--recursive", is_flag=True, help="Folders within folders too.")
 @click.option("--server", metavar="URL", help="Ask a server: http://host:8501 or grpc://host:8500.")
 @click.option("--token-file", type=click.Path(path_type=Path), help="Its bearer token.")
+@click.option("--scale", type=click.Choice(["ray"]), help="Spread the items over a cluster.")
+@click.option("--address", metavar="HOST:PORT", help="Of its head, or auto; by default this machine alone.")
 @click.option("--batch", default=1, show_default=True, type=click.IntRange(1), help="Items a run of the network.")
 def predict(
     inputs: tuple[str, ...],
@@ -58,6 +64,8 @@ def predict(
     recursive: bool,
     server: str | None,
     token_file: Path | None,
+    scale: str | None,
+    address: str | None,
     batch: int,
 ) -> int:
     """Answers each INPUT with a model.
@@ -73,18 +81,35 @@ def predict(
 
     if not inputs and not seed:
         raise click.UsageError("Nothing to predict: give files, folders, globs, URLs, - or @list.txt.")
+    if address is not None and scale is None:
+        raise click.UsageError("--address is the cluster's; it needs --scale ray.")
+    if server is not None and scale is not None:
+        raise click.UsageError("Either --server or --scale: a server scales by itself.")
+    predictor: Predictor | Spread
     if server is not None:
         from kerazoo.serve.client import Client
 
         token = token_file.read_text(encoding="utf-8").strip() if token_file is not None else None
         predictor = Client(server, model, token=token)
+    elif scale is not None:
+        from kerazoo.scale import spread
+
+        predictor = spread(model or loading.default_model(say), engine, address, say)
     else:
         predictor = loading.load(model or loading.default_model(say), engine, say=say)
-    sources = list(_seeds(predictor.task, seed)) if seed else _sources(inputs, predictor.task, recursive)
+    sources: Iterable[Source] = _sources(inputs, predictor.task, recursive)
+    if seed:
+        sources = list(_seeds(predictor.task, seed))
     many = len(inputs) + len(seed) > 1 or any(_is_many(text) for text in inputs)
     writer = _Writer(output, many) if output else None
     failed = False
-    for prediction in predictor.stream(sources, batch=batch):
+    out = sys.stdout  # While a cluster answers, what else is printed goes to stderr.
+    if scale is not None:
+        sources = [_carried(source) for source in sources]
+        predictions = _counted(predictor.stream(sources, batch=batch), len(sources))
+    else:
+        predictions = predictor.stream(sources, batch=batch)
+    for prediction in predictions:
         result, label = prediction.result, prediction.item.label
         ranked = hasattr(result, "top")
         plain = result.to_json(top) if ranked else result.to_json()  # type: ignore[call-arg]
@@ -97,12 +122,27 @@ def predict(
             head = {"input": label, "model": predictor.name}
             tail = {} if bad else {"ms": round(prediction.ms, 3)}
             task = {} if bad else {"task": predictor.task.kind}
-            click.echo(json.dumps({**head, **task, **plain, **tail}, ensure_ascii=False))
+            click.echo(json.dumps({**head, **task, **plain, **tail}, ensure_ascii=False), file=out)
         elif bad:
             say(f"{label}: error: {plain['error']}")
         else:
-            _print(label if many else None, result, plain, top, hint=not output)
+            with contextlib.redirect_stdout(out):
+                _print(label if many else None, result, plain, top, hint=not output)
     return InputError.exit_code if failed else 0
+
+
+def _carried(source: Source) -> Source:
+    """The same where another machine can ask for it, too: what comes on stdin is read here."""
+    return Source("-", functools.partial(bytes, source())) if source.label == "-" else source
+
+
+def _counted(predictions: Iterator[Prediction], total: int) -> Iterator[Prediction]:
+    """The same, with a count on stderr where a person sees it and sees no lines of answers between."""
+    shown = sys.stderr.isatty() and not sys.stdout.isatty()
+    for done, prediction in enumerate(predictions, 1):
+        if shown:
+            click.echo(f"\r{done} of {total}", nl=done == total, err=True)
+        yield prediction
 
 
 def _print(label: str | None, result: Any, plain: dict[str, Any], top: int, hint: bool) -> None:

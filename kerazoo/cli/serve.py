@@ -10,6 +10,9 @@ import click
 if TYPE_CHECKING:
     from kerazoo.serve.flags import Flags
 
+ALONE = {"grpc_socket_path", "grpc_channel_arguments", "enable_grpc_healthcheck_service"}
+"""Flags that only a server with ports of its own can honour; Ray Serve's proxies cannot."""
+
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": True})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[MODEL...] [--FLAG=VALUE...]")
@@ -20,6 +23,12 @@ if TYPE_CHECKING:
 @click.option("--token-file", type=click.Path(path_type=Path), help="REST asks for the bearer token in this file.")
 @click.option("--max-body-mib", default=128, show_default=True, type=click.IntRange(1), help="Longest REST body.")
 @click.option("--access-log", is_flag=True, help="One JSON line a REST request, on stderr.")
+@click.option("--scale", type=click.Choice(["ray"]), help="Replicas on the machines of a cluster.")
+@click.option("--replicas", type=click.IntRange(1), help="So many (1), or at least so many.")
+@click.option("--max-replicas", type=click.IntRange(1), help="Up to so many, as requests come.")
+@click.option("--target-requests", type=click.FloatRange(0, min_open=True), help="At a time in a replica (2).")
+@click.option("--cores", type=click.IntRange(1), help="Of a replica (1).")
+@click.option("--address", metavar="HOST:PORT", help="Of the cluster's head, or auto; else this machine alone.")
 @click.option("--drain", default=30.0, show_default=True, metavar="SECONDS", help="For requests that run at SIGTERM.")
 def serve(
     arguments: tuple[str, ...],
@@ -29,6 +38,8 @@ def serve(
     max_body_mib: int,
     access_log: bool,
     drain: float,
+    scale: str | None,
+    **scaling: Any,
 ) -> int:
     """Serves models as TF Serving does: gRPC on 8500, REST on 8501.
 
@@ -45,6 +56,9 @@ def serve(
     """
     from kerazoo.serve import flags, server
 
+    chosen = {name: value for name, value in scaling.items() if value is not None}
+    if chosen and scale is None:
+        raise click.UsageError(f"--{next(iter(chosen)).replace('_', '-')} needs --scale ray.")
     if "--flags" in arguments:
         click.echo(flags.usage())
         return 0
@@ -59,14 +73,32 @@ def serve(
     for argument in given.unknown:
         click.echo(f"unknown argument: {argument}\n{flags.usage()}")
     server.log_to_stderr(access_log)
-    if idle := given.without_effect():
+    idle = given.without_effect()
+    if scale is not None:
+        idle += sorted(ALONE & given.given) + ["access-log"] * access_log
+    if idle:
         server.log.warning("These flags change nothing here: %s", ", ".join(f"--{name}" for name in idle))
     try:
         options = _options(given, engine, host, token_file, max_body_mib, drain)
     except server.Status as error:
         click.echo(f"Failed to start server. Error: {error}")
         return 255
-    return server.serve(options)
+    if scale is None:
+        return server.serve(options)
+    return _scaled(given, options, chosen)
+
+
+def _scaled(given: Flags, options: Any, chosen: dict[str, Any]) -> int:
+    from kerazoo.serve import scale
+
+    names = {"max_replicas": "most", "target_requests": "target"}
+    scaling = scale.Scaling(**{names.get(name, name): value for name, value in chosen.items()})
+    zoo = {
+        config.base_path: text
+        for text, config in zip(given.models, options.models, strict=False)
+        if "=" not in text and not Path(text).is_dir()
+    }
+    return scale.serve(options, scaling, zoo)
 
 
 def _versions() -> str:

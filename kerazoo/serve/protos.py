@@ -33,7 +33,8 @@ def _published(file: str) -> bytes:
     """The serialized descriptor in the Python file that was generated from a `.proto`."""
     file = f"tensorflow/compiler/{file}" if file.startswith("xla/") else file
     package, _, inside = file.partition("/")
-    path = _root(package) / inside.replace(".proto", "_pb2.py")
+    paths = [folder / inside.replace(".proto", "_pb2.py") for folder in _folders(package)]
+    path = next(filter(Path.exists, paths), paths[0])
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -45,11 +46,16 @@ def _published(file: str) -> bytes:
 
 
 @functools.cache
-def _root(package: str) -> Path:
+def _folders(package: str) -> list[Path]:
+    """Where a package lies; one without an `__init__` (`google`) may lie in several places.
+
+    Raises:
+        PackageMissing: It is not installed.
+    """
     spec = importlib.util.find_spec(package)  # Finds the package without running it.
     if spec is None or not spec.submodule_search_locations:
         raise PackageMissing(f"The server needs {_PACKAGES[package]}: pip install {_PACKAGES[package]}")
-    return Path(next(iter(spec.submodule_search_locations)))
+    return [Path(folder) for folder in spec.submodule_search_locations]
 
 
 @functools.cache

@@ -104,10 +104,24 @@ def start(options: Options) -> Server:
         Status: The options are refused, a model did not become available, or a port is taken.
     """
     _check(options)
+    server = loaded(options)
+    try:
+        _open(server, options)
+    except BaseException:
+        server.close(0)
+        raise
+    return server
+
+
+def loaded(options: Options) -> Server:
+    """A server without ports, every model of which is loaded; its folders and its configuration are watched.
+
+    Raises:
+        Status: The configuration is refused, or a model did not become available.
+    """
     metrics = Metrics()
     models = Models(_loader(options, metrics), options.watch)
-    service = Service(models, options.rules, metrics, options.as_content)
-    server = Server(service)
+    server = Server(Service(models, options.rules, metrics, options.as_content))
     try:
         configs = config.models(options.config_file) if options.config_file else list(options.models)
         models.watch_folders()
@@ -115,7 +129,6 @@ def start(options: Options) -> Server:
             models.configure(configs)
         except Unready as error:
             raise Unready(error.failures, "servable") from None
-        _open(server, options)
     except BaseException:
         server.close(0)
         raise
@@ -174,10 +187,14 @@ def _open(server: Server, options: Options) -> None:
     if options.rest and options.rest == options.grpc:
         log.error("REST and gRPC cannot share port %d; REST is not exported.", options.rest)
         return
-    shown = {**pages.pages(server.service, options.metrics), **options.http.pages}
-    answering = http.App(server.service, replace(options.http, pages=shown))
-    server.rest = http.start(answering, http.listen(options.rest, options.host))
+    server.rest = http.start(app(server, options), http.listen(options.rest, options.host))
     log.info("Exporting HTTP/REST API at:localhost:%d ...", server.rest.port)
+
+
+def app(server: Server, options: Options) -> http.App:
+    """What answers REST, with the pages beside it."""
+    shown = {**pages.pages(server.service, options.metrics), **options.http.pages}
+    return http.App(server.service, replace(options.http, pages=shown))
 
 
 def _health() -> Any:
