@@ -71,29 +71,25 @@ def predict(service: Service, request: Any, deadline: float | None = None) -> An
 
 def classify(service: Service, request: Any, deadline: float | None = None) -> Any:
     """Classify."""
-    spec = _spec(request)
-    signature = request.model_spec.signature_name or inference.DEFAULT
-    with service.answering(spec, "Classify", "GRPC") as handle:
-        examples = inference.serialized(request.input)
-        found = inference.classify(handle.servable, signature, examples, service.rules)
-        _count(service, handle.name, len(examples))
-        response = protos.api("ClassificationResponse")()
-        _told(response.model_spec, handle.name, handle.version, signature)
-        _classes(response.result, found)
-        return response
+    return _examined(service, request, "Classify", inference.classify, "ClassificationResponse", _classes)
 
 
 def regress(service: Service, request: Any, deadline: float | None = None) -> Any:
     """Regress."""
+    return _examined(service, request, "Regress", inference.regress, "RegressionResponse", _values)
+
+
+def _examined(service: Service, request: Any, api: str, ask: Any, response_class: str, fill: Any) -> Any:
+    """What a signature says of tf.Examples, in the response's own form."""
     spec = _spec(request)
     signature = request.model_spec.signature_name or inference.DEFAULT
-    with service.answering(spec, "Regress", "GRPC") as handle:
+    with service.answering(spec, api, "GRPC") as handle:
         examples = inference.serialized(request.input)
-        found = inference.regress(handle.servable, signature, examples, service.rules)
+        found = ask(handle.servable, signature, examples, service.rules)
         _count(service, handle.name, len(examples))
-        response = protos.api("RegressionResponse")()
+        response = protos.api(response_class)()
         _told(response.model_spec, handle.name, handle.version, signature)
-        _values(response.result, found)
+        fill(response.result, found)
         return response
 
 

@@ -10,6 +10,7 @@ from kerazoo import manifest
 from kerazoo.assets import labels
 from kerazoo.codecs.image import from_preprocessing
 from kerazoo.ops import numpy as ops
+from tests.weights.files import keras_legacy
 
 DATA_ENV = "KERAZOO_TEST_DATA"
 
@@ -70,3 +71,32 @@ def classify(model, name, *photos):
     scores = np.asarray(model(normalise(image.decode(ops, data))))
     np.testing.assert_allclose(scores.sum(axis=1), 1, rtol=1e-5)
     return [labels(entry.labels)[index] for index in scores.argmax(axis=1)]
+
+
+def keras_3(path, model):
+    """Keras 3's own layout."""
+    model.save_weights(path)
+
+
+def keras_3_without_names(path, model):
+    """As the first releases of Keras 3 wrote: layers go by class and place in the model alone."""
+    import h5py
+
+    model.save_weights(path)
+    with h5py.File(path, "r+") as file:
+        for layer in file["layers"].values():
+            layer["vars"].attrs.pop("name", None)
+
+
+every_layout = pytest.mark.parametrize(
+    ("top", "save"),
+    [
+        (True, keras_legacy),
+        (False, keras_legacy),
+        (True, keras_3),
+        pytest.param(False, keras_3, marks=pytest.mark.slow),
+        pytest.param(True, keras_3_without_names, marks=pytest.mark.slow),
+        pytest.param(False, keras_3_without_names, marks=pytest.mark.slow),
+    ],
+)
+"""Official files with and without their classifier, in every layout that Keras has written."""

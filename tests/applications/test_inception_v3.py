@@ -1,6 +1,5 @@
 import dataclasses
 
-import h5py
 import keras
 import numpy as np
 import pytest
@@ -9,7 +8,7 @@ from kerazoo import weights
 from kerazoo.applications import inception_v3
 from kerazoo.applications.inception_v3 import InceptionV3
 from kerazoo.errors import UsageError
-from tests.applications.common import close, keras_warns, pictures, scatter
+from tests.applications.common import close, every_layout, keras_warns, pictures, scatter
 from tests.weights.files import keras_legacy
 
 pytestmark = keras_warns
@@ -52,29 +51,7 @@ def test_maps_of_the_released_definition(full):
     assert {name: full.get_layer(name).output.shape[1:] for name in expected} == expected
 
 
-def keras_3(path, model):
-    model.save_weights(path)
-
-
-def keras_3_without_names(path, model):
-    """As the first releases of Keras 3 wrote: layers go by class and place in the model alone."""
-    model.save_weights(path)
-    with h5py.File(path, "r+") as file:
-        for layer in file["layers"].values():
-            layer["vars"].attrs.pop("name", None)
-
-
-@pytest.mark.parametrize(
-    ("top", "save"),
-    [
-        (True, keras_legacy),
-        (False, keras_legacy),
-        (True, keras_3),
-        pytest.param(False, keras_3, marks=pytest.mark.slow),
-        pytest.param(True, keras_3_without_names, marks=pytest.mark.slow),
-        pytest.param(False, keras_3_without_names, marks=pytest.mark.slow),
-    ],
-)
+@every_layout
 def test_official_files(official, top, save, tmp_path):
     """The file of the full network, and the one without a classifier, load into the builder that wants them."""
     reference = official if top else keras.Model(official.input, official.get_layer("mixed10").output)
