@@ -46,7 +46,7 @@ def draw(model: keras.Model, digits: np.ndarray, path: Path) -> None:
     seen = keras.Model(model.input, model.get_layer("transformed").output)
     shown = np.asarray(seen(NORMALISE(digits[..., None].astype(np.float32))))[..., 0]
     both = np.stack([digits, np.rint(shown * 255).astype(np.uint8)], axis=1)
-    wide = 16
+    wide = min(16, len(both))
     rows = [np.concatenate(both[start : start + wide], axis=-1) for start in range(0, len(both) // wide * wide, wide)]
     Image.fromarray(np.concatenate([line for row in rows for line in row])).save(path)
 

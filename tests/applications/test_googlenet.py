@@ -143,7 +143,7 @@ def test_onnx_weights():
     tensors = references.tensors("googlenet")
     caffe = {name: tensor for name, tensor in tensors.items() if not name.startswith(("loss1/", "loss2/"))}
     expected = googlenet.from_caffe(FULL, tensors)
-    onnx = {f"tensor{index}": value for index, value in enumerate(caffe.values())} | {"shape": np.float32([1, 1024])}
+    onnx = {f"tensor{index}": value for index, value in enumerate(caffe.values())} | {"shape": np.int64([1, 1024])}
     found = googlenet.from_onnx(FULL, onnx)
     assert found.keys() == expected.keys()
     for path, value in found.items():

@@ -129,5 +129,5 @@ def test_sizes_that_do_not_fit(shape, told):
 
 def test_reads_the_seven():
     answer = kerazoo.load("neural_fabric:mnist", engine="keras")(SEVEN)
-    assert answer.result.indices[0] == 7
-    assert answer.result.scores[0] > 0.9
+    assert answer.indices[0] == 7
+    assert answer.scores[0] > 0.9

@@ -82,7 +82,7 @@ def test_known_and_unknown_sizes_agree():
     [
         ({"classes": 10}, "1000 classes; 10 were asked for"),
         ({"weights": "imagenet-a2"}, "it has imagenet, imagenet-a1"),
-        ({"weights": "imagenet-gluon"}, "resnet50d has weights of that name"),
+        ({"weights": "imagenet-gluon"}, "has weights of that name"),
         ({"weights": None, "input_shape": (0, 8, 3)}, "at least 1"),
     ],
 )

@@ -94,7 +94,7 @@ PLACES = [(0, 28, 7, 7), (40, 28, 0, 0), (-40, 28, 14, 14), (30, 33, 9, 0), (-30
 @pytest.mark.parametrize("place", PLACES)
 def test_reads_a_seven_wherever_it_lies(place):
     answer = kerazoo.load("stn:mnist-rts", engine="keras")(seven(*place))
-    assert answer.result.indices[0] == 7
+    assert answer.indices[0] == 7
 
 
 def test_it_learned_to_undo_the_turn_and_the_move():
