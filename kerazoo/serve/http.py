@@ -12,7 +12,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +19,7 @@ from kerazoo.serve import rest
 from kerazoo.serve.rest import Request, Response
 from kerazoo.serve.service import Service
 from kerazoo.serve.status import Status
+from kerazoo.serve.threads import Elastic
 
 log = logging.getLogger("kerazoo.serve")
 access = logging.getLogger("kerazoo.serve.access")
@@ -87,10 +87,10 @@ class App:
     options: Options = Options()
     waiting: int = 0
     buffered: int = 0
-    pool: ThreadPoolExecutor = field(init=False)
+    pool: Elastic = field(init=False)
 
     def __post_init__(self) -> None:
-        self.pool = ThreadPoolExecutor(self.options.threads, "rest")
+        self.pool = Elastic(self.options.threads, "rest")
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import bisect
-import contextlib
 import re
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -41,17 +39,6 @@ class Counter:
 
 
 @dataclass
-class Gauge(Counter):
-    """A number that goes up and down."""
-
-    kind: str = "gauge"
-
-    def set(self, *values: str, to: float) -> None:
-        with self.lock:
-            self.values[values] = to
-
-
-@dataclass
 class Histogram:
     """How many observations fell below each bound, one set for each combination of labels."""
 
@@ -64,17 +51,13 @@ class Histogram:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def observe(self, *values: str, value: float) -> None:
+        place = bisect.bisect_left(self.bounds, value)
         with self.lock:
-            counts = self.counts.setdefault(values, [0] * (len(self.bounds) + 1))
-            counts[bisect.bisect_left(self.bounds, value)] += 1
-            self.sums[values] = self.sums.get(values, 0.0) + value
-
-    @contextlib.contextmanager
-    def timed(self, *values: str) -> Iterator[None]:
-        """Observes the microseconds that the block took, if it ends well."""
-        start = time.perf_counter()
-        yield
-        self.observe(*values, value=(time.perf_counter() - start) * 1e6)
+            counts = self.counts.get(values)
+            if counts is None:
+                counts, self.sums[values] = self.counts.setdefault(values, [0] * (len(self.bounds) + 1)), 0.0
+            counts[place] += 1
+            self.sums[values] += value
 
     def lines(self) -> Iterator[str]:
         with self.lock:
@@ -103,7 +86,6 @@ class Metrics:
             f"{serving}request_example_counts", ("model",), tuple(2.0**power for power in range(20))
         )
         self.batch_size = Histogram("/kerazoo/batch_size", ("model_name",), tuple(2.0**power for power in range(11)))
-        self.running = Gauge("/kerazoo/requests_running", ("model_name",))
 
     def text(self) -> str:
         """Everything that was ever observed, in Prometheus' text format."""

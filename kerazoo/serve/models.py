@@ -13,7 +13,7 @@ from typing import Any
 
 from kerazoo.serve.servable import Handle, Spec
 from kerazoo.serve.status import Status, invalid
-from kerazoo.serve.versions import Load, Model, Retries, on_disk, wanted
+from kerazoo.serve.versions import Load, Model, Retries, Version, on_disk, wanted
 
 log = logging.getLogger("kerazoo.serve")
 
@@ -58,22 +58,23 @@ class Models:
         Raises:
             Status: No model of that name, or no such version or label is ready.
         """
-        number = self._number(spec)
-        model = self.models.get(spec.name)
-        if model is None:
-            raise _not_found(spec.name, number)
-        version = model.acquire(number)
-        if version is None or version.servable is None:
-            raise _not_found(spec.name, number)
+        model, version = self.acquire(spec)
         try:
             yield Handle(spec.name, version.number, version.servable)
         finally:
             model.release(version)
 
-    def _number(self, spec: Spec) -> int | None:
-        if spec.label is None:
-            return spec.version
-        number = self.labels.get(spec.name, {}).get(spec.label)
+    def acquire(self, spec: Spec) -> tuple[Model, Version]:
+        """As `hold`, where the caller calls `release` of the model with the version."""
+        number = spec.version if spec.label is None else self._labelled(spec)
+        model = self.models.get(spec.name)
+        version = model.acquire(number) if model is not None else None
+        if model is None or version is None:
+            raise _not_found(spec.name, number)
+        return model, version
+
+    def _labelled(self, spec: Spec) -> int:
+        number = self.labels.get(spec.name, {}).get(str(spec.label))
         if number is None:
             raise invalid(f"Unrecognized servable version label: {spec.label}")
         return number

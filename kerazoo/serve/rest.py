@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from google.protobuf import json_format
 
 from kerazoo.serve import inference, json_examples, json_tensors, json_text, protos
 from kerazoo.serve import status as status_
-from kerazoo.serve.servable import Servable, Spec
+from kerazoo.serve.servable import Handle, Servable, Spec
 from kerazoo.serve.service import Service
 from kerazoo.serve.status import Status, invalid
 
@@ -73,8 +74,7 @@ def answer(service: Service, request: Request) -> Response:
         known = request.headers.get("origin", "").startswith(("http://", "https://"))
         return Response(200 if known else 400)
     try:
-        with service.counting(model_of(request.path)):
-            return _answer(service, request)
+        return service.counted(model_of(request.path), lambda: _answer(service, request))
     except Exception as failure:
         return error(status_.of(failure))
 
@@ -132,7 +132,8 @@ def _predict(service: Service, spec: Spec, api: str, request: Request) -> bytes:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     picture = kind.startswith("image/") or kind == "application/octet-stream"
     body = {} if picture else _body(request)
-    with service.answering(spec, api, "REST") as handle:
+
+    def ask(handle: Handle) -> tuple[bytes, float]:
         signature = body.get("signature_name") or inference.DEFAULT
         described = handle.servable.signatures.get(signature)
         if described is None:
@@ -141,8 +142,12 @@ def _predict(service: Service, spec: Spec, api: str, request: Request) -> bytes:
             inputs, as_rows = _picture(handle.servable, request), True
         else:
             inputs, as_rows = json_tensors.inputs(body, described, signature)
+        began = time.perf_counter()
         outputs = inference.predict(handle.servable, signature, inputs, rules=service.rules)
-        return json_tensors.response(outputs, as_rows)
+        seconds = time.perf_counter() - began
+        return json_tensors.response(outputs, as_rows), seconds
+
+    return service.answered(spec, api, "REST", ask)
 
 
 def _picture(servable: Servable, request: Request) -> dict[str, np.ndarray]:
@@ -158,14 +163,20 @@ def _picture(servable: Servable, request: Request) -> dict[str, np.ndarray]:
 def _examples(service: Service, spec: Spec, api: str, request: Request) -> bytes:
     body = _body(request)
     examples = json_examples.examples(body, api)
-    with service.answering(spec, api, "REST") as handle:
+
+    def ask(handle: Handle) -> tuple[bytes, float]:
         signature = body.get("signature_name", "")
         service.metrics.examples.add(handle.name, by=len(examples))
         service.metrics.example_counts.observe(handle.name, value=len(examples))
-        if api == "classify":
-            found = inference.classify(handle.servable, signature, examples, service.rules)
-            return json_examples.classifications(found)
-        return json_examples.regressions(inference.regress(handle.servable, signature, examples, service.rules))
+        began = time.perf_counter()
+        found: Any = (inference.classify if api == "classify" else inference.regress)(
+            handle.servable, signature, examples, service.rules
+        )
+        seconds = time.perf_counter() - began
+        write: Any = json_examples.classifications if api == "classify" else json_examples.regressions
+        return write(found), seconds
+
+    return service.answered(spec, api, "REST", ask)
 
 
 def _status(service: Service, spec: Spec) -> bytes:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +15,10 @@ from google.protobuf.message import DecodeError
 from kerazoo.serve import inference, protos, tensors
 from kerazoo.serve import status as status_
 from kerazoo.serve.inference import Classes
-from kerazoo.serve.servable import Spec
+from kerazoo.serve.servable import Handle, Spec
 from kerazoo.serve.service import Service
 from kerazoo.serve.status import Status, invalid
+from kerazoo.serve.threads import Elastic
 
 log = logging.getLogger("kerazoo.serve")
 
@@ -57,16 +56,20 @@ def _told(message: Any, name: str, version: int, signature: str = "") -> None:
 
 def predict(service: Service, request: Any, deadline: float | None = None) -> Any:
     """Predict."""
-    spec = _spec(request)
     signature = request.model_spec.signature_name or inference.DEFAULT
-    with service.answering(spec, "Predict", "GRPC") as handle:
+
+    def ask(handle: Handle) -> tuple[Any, float]:
         inputs = {alias: tensors.to_array(proto, alias) for alias, proto in request.inputs.items()}
+        began = time.perf_counter()
         outputs = inference.predict(handle.servable, signature, inputs, request.output_filter, service.rules)
+        seconds = time.perf_counter() - began
         response = protos.api("PredictResponse")()
         _told(response.model_spec, handle.name, handle.version, signature)
         for alias, array in outputs.items():
-            response.outputs[alias].CopyFrom(tensors.to_proto(array, service.as_content))
-        return response
+            tensors.to_proto(array, service.as_content, response.outputs[alias])
+        return response, seconds
+
+    return service.answered(_spec(request), "Predict", "GRPC", ask)
 
 
 def classify(service: Service, request: Any, deadline: float | None = None) -> Any:
@@ -81,16 +84,20 @@ def regress(service: Service, request: Any, deadline: float | None = None) -> An
 
 def _examined(service: Service, request: Any, api: str, ask: Any, response_class: str, fill: Any) -> Any:
     """What a signature says of tf.Examples, in the response's own form."""
-    spec = _spec(request)
     signature = request.model_spec.signature_name or inference.DEFAULT
-    with service.answering(spec, api, "GRPC") as handle:
+
+    def examine(handle: Handle) -> tuple[Any, float]:
         examples = inference.serialized(request.input)
+        began = time.perf_counter()
         found = ask(handle.servable, signature, examples, service.rules)
+        seconds = time.perf_counter() - began
         _count(service, handle.name, len(examples))
         response = protos.api(response_class)()
         _told(response.model_spec, handle.name, handle.version, signature)
         fill(response.result, found)
-        return response
+        return response, seconds
+
+    return service.answered(_spec(request), api, "GRPC", examine)
 
 
 def multi_inference(service: Service, request: Any, deadline: float | None = None) -> Any:
@@ -211,14 +218,17 @@ def handlers(service: Service) -> list[Any]:
 
 
 def _handler(service: Service, function: Method, request_class: Any) -> Any:
+    counted = function in (predict, classify, regress)
+
     def answer(request: bytes, context: Any) -> bytes:
         try:
-            left = context.time_remaining()
-            deadline = None if left is None else time.monotonic() + left
             parsed = request_class.FromString(request)
-            counted = function in (predict, classify, regress)
-            with service.counting(parsed.model_spec.name) if counted else contextlib.nullcontext():
-                return function(service, parsed, deadline).SerializeToString()
+            if counted:
+                answered = service.counted(parsed.model_spec.name, lambda: function(service, parsed, None))
+            else:
+                left = context.time_remaining()
+                answered = function(service, parsed, None if left is None else time.monotonic() + left)
+            return answered.SerializeToString()
         except DecodeError as error:
             failed = Status("INTERNAL", f"Failed to parse the request: {error}")
         except Exception as error:
@@ -274,7 +284,7 @@ def start(
         Status: An address cannot be listened on.
     """
     limits = [("grpc.max_receive_message_length", LARGEST), ("grpc.max_send_message_length", LARGEST)]
-    server = grpc.server(ThreadPoolExecutor(threads, "grpc"), options=[*limits, *options])
+    server = grpc.server(Elastic(threads, "grpc"), options=[*limits, *options])
     server.add_generic_rpc_handlers((*handlers(service), *more))
     ports = []
     for address in addresses:

@@ -187,8 +187,9 @@ def _open(server: Server, options: Options) -> None:
     if options.rest and options.rest == options.grpc:
         log.error("REST and gRPC cannot share port %d; REST is not exported.", options.rest)
         return
-    server.rest = http.start(app(server, options), http.listen(options.rest, options.host))
-    log.info("Exporting HTTP/REST API at:localhost:%d ...", server.rest.port)
+    listening = http.listen(options.rest, options.host)
+    log.info("Exporting HTTP/REST API at:localhost:%d ...", listening.getsockname()[1])
+    server.rest = http.start(app(server, options), listening)
 
 
 def app(server: Server, options: Options) -> http.App:
@@ -258,8 +259,10 @@ def serve(options: Options) -> int:
                 told.set()
 
         # A model whose folder is not there yet is waited for; the signal must be heard meanwhile.
-        threading.Thread(target=begin, name="start", daemon=True).start()
+        beginning = threading.Thread(target=begin, name="start", daemon=True)
+        beginning.start()
         told.wait()
+        beginning.join(1)  # It may be at the very end of it, with its ports open.
         if starting and isinstance(starting[0], Status):
             print(f"Failed to start server. Error: {starting[0]}", flush=True)
             return 255

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
-
-import numpy as np
+from typing import TypeVar
 
 from kerazoo.serve import status
 from kerazoo.serve.inference import Rules
 from kerazoo.serve.metrics import Metrics
 from kerazoo.serve.models import Models
-from kerazoo.serve.servable import Handle, Servable, Spec
+from kerazoo.serve.servable import Handle, Spec
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -30,31 +29,31 @@ class Service:
     metrics: Metrics = field(default_factory=Metrics)
     as_content: bool = False
 
-    @contextlib.contextmanager
-    def answering(self, spec: Spec, api: str, entrypoint: str) -> Iterator[Handle]:
-        """Holds the version for one request, and notes its microseconds where it goes well."""
+    def answered(self, spec: Spec, api: str, entrypoint: str, ask: Callable[[Handle], tuple[T, float]]) -> T:
+        """What `ask` makes of the version that a request means, which stays loaded meanwhile.
+
+        Notes the microseconds of the whole, and those that `ask` says the model took, where it goes well.
+
+        Raises:
+            Status: There is no such version, or `ask` raises it.
+        """
         start = time.perf_counter()
-        with self.models.hold(spec) as handle:
-            self.metrics.running.add(spec.name)
-            servable = handle.servable
-
-            def run(*asked: Any) -> dict[str, np.ndarray]:
-                with self.metrics.runtime.timed(spec.name, api, servable.engine):
-                    return servable.run(*asked)
-
-            try:
-                timed = Servable(servable.signatures, run, servable.close, servable.engine, servable.card)
-                yield Handle(handle.name, handle.version, timed)
-            finally:
-                self.metrics.running.add(spec.name, by=-1)
+        model, version = self.models.acquire(spec)
+        try:
+            engine = version.servable.engine
+            found, seconds = ask(Handle(spec.name, version.number, version.servable))
+        finally:
+            model.release(version)
+        self.metrics.runtime.observe(spec.name, api, engine, value=seconds * 1e6)
         self.metrics.latency.observe(spec.name, api, entrypoint, value=(time.perf_counter() - start) * 1e6)
+        return found
 
-    @contextlib.contextmanager
-    def counting(self, name: str) -> Iterator[None]:
+    def counted(self, name: str, ask: Callable[[], T]) -> T:
         """Counts one request by how it ends."""
         try:
-            yield
+            found = ask()
         except Exception as error:
             self.metrics.requests.add(name, status.of(error).code)
             raise
         self.metrics.requests.add(name, "OK")
+        return found

@@ -40,6 +40,9 @@ class Options:
 
 DEFAULTS = Options()
 
+SMALL = 300
+"""A graph of fewer operations has no branches that are worth running side by side."""
+
 
 def load(folder: Path, options: Options = DEFAULTS) -> Servable:
     """Opens the SavedModel in a folder.
@@ -104,6 +107,9 @@ class _Session:
                 # The graph knows its types; old signatures do not always.
                 kinds = tuple(self._kind(name) for name in feeds)
                 options = config_pb2.CallableOptions(feed=feeds)
+                if len(self.session.graph.get_operations()) < SMALL:
+                    # On the thread that asks: handing a small graph to TensorFlow's own costs more than running it.
+                    options.run_options.inter_op_thread_pool = -1
                 options.fetch.extend(described.outputs[alias].name for alias in key[2])
                 self.plans[key] = _Plan(kinds, self.session._make_callable_from_options(options))
             return self.plans[key]

@@ -54,6 +54,9 @@ DTYPES = {
 """TensorFlow's numbers of the types that can be sent."""
 
 
+_NUMBERS = {found.numpy: number for number, found in DTYPES.items() if found.numpy is not None}
+
+
 def plain(number: int) -> int:
     """A type without its reference mark."""
     return number - REFERENCE if number > REFERENCE else number
@@ -76,11 +79,11 @@ def number_of(array: np.ndarray) -> int:
     Raises:
         Status: TensorFlow's wire has no such type.
     """
-    if array.dtype.kind in "OSU":
+    number = _NUMBERS.get(array.dtype)
+    if number is not None:
+        return number
+    if array.dtype.kind in "SU":
         return 7
-    for number, found in DTYPES.items():
-        if found.numpy is not None and found.numpy == array.dtype:
-            return number
     if array.dtype.name == "bfloat16":
         return 14
     raise Status("INTERNAL", f"No tensor type for {array.dtype}")
@@ -140,11 +143,16 @@ def _filled(values: np.ndarray, count: int, kind: Any) -> np.ndarray:
     return out
 
 
-def to_proto(array: np.ndarray, as_content: bool = False) -> Any:
-    """A TensorProto of an array: one value an element in the typed field, or all as `tensor_content`."""
+def to_proto(array: np.ndarray, as_content: bool = False, into: Any = None) -> Any:
+    """A TensorProto of an array: one value an element in the typed field, or all as `tensor_content`.
+
+    Args:
+        into: An empty TensorProto to fill, instead of a new one.
+    """
     number = number_of(array)
     found = DTYPES[number]
-    proto = protos.core("TensorProto")(dtype=number)
+    proto = protos.core("TensorProto")() if into is None else into
+    proto.dtype = number
     for size in array.shape:
         proto.tensor_shape.dim.add(size=size)
     flat = array.reshape(-1)

@@ -37,6 +37,7 @@ class Version:
     """One version's life: START, LOADING, AVAILABLE, UNLOADING, END.
 
     Attributes:
+        servable: The `Servable`, while it is AVAILABLE or held.
         error: Why the last try to load it failed.
         users: How many requests hold it.
         tries, due: How often it was tried, and when it is tried again (`time.monotonic`).
@@ -46,7 +47,7 @@ class Version:
     folder: Path
     state: str = "START"
     error: Status | None = None
-    servable: Servable | None = None
+    servable: Any = None
     users: int = 0
     tries: int = 0
     due: float = 0.0
@@ -100,15 +101,14 @@ class Model:
     wanted: dict[int, Path] = field(default_factory=dict)
     changed: threading.Condition = field(default_factory=threading.Condition)
     working: bool = False
+    newest: Version | None = None
 
     # --- for requests ---
 
     def acquire(self, number: int | None) -> Version | None:
         """The version, or the newest ready one, which stays loaded until `release`; `None` where it is not ready."""
         with self.changed:
-            if number is None:
-                number = max((n for n, version in self.versions.items() if version.state == "AVAILABLE"), default=-1)
-            version = self.versions.get(number)
+            version = self.newest if number is None else self.versions.get(number)
             if version is None or version.state != "AVAILABLE":
                 return None
             version.users += 1
@@ -118,7 +118,7 @@ class Model:
         """Ends what `acquire` began."""
         with self.changed:
             version.users -= 1
-            if not version.users:
+            if version.state == "UNLOADING" and not version.users:
                 self.changed.notify_all()
 
     def ready(self, number: int | None = None) -> bool:
@@ -189,6 +189,11 @@ class Model:
             else:
                 self._bring(number, folder)
 
+    def _rank(self) -> None:
+        """Finds the version that requests without one go to. Called with the lock held."""
+        ready = [version for version in self.versions.values() if version.state == "AVAILABLE"]
+        self.newest = max(ready, key=lambda version: version.number, default=None)
+
     def _forget(self) -> None:
         """Ends the tries of versions that are not wanted any more."""
         for version in self.versions.values():
@@ -214,12 +219,14 @@ class Model:
             return
         with self.changed:
             version.servable, version.error, version.state = servable, None, "AVAILABLE"
+            self._rank()
             self.changed.notify_all()
         log.info("Successfully loaded servable version {name: %s version: %d}", self.name, number)
 
     def _retire(self, version: Version) -> None:
         with self.changed:
             version.state = "UNLOADING"
+            self._rank()
             self.changed.wait_for(lambda: not version.users)
             servable, version.servable = version.servable, None
         if servable is not None:
