@@ -17,6 +17,7 @@ All pictures are one JPEG of 1280x720 through MobileNet v1 at 224 pixels, random
 from __future__ import annotations
 
 import argparse
+import base64
 import contextlib
 import importlib.metadata
 import importlib.util
@@ -79,9 +80,13 @@ def load(clients: int, seconds: float, connect: Callable[[], Callable[[], None]]
     begin, end = threading.Barrier(clients + 1), time.perf_counter() + 1e9
 
     def work(index: int) -> None:
-        ask = connect()
-        for _ in range(3):
-            ask()
+        try:
+            ask = connect()
+            for _ in range(3):
+                ask()
+        except BaseException:
+            begin.abort()  # Or the others would wait for ever.
+            raise
         begin.wait()
         while (start := time.perf_counter()) < end:
             ask()
@@ -200,21 +205,16 @@ async def predict(request: Request):
 """
 
 LITSERVE = """
-import os, litserve
+import base64, os, litserve
 from bare import opened
 class API(litserve.LitAPI):
     def setup(self, device): self.run = opened(os.environ["ONNX"], int(os.environ["THREADS"]))
-    async def decode_request(self, request): return await request.body()
+    def decode_request(self, request): return base64.b64decode(request["image"])
     def predict(self, body): return self.run(body)
     def encode_response(self, output): return {"top": output}
-from fastapi import Request
-class Sync(API):
-    def decode_request(self, request: Request):
-        import asyncio
-        return asyncio.run(request.body())
 if __name__ == "__main__":
     workers = int(os.environ["WORKERS"])
-    server = litserve.LitServer(Sync(), accelerator="cpu", workers_per_device=workers, timeout=60)
+    server = litserve.LitServer(API(), accelerator="cpu", workers_per_device=workers, timeout=60)
     server.run(port=int(os.environ["PORT"]), log_level="critical", generate_client_file=False)
 """
 
@@ -272,6 +272,7 @@ def pictures(folder: Path, base: Path, photo: bytes, seconds: float, rounds: int
     (folder / "fast.py").write_text(FASTAPI)
     (folder / "lit.py").write_text(LITSERVE)
     (folder / "photo.jpg").write_bytes(photo)
+    as_json = json.dumps({"image": base64.b64encode(photo).decode()}).encode()
     rows: dict[str, list[dict[str, float]]] = {}
 
     def note(name: str, clients: int, found: dict[str, float]) -> None:
@@ -282,8 +283,9 @@ def pictures(folder: Path, base: Path, photo: bytes, seconds: float, rounds: int
         for clients, processes, threads in ((1, 1, CORES), (8, CORES, 1)):
             note("bare", clients, {"per_s": bare(folder, onnx, photo, processes, threads, seconds)})
             for name, url, starter in others(folder, onnx, processes, threads):
+                body, kind = (photo, "image/jpeg") if name == "FastAPI" else (as_json, "application/json")
                 with running(starter[0], url[0], starter[1]):
-                    note(name, clients, load(clients, seconds, over_http(url[1], url[2], photo, "image/jpeg")))
+                    note(name, clients, load(clients, seconds, over_http(url[1], url[2], body, kind)))
         for engine in ("onnx", "auto"):
             grpc_port, rest_port = free_port(), free_port()
             command = [sys.executable, "-m", "kerazoo", "serve", f"mobilenet={base}", f"--port={grpc_port}",
