@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import logging
+import functools
 import os
 import queue
 import threading
@@ -11,8 +11,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import Any
-
-log = logging.getLogger("kerazoo.serve")
 
 PATIENCE = 0.005
 """Seconds that a request may wait before another thread is started."""
@@ -37,6 +35,7 @@ class Elastic(Executor):
         self.least = min(os.cpu_count() or 1, self.most)
         self.work: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.lock = threading.Lock()
+        self.free = 0
         self.threads = 0
         self.taken = time.monotonic()
         self.closed = False
@@ -49,7 +48,11 @@ class Elastic(Executor):
             raise RuntimeError("cannot schedule new futures after shutdown")
         future: Future[Any] = Future()
         self.work.put((future, function, args, kwargs))
-        if self.threads < self.least:
+        # A thread that is free has what it needs at hand; a second one, on another core, has not.
+        with self.lock:
+            short = not self.free and self.threads < self.least
+            self.free -= bool(self.free)
+        if short:
             self._start()
         if not self.waiting.is_set():
             self.waiting.set()
@@ -104,10 +107,13 @@ class Elastic(Executor):
             future, function, args, kwargs = item
             if not future.set_running_or_notify_cancel():
                 continue
+            answer: Callable[[], None]
             try:
-                result = function(*args, **kwargs)
+                answer = functools.partial(future.set_result, function(*args, **kwargs))
             except BaseException as error:
-                future.set_exception(error)
-            else:
-                future.set_result(result)
+                answer = functools.partial(future.set_exception, error)
+            with self.lock:  # Before the answer is out: it may bring the next request at once.
+                self.free = min(self.free + self.work.empty(), self.threads)
+            answer()
+            del answer
             del item, future, function, args, kwargs
