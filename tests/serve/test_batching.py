@@ -89,13 +89,13 @@ def test_10_1_requests_that_wait_run_together():
 
 
 def test_10_3_nobody_waits_longer_than_the_timeout():
-    servable = Model().served(Parameters(most=8, micros=100_000, threads=1))
+    servable = Model().served(Parameters(most=8, micros=1_000_000, threads=1))
     start = time.perf_counter()
     servable.run("s", {"x": ones(1)}, ["y"])
-    assert 0.09 < time.perf_counter() - start < 2
+    assert 0.99 < time.perf_counter() - start < 10
     start = time.perf_counter()
     servable.run("s", {"x": ones(8)}, ["y"])
-    assert time.perf_counter() - start < 0.09
+    assert time.perf_counter() - start < 0.9
 
 
 def test_10_4_too_large():

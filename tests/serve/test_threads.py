@@ -39,7 +39,10 @@ def test_slow_requests_do_not_keep_others_waiting(pool):
 def test_there_are_never_more_than_allowed(pool):
     gate = threading.Event()
     futures = [pool.submit(gate.wait, 10) for _ in range(20)]
-    time.sleep(0.3)
+    end = time.monotonic() + 10
+    while pool.threads < 6 and time.monotonic() < end:
+        time.sleep(0.01)
+    time.sleep(0.1)
     assert pool.threads == 6
     gate.set()
     assert all(future.result() for future in futures)
