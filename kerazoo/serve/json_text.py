@@ -21,7 +21,7 @@ UNDECODABLE = "surrogateescape"
 CUT = 256
 """How much of a value is quoted in a message."""
 
-_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_ODD = re.compile(r"\\u[dD][89a-fA-F]|\d{40}")
 _SPACE = re.compile(r"[ \n\r\t]*")
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d*)")
 _FRACTION = re.compile(r"\.\d+")
@@ -72,8 +72,9 @@ def parse(data: bytes) -> Any:
         raise invalid("JSON Parse error: The document is empty")
     text = data.decode("utf-8", UNDECODABLE).removeprefix("\ufeff")
     start = _SPACE.match(text).end()  # type: ignore[union-attr]
-    if _SURROGATE.search(text):
-        return _Reader(text).value()  # Python takes halves of pairs, which would be mistaken for undecodable bytes.
+    if _ODD.search(text):
+        # Python takes halves of pairs, which would be mistaken for undecodable bytes, and whole numbers of any length.
+        return _Reader(text).value()
     try:
         return _fast.raw_decode(text, start)[0]
     except (ValueError, RecursionError):

@@ -61,6 +61,7 @@ def test_3_2_both_readers_read_what_python_writes(value, indent):
         (b'"\\ud83d\\ude00\\/"', "😀/"),
         (b"9007199254740993", 9007199254740993),
         (b" 1e2", 100.0),
+        (b"[" + b"1" * 50 + b"]", [float("1" * 50)]),
     ],
 )
 def test_3_2_dialect(text, value):
@@ -95,6 +96,7 @@ def test_3_2_half_a_million_levels():
         ('["\\ud83d"]', "JSON Parse error: The surrogate pair in string is invalid. at offset: 8"),
         ("[1.]", "JSON Parse error: Miss fraction part in number. at offset: 3"),
         ("[1e]", "JSON Parse error: Miss exponent in number. at offset: 3"),
+        ("[" + "1" * 400 + "]", "JSON Parse error: Number too big to be stored in double. at offset: 1"),
         ("[1e999]", "JSON Parse error: Number too big to be stored in double. at offset: 1"),
         ("[1,]", "JSON Parse error: Invalid value. at offset: 3"),
     ],
