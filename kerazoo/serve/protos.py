@@ -7,15 +7,19 @@ read from the installed packages' sources, by their text, and put into a pool of
 
 from __future__ import annotations
 
-import ast
+import codecs
 import functools
 import importlib.util
+import re
 from pathlib import Path
 from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from kerazoo.errors import PackageMissing
+
+_SERIALIZED = re.compile(r"""AddSerializedFile\(b(['"])((?:\\.|(?!\1).)*)\1\)""", re.DOTALL)
+"""The literal of bytes that holds a file's descriptor."""
 
 _POOL = descriptor_pool.DescriptorPool()
 _PACKAGES = {"tensorflow_serving": "tensorflow-serving-api", "tensorflow": "tensorflow", "google": "protobuf"}
@@ -39,9 +43,10 @@ def _published(file: str) -> bytes:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise PackageMissing(f"{file} is not in the installed packages: {error.strerror}: {path}") from None
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.Call) and getattr(node.func, "attr", None) == "AddSerializedFile":
-            return ast.literal_eval(node.args[0])
+    # Python's own parser is not used: that of 3.11 fails now and then where several threads parse at once.
+    found = _SERIALIZED.search(text)
+    if found is not None:
+        return codecs.escape_decode(found[2].encode("latin-1"))[0]
     raise PackageMissing(f"{path} holds no descriptor; reinstall {_PACKAGES[package]}.")
 
 
