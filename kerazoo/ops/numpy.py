@@ -106,13 +106,25 @@ def resize(
     image = pixels
     if not isinstance(image, Image.Image):
         image = Image.fromarray(np.ascontiguousarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels))
-    if image.size != (width, height):
-        image = image.resize((int(width), int(height)), _FILTERS[interpolation])
+    box = None
+    if part is not None and image.width > width and image.height > height:
+        # Of a picture that shrinks, only what is kept is computed, from the pixels that it comes from.
+        box, (width, height), part = _source(part, image, width, height), part[:1:-1], None
+    if image.size != (width, height) or box is not None:
+        image = image.resize((int(width), int(height)), _FILTERS[interpolation], box)
     if part is not None:
         # Cropped before it becomes floats, so that only what is kept is converted.
         image = crop(image, *part)
     array = np.asarray(image, np.float32)
     return array if array.ndim == 3 else array[..., None]
+
+
+def _source(part: tuple[int, int, int, int], image: Any, wide: int, tall: int) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom in a picture of a part of it when it is resized to wide x tall."""
+    top, left, height, width = part
+    across, down = image.width / wide, image.height / tall
+    right, bottom = min((left + width) * across, image.width), min((top + height) * down, image.height)
+    return left * across, top * down, right, bottom
 
 
 # --- arrays -----------------------------------------------------------------------------------------------------

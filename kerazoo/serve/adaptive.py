@@ -1,9 +1,10 @@
 """Batching that finds out by itself whether it helps.
 
-Requests run on their own threads, as many at a time as there are cores. Those that find all cores taken wait; whoever
-comes to the front takes some of those behind along, runs them as one batch and hands out the answers. How many are
-taken along is learned: twice as many are tried now and then, and kept only if a row got cheaper by it. On most CPUs
-none of this helps a convolutional network, and then every request runs alone.
+As many requests run at a time as there are cores, each on its own thread. Those that find all cores taken wait, and
+a few threads that do nothing else work for them, one batch after the other: what such a thread has in its caches, and
+the memory that it got, serve the next batch. How many requests make a batch is learned: twice as many are tried now
+and then, and kept only if a row got cheaper by it. On most CPUs none of this helps a convolutional network, and then
+every request runs alone.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -33,9 +35,8 @@ GAIN = 0.9
 class _Waiting:
     inputs: Arrays
     rows: int
-    turn: threading.Event = field(default_factory=threading.Event)
+    done: threading.Event = field(default_factory=threading.Event)
     result: dict[str, np.ndarray] | Exception | None = None
-    leads: bool = False
 
 
 @dataclass
@@ -58,23 +59,54 @@ class Joiner:
     costs: dict[int, float] = field(default_factory=dict)
     batches: int = 0
 
+    def __post_init__(self) -> None:
+        self.crowd = ThreadPoolExecutor(self.slots, "crowd")
+
     def __call__(self, inputs: Arrays) -> dict[str, np.ndarray]:
         """The outputs of one request's rows. Raises whatever `answer` raises for them alone."""
         mine = _Waiting(inputs, len(next(iter(inputs.values()))))
         with self.lock:
-            if self.running < self.slots:
+            alone = self.running < self.slots
+            if alone:
                 self.running += 1
-                mine.leads = True
             else:
                 self.waiting.append(mine)
-        if not mine.leads:
-            mine.turn.wait()
-        if mine.leads:
-            self._lead(mine)
+        if alone:
+            try:
+                self._lead(mine)
+            finally:
+                self._next(self._hand_over)
+        else:
+            mine.done.wait()
         if isinstance(mine.result, Exception):
             raise mine.result
         assert mine.result is not None  # noqa: S101  Whoever led has set it.
         return mine.result
+
+    def close(self) -> None:
+        """Ends the threads; what waits is still answered."""
+        self.crowd.shutdown(wait=False)
+
+    def _next(self, work: Callable[[_Waiting], object]) -> bool:
+        """Gives the slot to whoever waits longest, or back; says whether somebody did."""
+        with self.lock:
+            if not self.waiting:
+                self.running -= 1
+                return False
+            following = self.waiting.popleft()
+        work(following)
+        return True
+
+    def _hand_over(self, first: _Waiting) -> None:
+        try:
+            self.crowd.submit(self._serve, first)
+        except RuntimeError:  # Closed in the meantime.
+            self._serve(first)
+
+    def _serve(self, first: _Waiting) -> None:
+        self._lead(first)
+        while self._next(self._lead):
+            pass
 
     def _lead(self, mine: _Waiting) -> None:
         with self.lock:
@@ -91,14 +123,8 @@ class Joiner:
             spent = time.perf_counter() - start
             with self.lock:
                 self._learn(rows, limit, spent)
-                if self.waiting:
-                    following = self.waiting.popleft()
-                    following.leads = True
-                    following.turn.set()
-                else:
-                    self.running -= 1
-            for other in group[1:]:
-                other.turn.set()
+            for one in group:
+                one.done.set()
         self.seen(rows)
 
     def _run(self, group: list[_Waiting]) -> None:

@@ -209,6 +209,8 @@ class _Bundle:
 
     def close(self) -> None:
         self.crew = None
+        if self.join is not None:
+            self.join.close()
 
 
 _KINDS = {"float32": "float", "float64": "double"}

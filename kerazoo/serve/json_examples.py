@@ -9,7 +9,7 @@ import numpy as np
 
 from kerazoo.serve import protos
 from kerazoo.serve.inference import Classes
-from kerazoo.serve.json_tensors import float32
+from kerazoo.serve.json_tensors import floats
 from kerazoo.serve.json_text import UNDECODABLE, is_base64, kind, string, unbase64
 from kerazoo.serve.status import invalid
 
@@ -81,15 +81,14 @@ def _value(name: str, value: Any) -> tuple[str, Any]:
 
 def classifications(found: Classes) -> bytes:
     """`results`: for every example its pairs of label and score."""
-    rows = [
-        "["
-        + ", ".join(f"[{string(label.decode('utf-8', UNDECODABLE))}, {float32(score)}]" for label, score in row)
-        + "]"
-        for row in found.pairs()
-    ]
+    rows = []
+    for row in found.pairs():
+        scores = floats(np.array([score for _, score in row], np.float32))
+        labels = [string(label.decode("utf-8", UNDECODABLE)) for label, _ in row]
+        rows.append("[" + ", ".join(map("[{}, {}]".format, labels, scores)) + "]")
     return f'{{"results": [{", ".join(rows)}]}}'.encode("utf-8", UNDECODABLE)
 
 
 def regressions(found: np.ndarray) -> bytes:
     """`results`: for every example its number."""
-    return f'{{"results": [{", ".join(map(float32, found.tolist()))}]}}'.encode()
+    return f'{{"results": [{", ".join(floats(found))}]}}'.encode()

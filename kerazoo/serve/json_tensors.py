@@ -278,7 +278,7 @@ def response(outputs: Mapping[str, np.ndarray], as_rows: bool) -> bytes:
     """
     single = len(outputs) == 1
     if not as_rows:
-        texts = {name: _json(array.tolist(), array, name) for name, array in outputs.items()}
+        texts = {name: _folded(_texts(array, name), array.shape, 0)[0] for name, array in outputs.items()}
         body = next(iter(texts.values())) if single else _object(texts)
         return f'{{"outputs": {body}}}'.encode("utf-8", UNDECODABLE)
     count = None
@@ -288,7 +288,7 @@ def response(outputs: Mapping[str, np.ndarray], as_rows: bool) -> bytes:
         if count is not None and len(array) != count:
             raise invalid(f"Tensor name: {name} has inconsistent batch size: {len(array)} expecting: {count}")
         count = len(array)
-    rows = {name: [_json(row, array, name) for row in array.tolist()] for name, array in sorted(outputs.items())}
+    rows = {name: _folded(_texts(array, name), array.shape, 1) for name, array in sorted(outputs.items())}
     texts_of = next(iter(rows.values()))
     if not single:
         texts_of = [_object(dict(zip(rows, row, strict=True))) for row in zip(*rows.values(), strict=True)]
@@ -299,28 +299,26 @@ def _object(texts: Mapping[str, str]) -> str:
     return "{" + ", ".join(f"{string(name)}: {text}" for name, text in texts.items()) + "}"
 
 
-def _json(value: Any, array: np.ndarray, name: str) -> str:
-    """Nested lists of an array's values as JSON."""
-    return _nested(value, _writer(array, name))
+def _folded(texts: list[str], shape: tuple[int, ...], least: int) -> list[str]:
+    """A flat array's texts as nested lists: one text for each place of the first `least` axes."""
+    for axis in range(len(shape) - 1, least - 1, -1):
+        size = shape[axis]
+        starts = range(0, math.prod(shape[:axis]) * size, size) if size else [0] * math.prod(shape[:axis])
+        texts = ["[" + ", ".join(texts[start : start + size]) + "]" for start in starts]
+    return texts
 
 
-def _nested(value: Any, write: Callable[[Any], str]) -> str:
-    if isinstance(value, list):
-        return "[" + ", ".join([_nested(item, write) for item in value]) + "]"
-    return write(value)
-
-
-def _writer(array: np.ndarray, name: str) -> Callable[[Any], str]:
-    if array.dtype == np.float32:
-        return float32
-    if array.dtype == np.float64:
-        return float64
+def _texts(array: np.ndarray, name: str) -> list[str]:
+    """Every value of an array as JSON, flat."""
+    flat = array.reshape(-1)
+    if array.dtype in (np.float32, np.float64):
+        return floats(flat)
     if array.dtype == np.bool_:
-        return lambda value: "true" if value else "false"
+        return ["true" if value else "false" for value in flat.tolist()]
     if array.dtype.kind in "iu":
-        return str
+        return list(map(str, flat.tolist()))
     if array.dtype.kind == "O":
-        return _binary if name.endswith("_bytes") else _plain
+        return list(map(_binary if name.endswith("_bytes") else _plain, flat.tolist()))
     found = tensors.DTYPES[tensors.number_of(array)]
     raise invalid(f"Failed to write JSON value for tensor type: {found.name}")
 
@@ -333,20 +331,15 @@ def _plain(value: bytes) -> str:
     return string(value.decode("utf-8", UNDECODABLE))
 
 
-def float32(value: float) -> str:
-    """Six significant digits where they read back as the same float32, else nine."""
-    text = f"{value:.6g}"
-    if np.float32(text) != np.float32(value):
-        text = f"{value:.9g}"
-    return _whole(text)
-
-
-def float64(value: float) -> str:
-    """Six significant digits where they read back as the same number, else seventeen."""
-    text = f"{value:.6g}"
-    if float(text) != value:
-        text = f"{value:.17g}"
-    return _whole(text)
+def floats(array: np.ndarray) -> list[str]:
+    """The numbers of float32 or float64 [n]: six significant digits where they read back as the same, else 9 or 17."""
+    values = array.tolist()
+    texts = [f"{value:.6g}" for value in values]
+    with np.errstate(over="ignore"):  # The largest float32 rounds up to more than itself.
+        read = np.array(list(map(float, texts)), np.float64).astype(array.dtype)
+    for index in np.flatnonzero(read != array).tolist():
+        texts[index] = f"{values[index]:.{9 if array.dtype == np.float32 else 17}g}"
+    return list(map(_whole, texts))
 
 
 def _whole(text: str) -> str:

@@ -11,6 +11,7 @@ import base64
 import json
 import re
 from collections.abc import Iterator
+from json.encoder import encode_basestring
 from typing import Any
 
 from kerazoo.serve.status import Status, invalid
@@ -276,7 +277,7 @@ def _pieces(value: Any) -> Iterator[str]:
 
 def string(text: str) -> str:
     """A text as JSON; what was not UTF-8 stays what it was when the whole is encoded with `UNDECODABLE`."""
-    return json.dumps(text, ensure_ascii=False)
+    return encode_basestring(text)
 
 
 def is_base64(value: Any) -> bool:

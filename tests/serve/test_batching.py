@@ -262,6 +262,27 @@ def test_no_more_run_at_once_than_there_are_slots():
     assert (joiner.running, len(joiner.waiting)) == (0, 0)
 
 
+def test_those_who_wait_when_it_is_closed_are_answered():
+    started, go = threading.Event(), threading.Event()
+
+    def answer(inputs):
+        started.set()
+        go.wait(5)
+        return {"y": inputs["x"] * 2}
+
+    joiner = Joiner(answer, 1)
+    wrong = []
+    clients = threading.Thread(target=lambda: wrong.extend(crowd(joiner, 4, 1)))
+    clients.start()
+    started.wait(5)
+    joiner.close()
+    go.set()
+    clients.join(5)
+    assert not clients.is_alive()
+    assert wrong == []
+    assert joiner.running == 0
+
+
 def test_a_bad_row_costs_only_itself():
     def answer(inputs):
         time.sleep(0.001)
