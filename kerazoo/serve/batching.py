@@ -99,7 +99,7 @@ def batched(servable: Servable, parameters: Parameters, seen: Callable[[int], ob
         scheduler.end()
         servable.close()
 
-    return replace(servable, run=scheduler.run, close=close)
+    return replace(servable, run=scheduler.run, close=close, light=False)
 
 
 Key = tuple[str, tuple[str, ...], tuple[str, ...]]

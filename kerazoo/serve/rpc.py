@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
+import grpc.aio
 import numpy as np
 from google.protobuf.message import DecodeError
 
@@ -203,42 +207,92 @@ SERVICES: Mapping[str, Mapping[str, tuple[Method, str]]] = {
 }
 
 
-def handlers(service: Service) -> list[Any]:
-    """gRPC handlers of both services."""
-    return [
-        grpc.method_handlers_generic_handler(
-            f"tensorflow.serving.{name}",
-            {
-                method: _handler(service, function, protos.api(request))
-                for method, (function, request) in methods.items()
-            },
-        )
-        for name, methods in SERVICES.items()
-    ]
+SHORT = 1 << 16
+"""Longer requests are read by a thread of the pool, so that they hold nothing up."""
 
 
-def _handler(service: Service, function: Method, request_class: Any) -> Any:
-    counted = function in (predict, classify, regress)
+@dataclass(frozen=True)
+class Answering:
+    """One method of one server, from a serialized request to a serialized response."""
 
-    def answer(request: bytes, context: Any) -> bytes:
+    service: Service
+    method: Method
+    request_class: Any
+
+    def parse(self, request: bytes) -> Any:
+        """The request's message.
+
+        Raises:
+            Status: The bytes are none.
+        """
         try:
-            parsed = request_class.FromString(request)
-            if counted:
-                answered = service.counted(parsed.model_spec.name, lambda: function(service, parsed, None))
-            else:
-                left = context.time_remaining()
-                answered = function(service, parsed, None if left is None else time.monotonic() + left)
-            return answered.SerializeToString()
+            return self.request_class.FromString(request)
         except DecodeError as error:
-            failed = Status("INTERNAL", f"Failed to parse the request: {error}")
+            raise Status("INTERNAL", f"Failed to parse the request: {error}") from None
+
+    def answer(self, request: Any, deadline: float | None = None) -> bytes:
+        """The response to a message.
+
+        Raises:
+            Status: Whatever goes wrong.
+        """
+        try:
+            if self.counted:
+                name = request.model_spec.name
+                answered = self.service.counted(name, lambda: self.method(self.service, request, None))
+            else:
+                answered = self.method(self.service, request, deadline)
+            return answered.SerializeToString()
         except Exception as error:
             failed = status_.of(error)
             if failed.code == "INTERNAL" and not isinstance(error, Status):
-                log.exception("%s failed", getattr(function, "__name__", function))
-        context.abort(getattr(grpc.StatusCode, failed.code), cut(failed.message))
+                log.exception("%s failed", getattr(self.method, "__name__", self.method))
+            raise failed from None
+
+    def __call__(self, request: bytes, deadline: float | None = None) -> bytes:
+        """`parse` and `answer`."""
+        return self.answer(self.parse(request), deadline)
+
+    @property
+    def counted(self) -> bool:
+        return self.method in (predict, classify, regress)
+
+
+def answering(service: Service) -> dict[str, dict[str, Answering]]:
+    """Service -> method -> what answers it."""
+    return {
+        f"tensorflow.serving.{name}": {
+            method: Answering(service, function, protos.api(request)) for method, (function, request) in methods.items()
+        }
+        for name, methods in SERVICES.items()
+    }
+
+
+def _handler(answering: Answering, pool: Executor) -> Any:
+    """gRPC's handler of one method.
+
+    A model that answers faster than a thread wakes up is asked on the event loop itself: handing its request over and
+    back would cost several times what the answer costs.
+    """
+    paces, counted = answering.service.paces, answering.counted
+
+    async def handle(request: bytes, context: Any) -> bytes:
+        left = None if counted else context.time_remaining()
+        deadline = None if left is None else time.monotonic() + left
+        running = asyncio.get_running_loop()
+        try:
+            if len(request) > SHORT:
+                return await running.run_in_executor(pool, answering, request, deadline)
+            parsed = answering.parse(request)
+            if counted and paces.quick(parsed.model_spec.name):
+                return answering.answer(parsed)
+            return await running.run_in_executor(pool, answering.answer, parsed, deadline)
+        except Status as status:
+            failed = status
+        await context.abort(getattr(grpc.StatusCode, failed.code), cut(failed.message))
         raise failed  # Never reached: `abort` raises.
 
-    return grpc.unary_unary_rpc_method_handler(answer)
+    return grpc.unary_unary_rpc_method_handler(handle)
 
 
 def cut(message: str) -> str:
@@ -251,18 +305,21 @@ def cut(message: str) -> str:
 
 @dataclass(frozen=True)
 class Running:
-    """A gRPC server that answers.
+    """A gRPC server that answers, in a thread of its own.
 
     Attributes:
         ports: The port of each address; 0 for a UNIX socket.
     """
 
     server: Any
+    loop: asyncio.AbstractEventLoop
+    thread: threading.Thread
     ports: tuple[int, ...]
 
     def stop(self, seconds: float) -> None:
         """Takes no more requests, and gives those that run so many seconds."""
-        self.server.stop(seconds).wait()
+        asyncio.run_coroutine_threadsafe(self.server.stop(seconds), self.loop)
+        self.thread.join()
 
 
 def start(
@@ -284,16 +341,41 @@ def start(
         Status: An address cannot be listened on.
     """
     limits = [("grpc.max_receive_message_length", LARGEST), ("grpc.max_send_message_length", LARGEST)]
-    server = grpc.server(Elastic(threads, "grpc"), options=[*limits, *options])
-    server.add_generic_rpc_handlers((*handlers(service), *more))
-    ports = []
-    for address in addresses:
+    started: Future[tuple[Any, Any, tuple[int, ...]]] = Future()
+
+    async def serve() -> None:
+        pool = Elastic(threads, "grpc")
         try:
-            if credentials is None or address.startswith("unix:"):
-                ports.append(server.add_insecure_port(address))
-            else:
-                ports.append(server.add_secure_port(address, credentials))
-        except RuntimeError as error:
-            raise Status("UNAVAILABLE", f"gRPC cannot listen on {address}: {error}") from None
-    server.start()
-    return Running(server, tuple(ports))
+            server = grpc.aio.server(options=[*limits, *options])
+            server.add_generic_rpc_handlers((*_handlers(service, pool), *more))
+            ports = tuple(_listen(server, address, credentials) for address in addresses)
+            await server.start()
+            started.set_result((server, asyncio.get_running_loop(), ports))
+            await server.wait_for_termination()
+        except BaseException as error:
+            if started.done():
+                raise
+            started.set_exception(error)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()), name="grpc", daemon=True)
+    thread.start()
+    server, loop, ports = started.result()
+    return Running(server, loop, thread, ports)
+
+
+def _handlers(service: Service, pool: Executor) -> list[Any]:
+    return [
+        grpc.method_handlers_generic_handler(name, {method: _handler(found, pool) for method, found in methods.items()})
+        for name, methods in answering(service).items()
+    ]
+
+
+def _listen(server: Any, address: str, credentials: Any) -> int:
+    try:
+        if credentials is None or address.startswith("unix:"):
+            return server.add_insecure_port(address)
+        return server.add_secure_port(address, credentials)
+    except RuntimeError as error:
+        raise Status("UNAVAILABLE", f"gRPC cannot listen on {address}: {error}") from None

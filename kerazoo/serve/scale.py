@@ -94,28 +94,26 @@ class Replica:
         options = plan.here()
         self.server = server.loaded(options)
         self.rest = server.app(self.server, options)
-        self.handlers = rpc.handlers(self.server.service)
+        self.answering = rpc.answering(self.server.service)
         self.pool = ThreadPoolExecutor(options.grpc_threads, "grpc")
 
     def __serve_build_asgi_app__(self) -> http.App:
         return self.rest
 
-    async def answer(self, method: str, request: bytes, context: Any) -> _Message:
+    async def answer(self, service: str, method: str, request: bytes, context: Any) -> _Message:
         """Answers one gRPC request; how it failed is noted in Ray's context."""
-        told = _Context()
-        found = next(filter(None, (handler.service(_Called(method)) for handler in self.handlers)))
         loop = asyncio.get_running_loop()
         try:
-            return _Message(await loop.run_in_executor(self.pool, found.unary_unary, request, told))
-        except _Aborted:
-            context.set_code(told.code)
-            context.set_details(told.details)
+            return _Message(await loop.run_in_executor(self.pool, self.answering[service][method], request))
+        except Status as failed:
+            context.set_code(getattr(grpc.StatusCode, failed.code))
+            context.set_details(rpc.cut(failed.message))
             return _Message(b"")
 
 
-def _method(path: str) -> Callable[..., Any]:
+def _method(service: str, name: str) -> Callable[..., Any]:
     async def method(self: Replica, request: bytes, grpc_context: Any) -> _Message:
-        return await self.answer(path, request, grpc_context)
+        return await self.answer(f"tensorflow.serving.{service}", name, request, grpc_context)
 
     return method
 
@@ -129,7 +127,7 @@ async def _reload(self: Replica, request: bytes, grpc_context: Any) -> _Message:
 # Ray Serve looks for a method that is called as the one of the service.
 for _service, _methods in rpc.SERVICES.items():
     for _name in _methods:
-        setattr(Replica, _name, _method(f"/tensorflow.serving.{_service}/{_name}"))
+        setattr(Replica, _name, _method(_service, _name))
 Replica.HandleReloadConfigRequest = _reload  # type: ignore[attr-defined]
 
 
@@ -142,14 +140,6 @@ def add_to_server(servicer: Any, proxy: Any) -> None:
 
 
 @dataclass(frozen=True)
-class _Called:
-    """Which method a handler is asked for."""
-
-    method: str
-    invocation_metadata: tuple[Any, ...] = ()
-
-
-@dataclass(frozen=True)
 class _Message:
     """A serialized answer, in the place of the message that Ray Serve would serialize."""
 
@@ -157,24 +147,6 @@ class _Message:
 
     def SerializeToString(self) -> bytes:
         return self.data
-
-
-class _Aborted(Exception):
-    pass
-
-
-class _Context:
-    """As much of gRPC's context as our handlers use."""
-
-    code: Any = None
-    details = ""
-
-    def time_remaining(self) -> None:
-        return None
-
-    def abort(self, code: Any, details: str) -> None:
-        self.code, self.details = code, details
-        raise _Aborted
 
 
 def plan(options: Options, scaling: Scaling, zoo: Mapping[str, str]) -> Plan:

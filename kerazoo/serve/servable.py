@@ -28,6 +28,7 @@ class Servable:
         close: Gives back what it holds; called once, when nothing runs on it any more.
         engine: `tensorflow`, `onnx`, `litert` or `savedmodel`.
         card: What the version is, where Kerazoo made it.
+        light: Whether it answers on the caller's thread, waits for nobody, and may be quick.
     """
 
     signatures: Mapping[str, Any]
@@ -35,6 +36,7 @@ class Servable:
     close: Callable[[], None]
     engine: str
     card: Card | None = None
+    light: bool = False
 
 
 @dataclass(frozen=True)

@@ -204,9 +204,9 @@ def _health() -> Any:
 
     serving = b"\x08\x01"  # HealthCheckResponse{status: SERVING}, the one answer that it ever gives.
 
-    def check(request: bytes, context: Any) -> bytes:
+    async def check(request: bytes, context: Any) -> bytes:
         if request not in (b"", b"\x0a\x0cModelService", b"\x0a\x11PredictionService"):
-            context.abort(grpc.StatusCode.NOT_FOUND, "unknown service")
+            await context.abort(grpc.StatusCode.NOT_FOUND, "unknown service")
         return serving
 
     return grpc.method_handlers_generic_handler(

@@ -11,9 +11,33 @@ from kerazoo.serve import status
 from kerazoo.serve.inference import Rules
 from kerazoo.serve.metrics import Metrics
 from kerazoo.serve.models import Models
-from kerazoo.serve.servable import Handle, Spec
+from kerazoo.serve.servable import Handle, Servable, Spec
 
 T = TypeVar("T")
+
+
+QUICK = 0.001
+"""Seconds; to hand a request to a thread and its answer back costs a few tenths of this when all are busy."""
+
+SMOOTH = 1 / 32
+"""What one request weighs in the mean of a model's times: one that was interrupted must not decide."""
+
+
+@dataclass
+class Paces:
+    """Which models answer so fast that handing their requests to a thread would cost more than the answers."""
+
+    means: dict[str, float] = field(default_factory=dict)
+
+    def quick(self, name: str) -> bool:
+        return self.means.get(name, QUICK) < QUICK
+
+    def note(self, name: str, servable: Servable, seconds: float) -> None:
+        """Remembers one request. Threads may overwrite each other's; that costs a request more or less."""
+        if servable.light:
+            self.means[name] = (1 - SMOOTH) * self.means.get(name, seconds) + SMOOTH * seconds
+        else:
+            self.means.pop(name, None)  # There may have been a version that was light.
 
 
 @dataclass(frozen=True)
@@ -28,6 +52,7 @@ class Service:
     rules: Rules = Rules()
     metrics: Metrics = field(default_factory=Metrics)
     as_content: bool = False
+    paces: Paces = field(default_factory=Paces)
 
     def answered(self, spec: Spec, api: str, entrypoint: str, ask: Callable[[Handle], tuple[T, float]]) -> T:
         """What `ask` makes of the version that a request means, which stays loaded meanwhile.
@@ -39,13 +64,15 @@ class Service:
         """
         start = time.perf_counter()
         model, version = self.models.acquire(spec)
+        servable = version.servable
         try:
-            engine = version.servable.engine
-            found, seconds = ask(Handle(spec.name, version.number, version.servable))
+            found, seconds = ask(Handle(spec.name, version.number, servable))
         finally:
             model.release(version)
-        self.metrics.runtime.observe(spec.name, api, engine, value=seconds * 1e6)
-        self.metrics.latency.observe(spec.name, api, entrypoint, value=(time.perf_counter() - start) * 1e6)
+            whole = time.perf_counter() - start
+            self.paces.note(spec.name, servable, whole)
+        self.metrics.runtime.observe(spec.name, api, servable.engine, value=seconds * 1e6)
+        self.metrics.latency.observe(spec.name, api, entrypoint, value=whole * 1e6)
         return found
 
     def counted(self, name: str, ask: Callable[[], T]) -> T:

@@ -66,8 +66,8 @@ def load(folder: Path, options: Options = DEFAULTS) -> Servable:
     except Exception as error:  # The loader raises whatever its readers do.
         session.close()
         raise _status(error) from None
-    running = _Session(session, signatures)
-    return Servable(signatures, running.run, running.close, "tensorflow")
+    running = _Session(session, signatures, len(graph.get_operations()) < SMALL)
+    return Servable(signatures, running.run, running.close, "tensorflow", light=running.small)
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,7 @@ class _Plan:
 class _Session:
     session: Any
     signatures: Mapping[str, Any]
+    small: bool
     plans: dict[Any, _Plan] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -107,7 +108,7 @@ class _Session:
                 # The graph knows its types; old signatures do not always.
                 kinds = tuple(self._kind(name) for name in feeds)
                 options = config_pb2.CallableOptions(feed=feeds)
-                if len(self.session.graph.get_operations()) < SMALL:
+                if self.small:
                     # On the thread that asks: handing a small graph to TensorFlow's own costs more than running it.
                     options.run_options.inter_op_thread_pool = -1
                 options.fetch.extend(described.outputs[alias].name for alias in key[2])

@@ -43,6 +43,8 @@ def nodes():
     temporary = tempfile.TemporaryDirectory(prefix="kerazoo-nodes-", dir="/tmp", ignore_cleanup_errors=True)
     with pytest.MonkeyPatch.context() as patch, temporary as folder:
         patch.setenv("PYTHONPATH", str(ROOT))
+        patch.setenv("RAY_TMPDIR", folder)  # Here Ray notes the address, if there is a folder for it.
+        Path(folder, "ray").mkdir()
         patch.setenv("SERVE_SOCKET_REUSE_PORT_ENABLED", "1")  # The nodes share the machine's ports.
         ray = scale.load_ray()
         from ray.cluster_utils import Cluster

@@ -102,6 +102,39 @@ def test_a_server_that_ends_answers_what_it_has_begun(gated):
         socket.create_connection(("127.0.0.1", rest.port), 1)
 
 
+def test_a_quick_model_is_asked_where_its_request_comes_in_until_it_is_slow(tmp_path):
+    took, threads = [0.0], []
+
+    def run(key, inputs, outputs):
+        threads.append(threading.current_thread().name)
+        time.sleep(took[0])
+        return {"y": inputs["x"]}
+
+    (tmp_path / "m" / "1").mkdir(parents=True)
+    servable = Servable({"serving_default": signature()}, run, lambda: None, "fake", light=True)
+    models = Models(lambda *_: servable, Watch(0, Retries(0)))
+    models.configure([one_model("m", tmp_path / "m")])
+    running = rpc.start(Service(models), ["127.0.0.1:0"], 2)
+    request = robustness.predict_request(1.0).SerializeToString()
+    with grpc.insecure_channel(f"127.0.0.1:{running.ports[0]}") as channel:
+        ask = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
+
+        def where(count):
+            del threads[:]
+            for _ in range(count):
+                ask(request, timeout=30)
+            return threads[-1]
+
+        took[0] = 0.05
+        assert where(3) != "grpc"  # The event loop's thread.
+        took[0] = 0.0
+        assert where(300) == "grpc"
+        took[0] = 0.05
+        assert where(3) != "grpc"
+    running.stop(1)
+    models.close()
+
+
 def test_7_18_a_slow_model_is_not_waited_for(gated):
     gate, service = gated
     limits = http.Limits(seconds=0.3)
