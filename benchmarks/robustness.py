@@ -186,22 +186,28 @@ def swap(requests: int, count: int) -> dict[str, Any]:
 
 
 def soak(minutes: float, seconds: float = 60.0) -> dict[str, Any]:
-    """Resident memory, in MiB, after each unload under full load."""
+    """Resident memory, in MiB, after each unload under full load: two clients ask a SavedModel, two a bundle."""
     with tempfile.TemporaryDirectory() as temporary:
-        base, stage = Path(temporary, "base"), Path(temporary, "stage")
         count = max(int(minutes * 60 / seconds), 3)
-        versions(stage, range(1, count + 1), elements=8_000_000)
-        base.mkdir()
-        shutil.move(stage / "1", base / "1")
-        with served("--model_name=m", f"--model_base_path={base}") as process:
-            ended, counts = threading.Event(), [0] * 4
+        stages = {name: (Path(temporary, "stage", name), Path(temporary, "base", name)) for name in ("m", "pictures")}
+        versions(stages["m"][0], range(1, count + 1), elements=8_000_000)
+        for version in range(1, count + 1):
+            shutil.copytree(bundle("resnet20:cifar10") / "1", stages["pictures"][0] / str(version))
+        for stage, base in stages.values():
+            base.mkdir(parents=True)
+            shutil.move(stage / "1", base / "1")
+        ended, counts = threading.Event(), [0] * 4
+        with served(*(f"{name}={base}" for name, (_, base) in stages.items())) as process:
 
             def ask(client: int) -> None:
                 with grpc.insecure_channel(f"127.0.0.1:{process.grpc}") as channel:
                     call = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
                     data = predict_request(client).SerializeToString()
                     while not ended.is_set():
-                        call(data, timeout=60)
+                        if client % 2:
+                            call(data, timeout=60)
+                        else:
+                            good(process, "pictures")
                         counts[client] += 1
 
             threads = [threading.Thread(target=ask, args=(client,)) for client in range(4)]
@@ -210,17 +216,31 @@ def soak(minutes: float, seconds: float = 60.0) -> dict[str, Any]:
             after = []
             for version in range(2, count + 1):
                 time.sleep(seconds)
-                shutil.move(stage / str(version), base / str(version))
-                status = f"http://127.0.0.1:{process.rest}/v1/models/m/versions/{version - 1}"
-                while b'"END"' not in urllib.request.urlopen(status).read():
-                    time.sleep(0.05)
+                for stage, base in stages.values():
+                    shutil.move(stage / str(version), base / str(version))
+                for name in stages:
+                    status = f"http://127.0.0.1:{process.rest}/v1/models/{name}/versions/{version - 1}"
+                    while b'"END"' not in urllib.request.urlopen(status).read():
+                        time.sleep(0.05)
                 time.sleep(1)
                 after.append(round(process.resident(), 1))
                 print(f"version {version}: {after[-1]} MiB", file=sys.stderr, flush=True)
             ended.set()
             for thread in threads:
                 thread.join()
-    return {"mib_after_each_unload": after, "ratio": after[-1] / after[0], "requests": sum(counts)}
+    return {
+        "mib_after_each_unload": after,
+        "ratio": after[-1] / after[0],
+        "requests": {"m": sum(counts[1::2]), "pictures": sum(counts[::2])},
+    }
+
+
+def bundle(model: str) -> Path:
+    """The base path of a prepared bundle."""
+    from kerazoo import registry
+    from kerazoo.export import prepare
+
+    return prepare.bundle(registry.find(model), lambda line: print(line, file=sys.stderr))
 
 
 def bomb(width: int, height: int) -> bytes:
@@ -233,11 +253,11 @@ def bomb(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
 
 
-def good(process: Process) -> float:
-    """Milliseconds of a request that must be answered."""
+def good(process: Process, model: str = "lenet5") -> float:
+    """Milliseconds of a picture that must be answered."""
     start = time.perf_counter()
     connection = http.client.HTTPConnection("127.0.0.1", process.rest, timeout=60)
-    connection.request("POST", "/v1/models/lenet5:predict", small_picture(), {"Content-Type": "image/png"})
+    connection.request("POST", f"/v1/models/{model}:predict", small_picture(), {"Content-Type": "image/png"})
     response = connection.getresponse()
     answered = response.read()
     connection.close()
