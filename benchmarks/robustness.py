@@ -1,14 +1,17 @@
 """What a server must survive, run against `kerazoo serve` as a process of its own.
 
-    python benchmarks/robustness.py swap --requests 10000 --versions 10
-    python benchmarks/robustness.py soak --minutes 15
-    python benchmarks/robustness.py crowd --connections 1000
+    python -m benchmarks.robustness swap --requests 10000 --versions 10
+    python -m benchmarks.robustness soak --minutes 15
+    python -m benchmarks.robustness crowd --connections 1000
+    python -m benchmarks.robustness malformed --requests 20000
 
 swap   requests at concurrency 8 while versions come and go: none may fail, none may be answered by a version that was
        not there.
 soak   full load with a new version every minute: resident memory after the last unload against that after the first.
 crowd  idle connections, a body of 200 MB and a picture that declares 30,000 x 30,000 pixels: memory, and what a good
        request takes meanwhile.
+malformed  requests that no client should send, half of them over each wire: how they were answered, what the good
+       request after each of them took, and whether the server's log has more than one line about any.
 """
 
 from __future__ import annotations
@@ -38,6 +41,7 @@ from typing import Any
 import grpc
 import numpy as np
 
+from benchmarks import malformed as requests
 from kerazoo.serve import protos, tensors
 
 
@@ -61,11 +65,11 @@ class Process:
 
 
 @contextlib.contextmanager
-def served(*arguments: str) -> Iterator[Process]:
+def served(*arguments: str, log: Any = subprocess.DEVNULL) -> Iterator[Process]:
     """A server's process, once it is ready."""
     ports = free_port(), free_port()
     command = [sys.executable, "-m", "kerazoo", "serve", f"--port={ports[0]}", f"--rest_api_port={ports[1]}"]
-    process = subprocess.Popen([*command, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen([*command, *arguments], stdout=subprocess.DEVNULL, stderr=log)
     try:
         for _ in range(6000):
             if process.poll() is not None:
@@ -305,9 +309,28 @@ def crowd(connections: int, megabytes: int) -> dict[str, Any]:
     return found
 
 
+def malformed(count: int) -> dict[str, Any]:
+    """How so many malformed requests were answered, half of them on each wire."""
+    with tempfile.TemporaryDirectory() as temporary, tempfile.TemporaryFile("w+") as log:
+        base = Path(temporary, requests.MODEL)
+        make = (
+            f"from pathlib import Path; from tests.serve import half_plus; half_plus.half_plus_two(Path({str(base)!r}))"
+        )
+        subprocess.run([sys.executable, "-c", make], check=True, capture_output=True, cwd=Path(__file__).parents[1])
+        with served(f"{requests.MODEL}={base}", log=log) as process:
+            before = process.resident()
+            with grpc.insecure_channel(f"127.0.0.1:{process.grpc}") as channel:
+                call = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
+                found: dict[str, Any] = requests.run(process.rest, call, count // 2)
+            found["mib"] = {"before": round(before, 1), "after": round(process.resident(), 1)}
+        log.seek(0)
+        found["lines_of_tracebacks"] = sum("Traceback" in line for line in log)
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("swap", "soak", "crowd"))
+    parser.add_argument("what", choices=("swap", "soak", "crowd", "malformed"))
     parser.add_argument("--requests", type=int, default=10_000)
     parser.add_argument("--versions", type=int, default=10)
     parser.add_argument("--minutes", type=float, default=15)
@@ -318,12 +341,14 @@ def main() -> None:
         found = swap(arguments.requests, arguments.versions)
     elif arguments.what == "soak":
         found = soak(arguments.minutes)
-    else:
+    elif arguments.what == "crowd":
         found = crowd(arguments.connections, 200)
+    else:
+        found = malformed(arguments.requests)
     print(json.dumps(found, indent=2))
     if arguments.out is not None:
         kept = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
-        kept[arguments.what] = {"command": " ".join(sys.argv), **found}
+        kept[arguments.what] = {"command": " ".join(("python -m benchmarks.robustness", *sys.argv[1:])), **found}
         arguments.out.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
 
 

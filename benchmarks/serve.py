@@ -6,12 +6,12 @@
 A closed loop: every client sends its next request when it has its answer. Client and server share the machine's cores.
 All pictures are one JPEG of 1280x720 through MobileNet v1 at 224 pixels, random weights (the time is the same).
 
-1. pictures: pictures/s over REST and gRPC with one and with eight clients, against a bare loop of decode, resize and
-   onnxruntime (one process with all cores for one client, a process a core for eight), FastAPI and LitServe on the same
-   ONNX file (each with the better of its settings for that load). Kerazoo has one setting for both: none.
-2. engines: the same with the engine that the bundle found fastest.
-3. trivial: requests/s of half_plus_two over gRPC.
-4. memory: proportional set size of the process tree at its peak, and seconds from the start to the first answer.
+1. pictures: pictures/s over REST and gRPC with one and with eight clients, against a bare loop of the same recipe
+   (decode, short side to 256, centre crop, onnxruntime, five best; one process with all cores for one client, a process
+   a core for eight), and FastAPI and LitServe around that loop (each with the better setting for that load). Kerazoo
+   has one setting for both: none. `auto` is the engine that the bundle found fastest. All take turns, round by round.
+2. process: proportional set size of the process tree after eight clients, and seconds from the start until it is ready.
+3. trivial: requests/s of half_plus_two over gRPC, against a gRPC server of two threads that returns what it gets.
 """
 
 from __future__ import annotations
@@ -101,7 +101,12 @@ def load(clients: int, seconds: float, connect: Callable[[], Callable[[], None]]
     for thread in threads:
         thread.join()
     took = time.perf_counter() - start
-    every = sorted(value for values in spent for value in values)
+    return _summed([value for values in spent for value in values], took)
+
+
+def _summed(spent: list[float], took: float) -> dict[str, float]:
+    """Rate and latencies of answers that took so many seconds each, and all together."""
+    every = sorted(spent)
     p50, p99 = (every[min(int(len(every) * share), len(every) - 1)] * 1e3 for share in (0.5, 0.99))
     return {"per_s": len(every) / took, "p50_ms": p50, "p99_ms": p99}
 
@@ -228,7 +233,11 @@ def opened(path, threads):
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     def run(data):
-        image = Image.open(io.BytesIO(data)).convert("RGB").resize((224, 224), Image.Resampling.BILINEAR)
+        image = Image.open(io.BytesIO(data)).convert("RGB")
+        scale = 256 / min(image.size)
+        image = image.resize((int(image.width * scale), int(image.height * scale)), Image.Resampling.BILINEAR)
+        left, top = (image.width - 224) // 2, (image.height - 224) // 2
+        image = image.crop((left, top, left + 224, top + 224))
         logits = session.run(None, {"image": np.asarray(image, np.float32)[None]})[0][0]
         shifted = np.exp(logits - logits.max())
         scores = shifted / shifted.sum()
@@ -238,75 +247,121 @@ def opened(path, threads):
 """
 
 
-def bare(folder: Path, onnx: Path, photo: bytes, processes: int, threads: int, seconds: float) -> float:
+LOOP = """
+import sys, time
+from bare import opened
+run, data = opened({onnx!r}, {threads}), open({photo!r}, "rb").read()
+for _ in range(10): run(data)
+print("ready", flush=True)
+for line in sys.stdin:
+    start = time.perf_counter(); count = 0
+    while time.perf_counter() - start < float(line): run(data); count += 1
+    print(count / (time.perf_counter() - start), flush=True)
+"""
+
+
+@contextlib.contextmanager
+def bare(folder: Path, onnx: Path, processes: int, threads: int) -> Iterator[Callable[[float], dict[str, float]]]:
     """Pictures/s without a server: so many processes, each in a loop of its own."""
-    code = (
-        f"import sys, time; sys.path.insert(0, {str(folder)!r})\nfrom bare import opened\n"
-        f"run, data = opened({str(onnx)!r}, {threads}), open({str(folder / 'photo.jpg')!r}, 'rb').read()\n"
-        "for _ in range(10): run(data)\nprint('ready', flush=True); sys.stdin.readline()\n"
-        "start = time.perf_counter(); count = 0\n"
-        f"while time.perf_counter() - start < {seconds}: run(data); count += 1\n"
-        "print(count / (time.perf_counter() - start))"
-    )
+    code = LOOP.format(onnx=str(onnx), threads=threads, photo=str(folder / "photo.jpg"))
     started = [
-        subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                         env={**os.environ, "PYTHONPATH": str(folder)})
         for _ in range(processes)
-    ]
-    for process in started:
-        process.stdout.readline()  # type: ignore[union-attr]
-    rates = [process.communicate("go\n")[0] for process in started] if processes == 1 else _all(started)
-    return sum(float(rate.split()[-1]) for rate in rates)
+    ]  # fmt: skip
+    pipes: list[tuple[Any, Any]] = [(process.stdin, process.stdout) for process in started]
+    for _, out in pipes:
+        out.readline()
 
+    def ask(seconds: float) -> dict[str, float]:
+        for told, _ in pipes:
+            told.write(f"{seconds}\n")
+            told.flush()
+        return {"per_s": sum(float(out.readline()) for _, out in pipes)}
 
-def _all(started: list[Any]) -> list[str]:
-    for process in started:
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    return [process.communicate()[0] for process in started]
+    try:
+        yield ask
+    finally:
+        for process in started:
+            process.kill()
 
 
 def pictures(folder: Path, base: Path, photo: bytes, seconds: float, rounds: int) -> dict[str, Any]:
-    """Rates and ratios of every server at one and eight clients; medians of rounds in which all take their turn."""
+    """Rates, latencies and ratios of every server at one and eight clients: medians of rounds."""
     onnx = base / "1" / "assets.extra" / "kerazoo" / "model.onnx"
     (folder / "bare.py").write_text(BARE)
     (folder / "fast.py").write_text(FASTAPI)
     (folder / "lit.py").write_text(LITSERVE)
     (folder / "photo.jpg").write_bytes(photo)
     as_json = json.dumps({"image": base64.b64encode(photo).decode()}).encode()
-    rows: dict[str, list[dict[str, float]]] = {}
+    turns: dict[int, dict[str, Callable[[float], dict[str, float]]]] = {1: {}, 8: {}}
+    with contextlib.ExitStack() as stack:
 
-    def note(name: str, clients: int, found: dict[str, float]) -> None:
-        rows.setdefault(f"{name}, {clients} client{'s' * (clients > 1)}", []).append(found)
-        print(f"{name:24} {clients} clients  {found['per_s']:7.1f}/s", file=sys.stderr, flush=True)
+        def turn(clients: int, name: str, connect: Callable[[], Callable[[], None]]) -> None:
+            turns[clients][name] = lambda seconds: load(clients, seconds, connect)
 
-    for _ in range(rounds):
         for clients, processes, threads in ((1, 1, CORES), (8, CORES, 1)):
-            note("bare", clients, {"per_s": bare(folder, onnx, photo, processes, threads, seconds)})
-            for name, url, starter in others(folder, onnx, processes, threads):
+            turns[clients]["bare"] = stack.enter_context(bare(folder, onnx, processes, threads))
+            for name, (ready, port, path), (command, env) in others(folder, onnx, processes, threads):
+                stack.enter_context(running(command, ready, env))
                 body, kind = (photo, "image/jpeg") if name == "FastAPI" else (as_json, "application/json")
-                with running(starter[0], url[0], starter[1]):
-                    note(name, clients, load(clients, seconds, over_http(url[1], url[2], body, kind)))
+                turn(clients, name, over_http(port, path, body, kind))
         for engine in ("onnx", "auto"):
-            grpc_port, rest_port = free_port(), free_port()
-            command = [sys.executable, "-m", "kerazoo", "serve", f"mobilenet={base}", f"--port={grpc_port}",
-                       f"--rest_api_port={rest_port}", "--engine", engine]  # fmt: skip
-            with running(command, f"http://127.0.0.1:{rest_port}/readyz") as (process, start):
-                for clients in (1, 8):
-                    path = "/v1/models/mobilenet:predict"
-                    asking = over_http(rest_port, path, photo, "image/jpeg")
-                    note(f"kerazoo {engine} REST", clients, load(clients, seconds, asking))
-                    asking = over_grpc(grpc_port, request(photo))
-                    note(f"kerazoo {engine} gRPC", clients, load(clients, seconds, asking))
-                rows.setdefault(f"kerazoo {engine}, process", []).append(
-                    {"pss_mib": pss(process.pid), "start_s": start}
-                )
-    medians = {
-        name: {key: statistics.median(row[key] for row in found) for key in found[0]} for name, found in rows.items()
-    }
-    for name, row in medians.items():
-        if "per_s" in row:
-            row["of_bare"] = row["per_s"] / medians["bare, " + name.partition(", ")[2]]["per_s"]
-    return medians
+            _, ports, _ = stack.enter_context(kerazoo(base, engine))
+            for clients in turns:
+                turn(clients, f"kerazoo {engine} REST", over_http(ports[1], PATH, photo, "image/jpeg"))
+                turn(clients, f"kerazoo {engine} gRPC", over_grpc(ports[0], request(photo)))
+        rows: dict[int, dict[str, list[dict[str, float]]]] = {1: {}, 8: {}}
+        for _ in range(rounds):
+            for clients, taking in turns.items():
+                for name, ask in taking.items():
+                    found = ask(seconds)
+                    rows[clients].setdefault(name, []).append(found)
+                    print(f"{name:24} {clients} clients  {found['per_s']:7.1f}/s", file=sys.stderr, flush=True)
+    return {f"{clients} client{'s' * (clients > 1)}": _compared(found) for clients, found in rows.items()}
+
+
+def _compared(rows: dict[str, list[dict[str, float]]]) -> dict[str, dict[str, float]]:
+    """Medians, with every rate as a share of the bare loop's in the same round and of the best other server's."""
+    found = {}
+    for name, measured in rows.items():
+        row = {key: statistics.median(one[key] for one in measured) for key in measured[0]}
+        shares = [one["per_s"] / bare["per_s"] for one, bare in zip(measured, rows["bare"], strict=True)]
+        row["of_bare"] = statistics.median(shares)
+        if "p99_ms" in row:
+            row["p99_of_p50"] = row["p99_ms"] / row["p50_ms"]
+        others = [rows[other] for other in OTHERS if other in rows]
+        if name.startswith("kerazoo") and others:
+            best = [max(one["per_s"] for one in turn) for turn in zip(*others, strict=True)]
+            shares = [one["per_s"] / other for one, other in zip(measured, best, strict=True)]
+            row["of_best_other_server"] = statistics.median(shares)
+        found[name] = {key: round(value, 3) for key, value in row.items()}
+    return found
+
+
+OTHERS = ("FastAPI", "LitServe")
+PATH = "/v1/models/mobilenet:predict"
+
+
+@contextlib.contextmanager
+def kerazoo(base: Path, engine: str) -> Iterator[tuple[Any, tuple[int, int], float]]:
+    """Our server's process, its ports, and the seconds until it was ready."""
+    ports = free_port(), free_port()
+    command = [sys.executable, "-m", "kerazoo", "serve", f"mobilenet={base}", f"--port={ports[0]}",
+               f"--rest_api_port={ports[1]}", "--engine", engine]  # fmt: skip
+    with running(command, f"http://127.0.0.1:{ports[1]}/readyz") as (process, seconds):
+        yield process, ports, seconds
+
+
+def process(base: Path, photo: bytes) -> dict[str, Any]:
+    """Memory and start of a server that is alone on the machine."""
+    found = {}
+    for engine in ("onnx", "auto"):
+        with kerazoo(base, engine) as (started, ports, seconds):
+            load(8, 3.0, over_http(ports[1], PATH, photo, "image/jpeg"))
+            load(8, 3.0, over_grpc(ports[0], request(photo)))
+            found[f"kerazoo {engine}"] = {"pss_mib": round(pss(started.pid), 1), "start_s": round(seconds, 3)}
+    return found
 
 
 def others(folder: Path, onnx: Path, workers: int, threads: int) -> Iterator[tuple[str, Any, Any]]:
@@ -333,8 +388,27 @@ def request(photo: bytes) -> bytes:
     return message.SerializeToString()
 
 
-def trivial(folder: Path, seconds: float) -> dict[str, Any]:
-    """half_plus_two over gRPC, the clients in a process of their own."""
+ECHO = """
+import sys, grpc
+from concurrent.futures import ThreadPoolExecutor
+echo = grpc.unary_unary_rpc_method_handler(lambda request, context: request)
+server = grpc.server(ThreadPoolExecutor(2))
+server.add_generic_rpc_handlers((
+    grpc.method_handlers_generic_handler("tensorflow.serving.PredictionService", {"Predict": echo}),
+))
+server.add_insecure_port("127.0.0.1:" + sys.argv[1])
+server.start()
+from http.server import BaseHTTPRequestHandler, HTTPServer
+class Ready(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+HTTPServer(("127.0.0.1", int(sys.argv[2])), Ready).serve_forever()
+"""
+
+
+def trivial(folder: Path, seconds: float, rounds: int) -> dict[str, Any]:
+    """Requests/s of half_plus_two over gRPC, and of a server that only returns the request."""
     sys.path.insert(0, str(Path(__file__).parent.parent))
     make = (
         f"from pathlib import Path; from tests.serve import half_plus; half_plus.half_plus_two(Path({str(folder)!r}))"
@@ -345,22 +419,62 @@ def trivial(folder: Path, seconds: float) -> dict[str, Any]:
     message = protos.api("PredictRequest")()
     message.model_spec.name = "half_plus_two"
     message.inputs["x"].CopyFrom(tensors.to_proto(np.float32([1.0])))
-    grpc_port, rest_port = free_port(), free_port()
-    command = [sys.executable, "-m", "kerazoo", "serve", f"--port={grpc_port}", f"--rest_api_port={rest_port}",
-               "--model_name=half_plus_two", f"--model_base_path={folder}"]  # fmt: skip
-    found = {}
-    with running(command, f"http://127.0.0.1:{rest_port}/readyz"):
-        for clients in (1, 16):
-            with multiprocessing.get_context("spawn").Pool(1) as pool:
-                found[f"{clients} clients"] = pool.apply(
-                    _asked, (clients, seconds, grpc_port, message.SerializeToString())
-                )
-            print(f"half_plus_two {clients} clients {found[f'{clients} clients']['per_s']:.0f}/s", file=sys.stderr)
-    return found
+    data = message.SerializeToString()
+    ports = {name: (free_port(), free_port()) for name in ("echo", "kerazoo")}
+    commands = {
+        "echo": [sys.executable, "-c", ECHO, *map(str, ports["echo"])],
+        "kerazoo": [sys.executable, "-m", "kerazoo", "serve", f"--port={ports['kerazoo'][0]}",
+                    f"--rest_api_port={ports['kerazoo'][1]}", "--model_name=half_plus_two",
+                    f"--model_base_path={folder}"],
+    }  # fmt: skip
+    rows: dict[str, list[dict[str, float]]] = {}
+    with contextlib.ExitStack() as stack:
+        for name, command in commands.items():
+            stack.enter_context(running(command, f"http://127.0.0.1:{ports[name][1]}/readyz"))
+        pool = stack.enter_context(multiprocessing.get_context("spawn").Pool(1))
+        for _ in range(rounds):
+            for clients in (1, 16):
+                for name in commands:
+                    found = pool.apply(asked, (clients, seconds, ports[name][0], data))
+                    rows.setdefault(f"{name}, {clients} clients", []).append(found)
+                    print(f"{name:8} {clients:2} clients {found['per_s']:.0f}/s", file=sys.stderr, flush=True)
+    medians = {
+        name: {key: round(statistics.median(row[key] for row in found), 3) for key in found[0]}
+        for name, found in rows.items()
+    }
+    for clients in (1, 16):
+        pairs = zip(rows[f"kerazoo, {clients} clients"], rows[f"echo, {clients} clients"], strict=True)
+        shares = [ours["per_s"] / echo["per_s"] for ours, echo in pairs]
+        medians[f"kerazoo, {clients} clients"]["of_echo"] = round(statistics.median(shares), 3)
+    return medians
 
 
-def _asked(clients: int, seconds: float, port: int, request: bytes) -> dict[str, float]:
-    return load(clients, seconds, over_grpc(port, request))
+def asked(clients: int, seconds: float, port: int, request: bytes) -> dict[str, float]:
+    """The closed loop for quick answers: all clients in one thread, since threads would take more than the server."""
+    import asyncio
+
+    import grpc
+    import grpc.aio
+
+    async def loop() -> dict[str, float]:
+        spent: list[float] = []
+
+        async def client(end: float) -> None:
+            options = [("grpc.use_local_subchannel_pool", 1)]
+            async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options) as channel:
+                call = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
+                await call(request)
+                while (start := time.perf_counter()) < end:
+                    await call(request)
+                    spent.append(time.perf_counter() - start)
+
+        await asyncio.gather(*(client(time.perf_counter() + 1) for _ in range(clients)))
+        spent.clear()
+        start = time.perf_counter()
+        await asyncio.gather(*(client(start + seconds) for _ in range(clients)))
+        return _summed(spent, time.perf_counter() - start)
+
+    return asyncio.run(loop())
 
 
 def machine() -> dict[str, Any]:
@@ -379,8 +493,8 @@ def machine() -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=8.0, help="of each measurement")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", choices=("pictures", "trivial"))
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
@@ -388,10 +502,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         if arguments.only != "trivial":
-            found["pictures"] = pictures(folder, prepared(folder), photograph(), arguments.seconds, arguments.rounds)
+            base, photo = prepared(folder), photograph()
+            found["pictures"] = pictures(folder, base, photo, arguments.seconds, arguments.rounds)
+            found["process"] = process(base, photo)
         if arguments.only != "pictures":
             (folder / "half").mkdir()
-            found["trivial"] = trivial(folder / "half", arguments.seconds)
+            found["trivial"] = trivial(folder / "half", arguments.seconds, arguments.rounds)
     text = json.dumps(found, indent=2)
     print(text)
     if arguments.out is not None:
