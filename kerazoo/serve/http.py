@@ -7,11 +7,13 @@ import contextlib
 import hmac
 import json
 import logging
+import math
 import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +27,9 @@ log = logging.getLogger("kerazoo.serve")
 access = logging.getLogger("kerazoo.serve.access")
 
 METRICS = "/monitoring/prometheus/metrics"
+LINGER = 3.0
+"""Seconds in which a client that was refused may notice it."""
+
 NOT_FOUND = b"<html><head><title>404 Not Found</title></head><body><h1>Not Found</h1></body></html>\n"
 CORS = {
     "access-control-allow-origin": "*",
@@ -43,12 +48,14 @@ class Limits:
         body: Most bytes of a body.
         waiting: Most requests that may wait or run; more are told to come back.
         seconds: Longest time for a body to arrive, and for an answer to be made.
+        idle: Longest time, in seconds, that a connection may wait for the head of its next request.
         buffered: Most bytes of all bodies together.
     """
 
     body: int = 128 << 20
     waiting: int = 1000
     seconds: float = 30.0
+    idle: float = 75.0
     buffered: int = 512 << 20
 
 
@@ -115,7 +122,7 @@ class App:
             response, closing = refused.response, True
         except ConnectionError:
             return  # The client has gone; there is nobody to answer.
-        await self._send(send, response, path, closing)
+        await self._send(send, response, path, receive if closing else None)
         if access.isEnabledFor(logging.INFO):
             self._note(scope, path, response, size, start)
 
@@ -181,16 +188,20 @@ class App:
             log.exception("%s %s failed", request.method, request.path[:200])
             return rest.error(Status("INTERNAL", "The server failed; its log says why."))
 
-    async def _send(self, send: Any, response: Response, path: str, closing: bool) -> None:
+    async def _send(self, send: Any, response: Response, path: str, unread: Any) -> None:
+        """Answers; where the body was not read (`unread` receives it), the connection is closed after that."""
         headers = {"content-type": response.kind, "content-length": str(len(response.body)), **response.headers}
         if self.options.cors and path.startswith("/v1/"):
             headers |= CORS
-        if closing:
+        if unread is not None:
             headers["connection"] = "close"
         raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
         with contextlib.suppress(OSError):
             await send({"type": "http.response.start", "status": response.status, "headers": raw})
-            await send({"type": "http.response.body", "body": response.body})
+            await send({"type": "http.response.body", "body": response.body, "more_body": unread is not None})
+            if unread is not None:
+                await _discard(unread)
+                await send({"type": "http.response.body", "body": b""})
 
     def _note(self, scope: Any, path: str, response: Response, size: int, start: float) -> None:
         row = {
@@ -203,6 +214,14 @@ class App:
             "ms": round((time.perf_counter() - start) * 1e3, 2),
         }
         access.info(json.dumps(row))
+
+
+async def _discard(receive: Any) -> None:
+    """Reads what a client goes on sending for a while: closing on it would reset the connection, the answer unread."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LINGER):
+            while (await receive()).get("more_body"):
+                pass
 
 
 def listen(port: int, host: str | None = None) -> socket.socket:
@@ -250,13 +269,43 @@ def start(app: App, listening: socket.socket) -> Running:
     """Answers REST on a listening socket."""
     import uvicorn
 
+    idle = app.options.limits.idle
+    waiting: weakref.WeakKeyDictionary[Any, tuple[Any, float]] = weakref.WeakKeyDictionary()
+
+    class Server(uvicorn.Server):
+        async def on_tick(self, counter: int) -> bool:
+            if counter % 10 == 0:  # Once a second.
+                _hang_up(self.server_state.connections, waiting, idle)
+            return await super().on_tick(counter)
+
     config = uvicorn.Config(
         app, http="httptools", log_config=None, log_level="critical", access_log=False, lifespan="off",
-        server_header=False, date_header=False, ws="none", timeout_keep_alive=75, backlog=1024,
+        server_header=False, date_header=False, ws="none", timeout_keep_alive=math.ceil(idle), backlog=1024,
     )  # fmt: skip
-    server = uvicorn.Server(config)
+    server = Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="rest", daemon=True)
     thread.start()
     while not server.started and thread.is_alive():
         time.sleep(0.005)
     return Running(server, thread, app, listening.getsockname()[1])
+
+
+def _hang_up(connections: Collection[Any], waiting: MutableMapping[Any, tuple[Any, float]], idle: float) -> None:
+    """Closes the connections that have been between two requests for too long.
+
+    uvicorn closes those that were silent since their last answer, but neither those that never began nor those that
+    send the head of a request drop by drop.
+
+    Args:
+        waiting: After which request (a weak reference), and since when each has been waiting; kept between two calls.
+    """
+    now = time.monotonic()
+    for connection in list(connections):
+        last = connection.cycle
+        if last is not None and not last.response_complete:
+            continue
+        after, since = waiting.get(connection, (None, now))
+        if connection not in waiting or (after() if after is not None else None) is not last:
+            waiting[connection] = (weakref.ref(last) if last is not None else None, now)
+        elif now - since > idle:
+            connection.transport.close()

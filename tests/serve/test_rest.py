@@ -1,10 +1,13 @@
 """SERVING 2 to 6 over REST, on the classic models; the first tests without a socket, the last ones with."""
 
+import contextlib
 import gzip
 import json
 import socket
 import threading
+import time
 import urllib.request
+from http.client import HTTPConnection
 
 import pytest
 
@@ -295,6 +298,39 @@ def test_long_bodies_are_refused_before_they_are_read(port):
     assert b"at most 10000 are taken" in declared
     chunked = head + b"Transfer-Encoding: chunked\r\n\r\n" + b"2710\r\n" + b"x" * 10_000 + b"\r\n" + b"1\r\nx\r\n"
     assert b"413" in send(port, chunked).split(b"\r\n")[0]
+
+
+def test_who_sends_a_long_body_all_the_same_reads_why_it_is_refused(port):
+    connection = HTTPConnection("localhost", port, timeout=20)
+    connection.request("POST", "/v1/models/half_plus_two:predict", b"x" * (20 << 20))
+    response = connection.getresponse()
+    assert (response.status, response.getheader("connection")) == (413, "close")
+    assert "at most 10000 are taken" in json.loads(response.read())["error"]
+    connection.close()
+
+
+def test_who_says_nothing_or_drips_is_let_go_and_who_asks_is_not(service):
+    limits = http.Limits(idle=0.5)
+    running = http.start(http.App(service, http.Options(threads=1, limits=limits)), http.listen(0))
+    address = ("localhost", running.port)
+    asking = HTTPConnection(*address, timeout=10)
+    try:
+        with socket.create_connection(address, 10) as silent, socket.create_connection(address, 10) as dripping:
+            asking.connect()
+            first = asking.sock
+            for drop in b"GET /v1/models/half_plus_two HTTP/1.1":
+                with contextlib.suppress(OSError):
+                    dripping.sendall(bytes([drop]))
+                asking.request("GET", "/v1/models/half_plus_two")
+                assert asking.getresponse().read()
+                time.sleep(0.1)
+            assert asking.sock is first
+            assert silent.recv(1) == b""
+            with contextlib.suppress(ConnectionResetError):
+                assert dripping.recv(1) == b""
+    finally:
+        asking.close()
+        running.stop(1)
 
 
 @pytest.mark.parametrize(
