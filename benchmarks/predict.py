@@ -1,6 +1,6 @@
 """What `kerazoo predict` costs beside the bare runtime, as three ratios measured in one run.
 
-    python benchmarks/predict.py --model mobilenet_v1_025:imagenet --out benchmarks/results/predict.json
+    python -m benchmarks.predict --model mobilenet_v1_025:imagenet --out benchmarks/results/predict.json
 
 1. cold: wall time of a whole process, `kerazoo predict` over a prepared artefact against a six-line Keras script that
    answers the same picture with keras.applications (at most 0.12).
@@ -15,10 +15,7 @@ Only the ratios mean something: each pair ran on the same machine in the same mi
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
-import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -32,6 +29,7 @@ import numpy as np
 from PIL import Image
 
 import kerazoo
+from benchmarks import record
 from kerazoo import engines, registry
 from kerazoo.export import prepare
 
@@ -168,17 +166,10 @@ def main() -> None:
         print(f"{name:<7} {figures[name]['ratio']:.3f}  ({bound})")
     print(f"memory  {figures['folder']['growth_mib']:+.1f} MiB from the first quarter of the folder to its end")
     if arguments.out:
-        packages = ("kerazoo", "tensorflow", "keras", "onnxruntime", "ai-edge-litert", "pillow", "numpy")
-        versions = {name: importlib.metadata.version(name) for name in packages}
-        machine = {"python": platform.python_version(), "machine": platform.machine(), "cores": os.cpu_count()}
-        record = {
-            "model": arguments.model,
-            "engine": predictor.engine,
-            **figures,
-            "versions": versions,
-            "machine": machine,
-        }
-        arguments.out.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        record.keep(
+            arguments.out,
+            {"model": arguments.model, "engine": predictor.engine, **figures, **record.origin("predict")},
+        )
 
 
 if __name__ == "__main__":

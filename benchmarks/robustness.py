@@ -42,6 +42,7 @@ import grpc
 import numpy as np
 
 from benchmarks import malformed as requests
+from benchmarks import record
 from kerazoo.serve import protos, tensors
 
 
@@ -347,9 +348,7 @@ def main() -> None:
         found = malformed(arguments.requests)
     print(json.dumps(found, indent=2))
     if arguments.out is not None:
-        kept = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
-        kept[arguments.what] = {"command": " ".join(("python -m benchmarks.robustness", *sys.argv[1:])), **found}
-        arguments.out.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+        record.keep(arguments.out, {arguments.what: {**found, **record.origin("robustness")}})
 
 
 if __name__ == "__main__":

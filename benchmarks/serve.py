@@ -1,7 +1,7 @@
 """What `kerazoo serve` costs beside a bare loop without any server, and beside other servers, in one run.
 
-    python benchmarks/serve.py --out benchmarks/results/serve.json
-    python benchmarks/serve.py --only trivial
+    python -m benchmarks.serve --out benchmarks/results/serve.json
+    python -m benchmarks.serve --only trivial
 
 A closed loop: every client sends its next request when it has its answer. Client and server share the machine's cores.
 All pictures are one JPEG of 1280x720 through MobileNet v1 at 224 pixels, random weights (the time is the same).
@@ -19,13 +19,11 @@ from __future__ import annotations
 import argparse
 import base64
 import contextlib
-import importlib.metadata
 import importlib.util
 import io
 import json
 import multiprocessing
 import os
-import platform
 import signal
 import socket
 import statistics
@@ -41,6 +39,8 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+
+from benchmarks import record
 
 CORES = len(os.sched_getaffinity(0))
 
@@ -477,20 +477,6 @@ def asked(clients: int, seconds: float, port: int, request: bytes) -> dict[str, 
     return asyncio.run(loop())
 
 
-def machine() -> dict[str, Any]:
-    packages = ("kerazoo", "onnxruntime", "ai-edge-litert", "grpcio", "uvicorn", "httptools", "tensorflow", "fastapi",
-                "litserve")  # fmt: skip
-    versions = {}
-    for name in packages:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[name] = importlib.metadata.version(name)
-    model = next(
-        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
-        platform.processor(),
-    )
-    return {"cpu": model, "cores": CORES, "python": platform.python_version(), "versions": versions}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
@@ -498,7 +484,7 @@ def main() -> None:
     parser.add_argument("--only", choices=("pictures", "trivial"))
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    found: dict[str, Any] = {"machine": machine(), "command": " ".join(sys.argv)}
+    found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         if arguments.only != "trivial":
@@ -508,10 +494,10 @@ def main() -> None:
         if arguments.only != "pictures":
             (folder / "half").mkdir()
             found["trivial"] = trivial(folder / "half", arguments.seconds, arguments.rounds)
-    text = json.dumps(found, indent=2)
-    print(text)
+    found |= record.origin("serve")
+    print(json.dumps(found, indent=2))
     if arguments.out is not None:
-        arguments.out.write_text(text + "\n", encoding="utf-8")
+        record.keep(arguments.out, found)
 
 
 if __name__ == "__main__":
