@@ -5,10 +5,10 @@ One family is one file. A new family needs no list to be edited: its public name
 
 from __future__ import annotations
 
-import ast
 import functools
 import importlib
 import pkgutil
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +19,19 @@ def families() -> tuple[str, ...]:
     return tuple(sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_")))
 
 
+_ALL = re.compile(r"^__all__ = \[(.*?)\]", re.MULTILINE | re.DOTALL)
+
+
 @functools.cache
 def _public() -> dict[str, str]:
-    """Public builder -> family. Read from each file's `__all__` without running it."""
+    """Public builder -> family. Read from each file's `__all__` without running it.
+
+    As text: `ast.parse` fails now and then on Python 3.11 when several threads use it.
+    """
     found: dict[str, str] = {}
     for family in families():
-        tree = ast.parse((Path(__path__[0]) / f"{family}.py").read_text(encoding="utf-8"))
-        for node in tree.body:
-            if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", None) == "__all__":
-                found |= dict.fromkeys(ast.literal_eval(node.value), family)
+        names = _ALL.search((Path(__path__[0]) / f"{family}.py").read_text(encoding="utf-8"))
+        found |= dict.fromkeys(re.findall(r'"(\w+)"', names[1]) if names else (), family)
     return found
 
 

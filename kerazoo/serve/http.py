@@ -232,7 +232,7 @@ def listen(port: int, host: str | None = None) -> socket.socket:
     """
     for family, address in ((socket.AF_INET6, host or "::"), (socket.AF_INET, host or "0.0.0.0")):  # noqa: S104
         try:
-            made = socket.socket(family, socket.SOCK_STREAM)
+            made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # Named, or asyncio leaves Nagle on.
         except OSError:
             continue
         try:

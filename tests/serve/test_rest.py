@@ -1,6 +1,7 @@
 """SERVING 2 to 6 over REST, on the classic models; the first tests without a socket, the last ones with."""
 
 import contextlib
+import functools
 import gzip
 import json
 import socket
@@ -289,6 +290,24 @@ def test_2_15_connections_are_kept_and_shared(port):
     for thread in threads:
         thread.join()
     assert sum(b"200 OK" in answer for answer in answers) == 16
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "auto"])
+def test_answers_do_not_wait_for_the_client_to_acknowledge_their_first_part(service, monkeypatch, loop):
+    import uvicorn
+
+    monkeypatch.setattr(uvicorn, "Config", functools.partial(uvicorn.Config, loop=loop))
+    running = http.start(http.App(service), http.listen(0))
+    connection = HTTPConnection("localhost", running.port, timeout=10)
+    try:
+        connection.request("GET", "/v1/models/half_plus_two")
+        assert connection.getresponse().read()
+        (served,) = running.server.server_state.connections
+        taken = served.transport.get_extra_info("socket")
+        assert taken.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    finally:
+        connection.close()
+        running.stop(1)
 
 
 def test_long_bodies_are_refused_before_they_are_read(port):
