@@ -24,8 +24,9 @@ Answer = Callable[[Arrays], dict[str, np.ndarray]]
 MOST = 64
 """Most rows of a batch."""
 
-TRY_EVERY = 32
-"""So many batches lie between two tries of a larger or smaller one."""
+FIRST_TRY, LAST_TRY = 32, 4096
+"""So many batches lie between two tries of a larger or smaller one; ever more of them as long as no try is a success,
+because those who are in a batch that is too large wait for it."""
 
 GAIN = 0.9
 """A row must cost at most so much of what it cost before, for the larger batch to be kept."""
@@ -57,7 +58,9 @@ class Joiner:
     waiting: deque[_Waiting] = field(default_factory=deque)
     lock: threading.Lock = field(default_factory=threading.Lock)
     costs: dict[int, float] = field(default_factory=dict)
-    batches: int = 0
+    pause: int = FIRST_TRY
+    until_try: int = FIRST_TRY
+    upwards: bool = True
 
     def __post_init__(self) -> None:
         self.crowd = ThreadPoolExecutor(self.slots, "crowd")
@@ -122,7 +125,7 @@ class Joiner:
         finally:
             spent = time.perf_counter() - start
             with self.lock:
-                self._learn(rows, limit, spent)
+                self._learn(rows, spent)
             for one in group:
                 one.done.set()
         self.seen(rows)
@@ -148,20 +151,27 @@ class Joiner:
 
     def _limit(self) -> int:
         """Rows that this batch may have: what was learned, or now and then twice or half of it."""
-        self.batches += 1
-        if self.batches % TRY_EVERY or not self.waiting:
+        self.until_try -= 1
+        if self.until_try > 0 or not self.waiting:
             return self.limit
-        return min(self.limit * 2, MOST) if self.batches % (2 * TRY_EVERY) else max(self.limit // 2, 1)
+        self.pause = self.until_try = min(self.pause * 2, LAST_TRY)
+        tried = min(self.limit * 2, MOST) if self.upwards else max(self.limit // 2, 1)
+        self.upwards = not self.upwards
+        return tried
 
-    def _learn(self, rows: int, limit: int, spent: float) -> None:
+    def _learn(self, rows: int, spent: float) -> None:
         size = 1 << (max(rows, 1).bit_length() - 1)
         cost = spent / max(rows, 1)
         self.costs[size] = cost if size not in self.costs else 0.8 * self.costs[size] + 0.2 * cost
         here, up, down = (self.costs.get(size) for size in (self.limit, self.limit * 2, self.limit // 2))
+        before = self.limit
         if here is not None and up is not None and up < GAIN * here:
             self.limit = min(self.limit * 2, MOST)
         elif here is not None and down is not None and down * GAIN < here:
             self.limit //= 2
+        if self.limit != before:
+            self.pause = self.until_try = FIRST_TRY
+            self.upwards = self.limit > before
 
 
 def _alike(one: _Waiting, other: _Waiting) -> bool:

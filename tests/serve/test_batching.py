@@ -225,7 +225,7 @@ def test_batches_grow_as_long_as_a_row_gets_cheaper(fixed, a_row, expected):
     limits = []
     for _ in range(1000):
         rows = joiner._limit()
-        joiner._learn(rows, rows, fixed + a_row * rows)
+        joiner._learn(rows, fixed + a_row * rows)
         limits.append(joiner.limit)
     assert set(limits[500:]) == {expected}
 
