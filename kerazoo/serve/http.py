@@ -1,4 +1,4 @@
-"""HTTP by uvicorn: sockets, limits, who may ask; every answer is made by a thread, so that none holds up another."""
+"""HTTP by uvicorn: sockets, limits, who may ask; answers that take their time are made by threads."""
 
 from __future__ import annotations
 
@@ -169,6 +169,8 @@ class App:
             raise
 
     async def _work(self, request: Request) -> Response:
+        if self.service.paces.quick(rest.model_of(request.path), len(request.body)):
+            return self.answer(request)
         loop = asyncio.get_running_loop()
         running = loop.run_in_executor(self.pool, self.answer, request)
         try:

@@ -20,7 +20,7 @@ from kerazoo.serve import inference, protos, tensors
 from kerazoo.serve import status as status_
 from kerazoo.serve.inference import Classes
 from kerazoo.serve.servable import Handle, Spec
-from kerazoo.serve.service import Service
+from kerazoo.serve.service import SHORT, Service
 from kerazoo.serve.status import Status, invalid
 from kerazoo.serve.threads import Elastic
 
@@ -207,10 +207,6 @@ SERVICES: Mapping[str, Mapping[str, tuple[Method, str]]] = {
 }
 
 
-SHORT = 1 << 16
-"""Longer requests are read by a thread of the pool, so that they hold nothing up."""
-
-
 @dataclass(frozen=True)
 class Answering:
     """One method of one server, from a serialized request to a serialized response."""
@@ -284,7 +280,7 @@ def _handler(answering: Answering, pool: Executor) -> Any:
             if len(request) > SHORT:
                 return await running.run_in_executor(pool, answering, request, deadline)
             parsed = answering.parse(request)
-            if counted and paces.quick(parsed.model_spec.name):
+            if counted and paces.quick(parsed.model_spec.name, len(request)):
                 return answering.answer(parsed)
             return await running.run_in_executor(pool, answering.answer, parsed, deadline)
         except Status as status:

@@ -19,6 +19,9 @@ T = TypeVar("T")
 QUICK = 0.001
 """Seconds; to hand a request to a thread and its answer back costs a few tenths of this when all are busy."""
 
+SHORT = 1 << 16
+"""Bytes; what is longer takes its time to be read."""
+
 SMOOTH = 1 / 32
 """What one request weighs in the mean of a model's times: one that was interrupted must not decide."""
 
@@ -29,8 +32,9 @@ class Paces:
 
     means: dict[str, float] = field(default_factory=dict)
 
-    def quick(self, name: str) -> bool:
-        return self.means.get(name, QUICK) < QUICK
+    def quick(self, name: str, size: int) -> bool:
+        """Whether a request of so many bytes is better answered where it came in."""
+        return size <= SHORT and self.means.get(name, QUICK) < QUICK
 
     def note(self, name: str, servable: Servable, seconds: float) -> None:
         """Remembers one request. Threads may overwrite each other's; that costs a request more or less."""

@@ -98,7 +98,8 @@ def test_a_server_that_ends_answers_what_it_has_begun(gated):
         socket.create_connection(("127.0.0.1", rest.port), 1)
 
 
-def test_a_quick_model_is_asked_where_its_request_comes_in_until_it_is_slow(tmp_path):
+@pytest.mark.parametrize("wire", ["rest", "grpc"])
+def test_a_quick_model_is_asked_where_its_request_comes_in_until_it_is_slow(tmp_path, wire):
     took, threads = [0.0], []
 
     def run(key, inputs, outputs):
@@ -110,23 +111,36 @@ def test_a_quick_model_is_asked_where_its_request_comes_in_until_it_is_slow(tmp_
     servable = Servable({"serving_default": signature()}, run, lambda: None, "fake", light=True)
     models = Models(lambda *_: servable, Watch(0, Retries(0)))
     models.configure([one_model("m", tmp_path / "m")])
-    running = rpc.start(Service(models), ["127.0.0.1:0"], 2)
-    request = robustness.predict_request(1.0).SerializeToString()
-    with grpc.insecure_channel(f"127.0.0.1:{running.ports[0]}") as channel:
-        ask = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
+    service = Service(models)
+    if wire == "rest":
+        running = http.start(http.App(service), http.listen(0))
+        results = []
 
-        def where(count):
-            del threads[:]
-            for _ in range(count):
-                ask(request, timeout=30)
-            return threads[-1]
+        def ask():
+            ask_rest(running.port, results)
+            assert results.pop().startswith(b"HTTP/1.1 200")
+    else:
+        running = rpc.start(service, ["127.0.0.1:0"], 2)
+        channel = grpc.insecure_channel(f"127.0.0.1:{running.ports[0]}")
+        request = robustness.predict_request(1.0).SerializeToString()
+        call = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
 
-        took[0] = 0.05
-        assert where(3) != "grpc"  # The event loop's thread.
-        took[0] = 0.0
-        assert where(300) == "grpc"
-        took[0] = 0.05
-        assert where(3) != "grpc"
+        def ask():
+            call(request, timeout=30)
+
+    def where(count):
+        for _ in range(count):
+            ask()
+        return threads[-1]
+
+    took[0] = 0.05
+    assert where(3) != wire  # The event loop's thread.
+    took[0] = 0.0
+    assert where(300) == wire
+    took[0] = 0.05
+    assert where(3) != wire
+    if wire == "grpc":
+        channel.close()
     running.stop(1)
     models.close()
 
