@@ -75,6 +75,7 @@ def message(file: str, name: str) -> Any:
     return message_factory.GetMessageClass(_POOL.FindMessageTypeByName(name))
 
 
+@functools.cache
 def api(name: str) -> Any:
     """A message of TF Serving's API by its short name, as `PredictRequest`."""
     return message(f"tensorflow_serving/{_API[name]}.proto", f"tensorflow.serving.{name}")
@@ -109,6 +110,7 @@ _CORE = {
 }
 
 
+@functools.cache
 def core(name: str) -> Any:
     """A message of TensorFlow itself by its short name, as `TensorProto`."""
     return message(f"tensorflow/core/{_CORE[name]}.proto", f"tensorflow.{name}")

@@ -22,7 +22,7 @@ from kerazoo.serve.inference import Classes
 from kerazoo.serve.servable import Handle, Spec
 from kerazoo.serve.service import SHORT, Service
 from kerazoo.serve.status import Status, invalid
-from kerazoo.serve.threads import Elastic
+from kerazoo.serve.threads import Elastic, new_event_loop
 
 log = logging.getLogger("kerazoo.serve")
 
@@ -275,14 +275,13 @@ def _handler(answering: Answering, pool: Executor) -> Any:
     async def handle(request: bytes, context: Any) -> bytes:
         left = None if counted else context.time_remaining()
         deadline = None if left is None else time.monotonic() + left
-        running = asyncio.get_running_loop()
         try:
             if len(request) > SHORT:
-                return await running.run_in_executor(pool, answering, request, deadline)
+                return await asyncio.get_running_loop().run_in_executor(pool, answering, request, deadline)
             parsed = answering.parse(request)
             if counted and paces.quick(parsed.model_spec.name, len(request)):
                 return answering.answer(parsed)
-            return await running.run_in_executor(pool, answering.answer, parsed, deadline)
+            return await asyncio.get_running_loop().run_in_executor(pool, answering.answer, parsed, deadline)
         except Status as status:
             failed = status
         await context.abort(getattr(grpc.StatusCode, failed.code), cut(failed.message))
@@ -355,7 +354,11 @@ def start(
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
-    thread = threading.Thread(target=lambda: asyncio.run(serve()), name="grpc", daemon=True)
+    def run() -> None:
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            runner.run(serve())
+
+    thread = threading.Thread(target=run, name="grpc", daemon=True)
     thread.start()
     server, loop, ports = started.result()
     return Running(server, loop, thread, ports)

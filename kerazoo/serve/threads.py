@@ -1,7 +1,8 @@
-"""A pool of threads that has as few as the requests let it have."""
+"""A pool of threads that has as few as the requests let it have; and the event loops beside it."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import os
@@ -17,6 +18,15 @@ PATIENCE = 0.005
 
 IDLE = 2.0
 """Seconds after which a thread that was started in a crowd ends."""
+
+
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """uvloop's, which makes a tenth more requests, wherever there is one."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
 
 
 class Elastic(Executor):
