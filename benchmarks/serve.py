@@ -456,6 +456,8 @@ def asked(clients: int, seconds: float, port: int, request: bytes) -> dict[str, 
     import grpc
     import grpc.aio
 
+    from kerazoo.serve.threads import new_event_loop
+
     async def loop() -> dict[str, float]:
         spent: list[float] = []
 
@@ -474,7 +476,8 @@ def asked(clients: int, seconds: float, port: int, request: bytes) -> dict[str, 
         await asyncio.gather(*(client(start + seconds) for _ in range(clients)))
         return _summed(spent, time.perf_counter() - start)
 
-    return asyncio.run(loop())
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        return runner.run(loop())
 
 
 def main() -> None:

@@ -105,7 +105,7 @@ def to_array(proto: Any, alias: str) -> np.ndarray:
     """
     found = DTYPES.get(proto.dtype)
     shape = [dim.size for dim in proto.tensor_shape.dim]
-    if found is None or proto.tensor_shape.unknown_rank or any(size < 0 for size in shape):
+    if found is None or proto.tensor_shape.unknown_rank or min(shape, default=0) < 0:
         raise invalid(f"tensor parsing error: {alias}")
     kind = numpy_of(proto.dtype)
     count = math.prod(shape)

@@ -99,15 +99,18 @@ class Model:
     retries: Retries
     versions: dict[int, Version] = field(default_factory=dict)
     wanted: dict[int, Path] = field(default_factory=dict)
-    changed: threading.Condition = field(default_factory=threading.Condition)
+    lock: Any = field(default_factory=threading.RLock)
     working: bool = False
     newest: Version | None = None
+
+    def __post_init__(self) -> None:
+        self.changed = threading.Condition(self.lock)
 
     # --- for requests ---
 
     def acquire(self, number: int | None) -> Version | None:
         """The version, or the newest ready one, which stays loaded until `release`; `None` where it is not ready."""
-        with self.changed:
+        with self.lock:
             version = self.newest if number is None else self.versions.get(number)
             if version is None or version.state != "AVAILABLE":
                 return None
@@ -116,7 +119,7 @@ class Model:
 
     def release(self, version: Version) -> None:
         """Ends what `acquire` began."""
-        with self.changed:
+        with self.lock:
             version.users -= 1
             if version.state == "UNLOADING" and not version.users:
                 self.changed.notify_all()
