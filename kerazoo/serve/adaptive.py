@@ -28,8 +28,76 @@ FIRST_TRY, LAST_TRY = 32, 4096
 """So many batches lie between two tries of a larger or smaller one; ever more of them as long as no try is a success,
 because those who are in a batch that is too large wait for it."""
 
-GAIN = 0.9
-"""A row must cost at most so much of what it cost before, for the larger batch to be kept."""
+TRIES = 5
+"""So many batches are run at a size that is tried: one alone may just have been lucky."""
+
+GAIN = 0.75
+"""A row must cost at most so much of what it costs in a batch of half the size: less is not worth the longer wait, and
+cannot be told from a machine's noise."""
+
+
+@dataclass
+class Size:
+    """How many rows a batch should have, learned from what batches cost.
+
+    Attributes:
+        most: Never more than this; 1 for an engine that takes one row at a time anyway.
+        limit: What was learned so far.
+    """
+
+    most: int = MOST
+    limit: int = 1
+    cost: float | None = None
+    pause: int = FIRST_TRY
+    until_try: int = FIRST_TRY
+    upwards: bool = True
+    tried: int = 0
+    tries: list[float] = field(default_factory=list)
+    left: int = 0
+
+    def next(self, crowded: bool) -> int:
+        """Rows that the next batch may have: what was learned, or now and then twice or half of it.
+
+        Args:
+            crowded: Whether others wait, with whom a larger batch could be filled.
+        """
+        if self.tried:
+            return self.tried
+        self.until_try -= 1
+        if self.until_try > 0 or not crowded or self.most == 1:
+            return self.limit
+        larger = self.limit == 1 or (self.upwards and self.limit * 2 <= self.most)
+        self.tried = self.limit * 2 if larger else self.limit // 2
+        self.tries, self.left = [], 4 * TRIES
+        self.upwards = not larger
+        self.pause = self.until_try = min(self.pause * 2, LAST_TRY)
+        return self.tried
+
+    def learn(self, rows: int, seconds: float) -> None:
+        """Notes what a batch took, and after a try compares it with what batches took just before."""
+        cost = seconds / max(rows, 1)
+        if _fills(rows, self.limit):
+            self.cost = cost if self.cost is None else 0.8 * self.cost + 0.2 * cost
+        if not self.tried:
+            return
+        self.left -= 1
+        if _fills(rows, self.tried):
+            self.tries.append(cost)
+        if len(self.tries) == TRIES and self.cost is not None:
+            self._decide(sorted(self.tries)[TRIES // 2], self.cost)
+        elif self.left <= 0:  # There were not enough who could be joined.
+            self.tried = 0
+
+    def _decide(self, found: float, before: float) -> None:
+        grows = self.tried > self.limit
+        if (found < GAIN * before) if grows else (found * GAIN < before):
+            self.limit, self.cost, self.upwards = self.tried, found, grows
+            self.pause = self.until_try = FIRST_TRY
+        self.tried = 0
+
+
+def _fills(rows: int, size: int) -> bool:
+    return size < 2 * rows <= 2 * size
 
 
 @dataclass(eq=False)
@@ -48,19 +116,16 @@ class Joiner:
         answer: From inputs to outputs, row by row; called by several threads at once.
         slots: How many calls may run at once.
         seen: Is told the rows of every batch.
+        size: Of the batches.
     """
 
     answer: Answer
     slots: int
     seen: Callable[[int], object] = lambda rows: None
-    limit: int = 1
+    size: Size = field(default_factory=Size)
     running: int = 0
     waiting: deque[_Waiting] = field(default_factory=deque)
     lock: threading.Lock = field(default_factory=threading.Lock)
-    costs: dict[int, float] = field(default_factory=dict)
-    pause: int = FIRST_TRY
-    until_try: int = FIRST_TRY
-    upwards: bool = True
 
     def __post_init__(self) -> None:
         self.crowd = ThreadPoolExecutor(self.slots, "crowd")
@@ -113,7 +178,7 @@ class Joiner:
 
     def _lead(self, mine: _Waiting) -> None:
         with self.lock:
-            limit = self._limit()
+            limit = self.size.next(bool(self.waiting))
             group, rows = [mine], mine.rows
             while self.waiting and rows + self.waiting[0].rows <= limit and _alike(mine, self.waiting[0]):
                 joined = self.waiting.popleft()
@@ -125,7 +190,7 @@ class Joiner:
         finally:
             spent = time.perf_counter() - start
             with self.lock:
-                self._learn(rows, spent)
+                self.size.learn(rows, spent)
             for one in group:
                 one.done.set()
         self.seen(rows)
@@ -148,30 +213,6 @@ class Joiner:
                 one.result = self.answer(one.inputs)
             except Exception as error:
                 one.result = error
-
-    def _limit(self) -> int:
-        """Rows that this batch may have: what was learned, or now and then twice or half of it."""
-        self.until_try -= 1
-        if self.until_try > 0 or not self.waiting:
-            return self.limit
-        self.pause = self.until_try = min(self.pause * 2, LAST_TRY)
-        tried = min(self.limit * 2, MOST) if self.upwards else max(self.limit // 2, 1)
-        self.upwards = not self.upwards
-        return tried
-
-    def _learn(self, rows: int, spent: float) -> None:
-        size = 1 << (max(rows, 1).bit_length() - 1)
-        cost = spent / max(rows, 1)
-        self.costs[size] = cost if size not in self.costs else 0.8 * self.costs[size] + 0.2 * cost
-        here, up, down = (self.costs.get(size) for size in (self.limit, self.limit * 2, self.limit // 2))
-        before = self.limit
-        if here is not None and up is not None and up < GAIN * here:
-            self.limit = min(self.limit * 2, MOST)
-        elif here is not None and down is not None and down * GAIN < here:
-            self.limit //= 2
-        if self.limit != before:
-            self.pause = self.until_try = FIRST_TRY
-            self.upwards = self.limit > before
 
 
 def _alike(one: _Waiting, other: _Waiting) -> bool:

@@ -22,7 +22,7 @@ from kerazoo.export import golden as golden_
 from kerazoo.export import verify
 from kerazoo.serve import savedmodel
 from kerazoo.serve import status as status_
-from kerazoo.serve.adaptive import Joiner
+from kerazoo.serve.adaptive import MOST, Joiner, Size
 from kerazoo.serve.servable import Servable
 from kerazoo.serve.session import DEFAULTS, Options
 from kerazoo.serve.session import load as load_session
@@ -137,7 +137,8 @@ def load(
             session = load_session(folder, options)
             servable = Servable(signatures, session.run, session.close, "savedmodel", card)
         else:
-            running = _Bundle(card.task, _crew(chosen, folder / EXTRA / ENGINES[chosen]), seen)
+            most = 1 if chosen == "litert" else MOST  # It runs rows one by one.
+            running = _Bundle(card.task, _crew(chosen, folder / EXTRA / ENGINES[chosen]), seen, most)
             servable = Servable(signatures, running.run, running.close, chosen, card)
         if card.golden is not None:
             golden = golden_.from_card(card.golden)
@@ -172,11 +173,12 @@ class _Bundle:
     task: Task
     crew: _Crew | None
     seen: Callable[[int], object]
+    most: int
     join: Joiner | None = None
 
     def __post_init__(self) -> None:
         if self.task.batched:
-            self.join = Joiner(self._answer, CORES.count, self.seen)
+            self.join = Joiner(self._answer, CORES.count, self.seen, Size(self.most))
 
     def _answer(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         with self._hired() as network:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kerazoo.serve import batching, config
-from kerazoo.serve.adaptive import Joiner
+from kerazoo.serve.adaptive import Joiner, Size
 from kerazoo.serve.batching import Parameters, batched
 from kerazoo.serve.servable import Servable
 from kerazoo.serve.status import Status, invalid
@@ -217,17 +217,51 @@ def crowd(joiner, clients, requests, arrays=lambda client, turn: ones(1, value=c
     return wrong
 
 
-@pytest.mark.parametrize(("fixed", "a_row", "expected"), [(4.0, 0.0, 64), (1.0, 1.0, 4), (0.0, 2.0, 1)])
+@pytest.mark.parametrize(("fixed", "a_row", "expected"), [(4.0, 0.0, 64), (3.0, 1.0, 4), (1.0, 1.0, 1), (0.0, 2.0, 1)])
 def test_batches_grow_as_long_as_a_row_gets_cheaper(fixed, a_row, expected):
     """Milliseconds of a batch: so many, whatever its size, and so many more a row."""
-    joiner = Joiner(lambda inputs: {}, 1)
-    joiner.waiting.append("somebody is always waiting")
-    limits = []
+    size, limits = Size(), []
     for _ in range(1000):
-        rows = joiner._limit()
-        joiner._learn(rows, fixed + a_row * rows)
-        limits.append(joiner.limit)
+        rows = size.next(crowded=True)
+        size.learn(rows, fixed + a_row * rows)
+        limits.append(size.limit)
     assert set(limits[500:]) == {expected}
+
+
+def test_a_machine_that_is_now_fast_and_now_slow_does_not_make_batches():
+    """Rows that cost the same, on a machine half of whose batches take twice as long."""
+    rng, size, limits = np.random.default_rng(0), Size(), []
+    for turn in range(5000):
+        rows = size.next(crowded=True)
+        slow = 1.5 if turn // 300 % 2 else 1.0
+        size.learn(rows, rows * slow * rng.lognormal(0, 0.1))
+        limits.append(size.limit)
+    assert np.mean(np.array(limits) == 1) > 0.9
+
+
+def test_batches_that_are_no_longer_cheaper_become_small_again():
+    size = Size()
+    for turn in range(4000):
+        rows = size.next(crowded=True)
+        size.learn(rows, 4.0 if turn < 1000 else float(rows))
+        if turn == 999:
+            assert size.limit == 64
+    assert size.limit == 1
+
+
+def test_where_nobody_waits_nothing_is_tried():
+    size = Size()
+    for _ in range(200):
+        assert size.next(crowded=False) == 1
+        size.learn(1, 1.0)
+    assert not size.tried
+
+
+def test_an_engine_that_takes_one_row_gets_one():
+    size = Size(most=1)
+    for _ in range(200):
+        assert size.next(crowded=True) == 1
+        size.learn(1, 1.0)
 
 
 def test_a_crowd_is_answered_in_batches():
@@ -290,7 +324,7 @@ def test_a_bad_row_costs_only_itself():
             raise invalid("a bad row")
         return {"y": inputs["x"] * 2}
 
-    joiner = Joiner(answer, 1, limit=8)
+    joiner = Joiner(answer, 1, size=Size(limit=8))
     good, bad = [], []
 
     def ask(client):
@@ -311,5 +345,5 @@ def test_a_bad_row_costs_only_itself():
 
 
 def test_rows_of_another_shape_are_not_joined():
-    joiner = Joiner(lambda inputs: {"y": inputs["x"] * 2}, 1, limit=8)
+    joiner = Joiner(lambda inputs: {"y": inputs["x"] * 2}, 1, size=Size(limit=8))
     assert crowd(joiner, 6, 50, lambda client, turn: ones(1 + turn % 3, 1 + client % 2, value=client)) == []
