@@ -264,7 +264,15 @@ def answering(service: Service) -> dict[str, dict[str, Answering]]:
     }
 
 
-def _handler(answering: Answering, pool: Executor) -> Any:
+@dataclass
+class _Queue:
+    """How many requests there are, and how many there may be; of the event loop alone."""
+
+    most: int
+    now: int = 0
+
+
+def _handler(answering: Answering, pool: Executor, queue: _Queue) -> Any:
     """gRPC's handler of one method.
 
     A model that answers faster than a thread wakes up is asked on the event loop itself: handing its request over and
@@ -275,7 +283,10 @@ def _handler(answering: Answering, pool: Executor) -> Any:
     async def handle(request: bytes, context: Any) -> bytes:
         left = None if counted else context.time_remaining()
         deadline = None if left is None else time.monotonic() + left
+        queue.now += 1
         try:
+            if queue.now > queue.most:
+                raise Status("RESOURCE_EXHAUSTED", f"{queue.most} requests are waiting already. Come back in a moment.")
             if len(request) > SHORT:
                 return await asyncio.get_running_loop().run_in_executor(pool, answering, request, deadline)
             parsed = answering.parse(request)
@@ -284,6 +295,8 @@ def _handler(answering: Answering, pool: Executor) -> Any:
             return await asyncio.get_running_loop().run_in_executor(pool, answering.answer, parsed, deadline)
         except Status as status:
             failed = status
+        finally:
+            queue.now -= 1
         await context.abort(getattr(grpc.StatusCode, failed.code), cut(failed.message))
         raise failed  # Never reached: `abort` raises.
 
@@ -324,6 +337,7 @@ def start(
     options: Sequence[tuple[str, Any]] = (),
     credentials: Any = None,
     more: Sequence[Any] = (),
+    waiting: int = 1000,
 ) -> Running:
     """Answers gRPC.
 
@@ -331,6 +345,7 @@ def start(
         addresses: `host:port`, where port 0 takes a free one, or `unix:path`.
         credentials: Of `grpc.ssl_server_credentials`; `None` for plain connections.
         more: Further handlers.
+        waiting: Most requests that may wait or run; more are told to come back.
 
     Raises:
         Status: An address cannot be listened on.
@@ -342,7 +357,7 @@ def start(
         pool = Elastic(threads, "grpc")
         try:
             server = grpc.aio.server(options=[*limits, *options])
-            server.add_generic_rpc_handlers((*_handlers(service, pool), *more))
+            server.add_generic_rpc_handlers((*_handlers(service, pool, _Queue(waiting)), *more))
             ports = tuple(_listen(server, address, credentials) for address in addresses)
             await server.start()
             started.set_result((server, asyncio.get_running_loop(), ports))
@@ -364,9 +379,11 @@ def start(
     return Running(server, loop, thread, ports)
 
 
-def _handlers(service: Service, pool: Executor) -> list[Any]:
+def _handlers(service: Service, pool: Executor, queue: _Queue) -> list[Any]:
     return [
-        grpc.method_handlers_generic_handler(name, {method: _handler(found, pool) for method, found in methods.items()})
+        grpc.method_handlers_generic_handler(
+            name, {method: _handler(found, pool, queue) for method, found in methods.items()}
+        )
         for name, methods in answering(service).items()
     ]
 

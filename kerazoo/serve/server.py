@@ -179,7 +179,10 @@ def _open(server: Server, options: Options) -> None:
         addresses.append(f"{options.host or '[::]'}:{options.grpc}")
     if addresses:
         more = [_health()] if options.health else []
-        server.rpc = rpc.start(server.service, addresses, options.grpc_threads, options.grpc_options, options.tls, more)
+        server.rpc = rpc.start(
+            server.service, addresses, options.grpc_threads, options.grpc_options, options.tls, more,
+            options.http.limits.waiting,
+        )  # fmt: skip
         for port in filter(None, server.rpc.ports):
             log.info("Running gRPC ModelServer at 0.0.0.0:%d ...", port)
     if options.rest is None:

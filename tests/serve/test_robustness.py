@@ -180,6 +180,25 @@ def test_more_than_may_wait_are_told_to_come_back(gated):
         rest.stop(1)
 
 
+def test_more_than_may_wait_over_grpc_are_told_to_come_back(gated):
+    gate, service = gated
+    running = rpc.start(service, ["127.0.0.1:0"], 1, waiting=2)
+    request = robustness.predict_request(1.0).SerializeToString()
+    with grpc.insecure_channel(f"127.0.0.1:{running.ports[0]}") as channel:
+        call = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
+        asked = [call.future(request, timeout=30) for _ in range(5)]
+        while sum(one.done() for one in asked) < 3:
+            time.sleep(0.01)
+        refused = [one for one in asked if one.done()]
+        assert {one.code().name for one in refused} == {"RESOURCE_EXHAUSTED"}
+        assert "2 requests are waiting" in refused[0].details()
+        gate.open.set()
+        answered = [one for one in asked if one not in refused]
+        assert all(one.result() for one in answered) and len(answered) == 2
+        assert call(request, timeout=30)
+    running.stop(1)
+
+
 # --- malformed requests -------------------------------------------------------------------------------------------
 
 
