@@ -328,6 +328,13 @@ def test_who_sends_a_long_body_all_the_same_reads_why_it_is_refused(port):
     connection.close()
 
 
+def test_who_asks_before_sending_a_long_body_is_only_refused(port):
+    head = b"POST /v1/models/half_plus_two:predict HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
+    got = send(port, head + b"Content-Length: 20971520\r\n\r\n")
+    assert got.startswith(b"HTTP/1.1 413 ")
+    assert b"100 Continue" not in got
+
+
 def test_who_says_nothing_or_drips_is_let_go_and_who_asks_is_not(service):
     limits = http.Limits(idle=0.5)
     running = http.start(http.App(service, http.Options(threads=1, limits=limits)), http.listen(0))
