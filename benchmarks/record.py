@@ -13,7 +13,7 @@ from typing import Any
 
 PACKAGES = (
     "kerazoo", "tensorflow", "keras", "onnxruntime", "ai-edge-litert", "numpy", "pillow", "grpcio", "uvicorn",
-    "httptools", "fastapi", "litserve",
+    "httptools", "uvloop", "fastapi", "litserve",
 )  # fmt: skip
 
 

@@ -229,7 +229,7 @@ def test_batches_grow_as_long_as_a_row_gets_cheaper(fixed, a_row, expected):
 
 
 def test_a_machine_that_is_now_fast_and_now_slow_does_not_make_batches():
-    """Rows that cost the same, on a machine half of whose batches take twice as long."""
+    """Rows that cost the same, on a machine that takes half as long again every other while."""
     rng, size, limits = np.random.default_rng(0), Size(), []
     for turn in range(5000):
         rows = size.next(crowded=True)
