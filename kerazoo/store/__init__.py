@@ -12,7 +12,7 @@ from kerazoo.store.bundle import export_bundle, import_bundle
 from kerazoo.store.cache import Row, cached, prune, verify
 from kerazoo.store.fetching import Progress, fetch
 from kerazoo.store.paths import artefacts, home, offline, path_of
-from kerazoo.store.receipts import present
+from kerazoo.store.receipts import present, sha256_of
 
 __all__ = [
     "Progress",
@@ -27,5 +27,6 @@ __all__ = [
     "path_of",
     "present",
     "prune",
+    "sha256_of",
     "verify",
 ]

@@ -22,6 +22,30 @@ def present(entry: Entry, role: str = "full") -> bool:
     return state(file, path_of(entry, file)) == "ok"
 
 
+def sha256_of(entry: Entry, role: str = "full") -> str | None:
+    """The sha256 of a file in the cache as it was when it was last verified; its bytes are not read again.
+
+    `None` where the file is not there, comes with the package, or has no receipt with its present size and
+    modification time.
+
+    Raises:
+        UsageError: the entry has no file with this role.
+    """
+    file = entry.file(role)
+    path = path_of(entry, file)
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    note = {} if packaged(file) else receipt(path)
+    now = {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
+    return str(note["sha256"]) if now.items() <= note.items() and _is_sha256(note.get("sha256")) else None
+
+
+def _is_sha256(value: Any) -> bool:
+    return isinstance(value, str) and len(value) == 64 and set(value) <= set("0123456789abcdef")
+
+
 def state(file: File, path: Path, trust_receipt: bool = True) -> str:
     """`ok`, `damaged` or `absent`. A sound file without a receipt gets one, to be hashed once only."""
     try:
