@@ -309,9 +309,9 @@ class _Watch:
         window, before = (time.monotonic() + limits.grace if limits.least_rate else end), 0
         while not self._done.wait(max(min(end, window) - time.monotonic(), 0)):
             if time.monotonic() >= end:
-                self.ended = f"was not done within {limits.seconds:,.4g} s"
+                self.ended = f"was not done within {limits.seconds:,.1f} s"
             elif self.got - before < limits.least_rate * limits.grace:
-                self.ended = f"sent fewer than {limits.least_rate:,.4g} bytes a second for {limits.grace:,.4g} s"
+                self.ended = f"sent fewer than {limits.least_rate:,.0f} bytes a second for {limits.grace:g} s"
             else:
                 window, before = window + limits.grace, self.got
                 continue

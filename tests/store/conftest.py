@@ -24,6 +24,7 @@ class Site:
     length: bool = True
     cuts: list[int] = field(default_factory=list)
     delay: float = 0.0
+    drip: float = 0.0
     redirects: dict[str, str] = field(default_factory=dict)
     first_byte: int | None = None
     requests: list[tuple[str, str | None]] = field(default_factory=list)
@@ -72,7 +73,12 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
                 self.send_header("Content-Length", str(len(content) - start))
             self.end_headers()
             rest = content[start:]
-            self.wfile.write(rest[: own.cuts.pop(0)] if own.cuts else rest)
+            rest = rest[: own.cuts.pop(0)] if own.cuts else rest
+            while own.drip and rest:
+                self.wfile.write(rest[:10])
+                rest = rest[10:]
+                time.sleep(own.drip)
+            self.wfile.write(rest)
 
     class Quiet(ThreadingHTTPServer):
         daemon_threads = True
