@@ -51,6 +51,8 @@ def download(file: File, url: str, part: Path, report: Progress, end: float) -> 
         Failed: The source did not deliver; the next one can be tried.
     """
     for _ in range(ATTEMPTS):
+        if part.is_symlink() or (part.exists() and not part.is_file()):
+            part.unlink()
         have = part.stat().st_size if part.exists() else 0
         # Without a hash nothing would notice that the rest belongs to another version.
         if file.hash_kind is None or (file.size is not None and have > file.size):
