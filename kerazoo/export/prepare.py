@@ -74,6 +74,11 @@ def artefact(model: Subject, form: Format, say: Callable[[str], Any]) -> Path:
     return folder_of(model) / form.file
 
 
+def discard(model: Subject) -> None:
+    """Removes what was prepared of a model; it is made again when it is asked for."""
+    shutil.rmtree(folder_of(model), ignore_errors=True)
+
+
 def bundle(model: Subject, say: Callable[[str], Any]) -> Path:
     """A base folder with one version, `1`: the bundle, with every engine that was verified and how fast each is.
 
