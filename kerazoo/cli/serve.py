@@ -114,7 +114,8 @@ def _options(
 ) -> Any:
     from dataclasses import replace
 
-    from kerazoo.serve import http, options
+    from kerazoo.serve import options
+    from kerazoo.serve.http.app import METRICS
 
     made = options.of_flags(given)
     models = [_model(text) for text in given.models]
@@ -131,16 +132,16 @@ def _options(
         models=[*models, *made.models],
         rest=rest,
         host=host,
-        engine=engine,
+        loading=replace(made.loading, engine=engine),
         http=replace(made.http, token=token, limits=limits),
-        metrics=made.metrics or (http.METRICS if models else None),
+        metrics=made.metrics or (METRICS if models else None),
         drain_seconds=drain,
     )
 
 
 def _model(text: str) -> Any:
     """The configuration of one MODEL, prepared if it is one of the zoo's."""
-    from kerazoo import registry
+    from kerazoo import own
     from kerazoo.cli import say
     from kerazoo.errors import UsageError
     from kerazoo.export import prepare
@@ -155,6 +156,5 @@ def _model(text: str) -> Any:
         if not any(child.name.isdigit() for child in folder.iterdir() if child.is_dir()):
             raise UsageError(f"{folder} has no version folders, such as {folder}/1 with a SavedModel in it.")
         return server.one_model(name if equals else folder.name, folder)
-    model = registry.find(text)
-    registry.require_weights(model)
-    return server.one_model(model.variant, prepare.bundle(model, say))
+    model = own.find(text, say)
+    return server.one_model(model.stem, prepare.bundle(model, say))

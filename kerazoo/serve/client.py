@@ -70,7 +70,8 @@ def _about(get: _Http, model: str | None) -> tuple[str, Task]:
 
 def _known(model: str) -> Task:
     try:
-        return registry.task_of(registry.find(model))[0]
+        several, _ = registry.tasks_of(registry.find(model))
+        return next(iter(several.values()))
     except UnknownModel:
         raise UnknownModel(
             f"Nobody says what {model!r} does: the server has no page {ABOUT}, and no variant is called so."
@@ -177,8 +178,8 @@ def _error(status: int, message: str) -> KerazooError:
 def _over_grpc(address: str, model: str, timeout: float) -> Answer:
     import grpc
 
-    from kerazoo.serve import protos, tensors
-    from kerazoo.serve.rpc import LARGEST
+    from kerazoo.serve.rpc.listening import LARGEST
+    from kerazoo.serve.wire import protos, tensors
 
     limits = [("grpc.max_receive_message_length", LARGEST), ("grpc.max_send_message_length", LARGEST)]
     channel = grpc.insecure_channel(address, options=limits)
