@@ -76,8 +76,11 @@ def _write_tar(target: Path, index: dict[str, dict[str, Any]], sources: dict[str
             draft.unlink(missing_ok=True)
 
 
-def import_bundle(path: str | os.PathLike[str]) -> list[str]:
+def import_bundle(path: str | os.PathLike[str], *, trust_new: bool = False) -> list[str]:
     """Takes the files of a bundle into the cache, each verified against this installation's manifest before it lands.
+
+    Args:
+        trust_new: Trust the bundle where no sha256 was published, instead of what was trusted before.
 
     Returns:
         Names of the models, in the bundle's order.
@@ -104,7 +107,7 @@ def import_bundle(path: str | os.PathLike[str]) -> list[str]:
             members = list(_members(bundle, source, listed))
             for member in members:
                 # Only names that this side worked out from its own manifest are ever turned into a path.
-                _take(bundle, member, source, *known[member.name], listed[member.name][1])
+                _take(bundle, member, source, *known[member.name], listed[member.name][1], trust_new)
     except KerazooError:
         raise
     except OSError as error:
@@ -168,21 +171,27 @@ def _members(bundle: tarfile.TarFile, source: Path, listed: dict[str, tuple[int,
 
 
 def _take(
-    bundle: tarfile.TarFile, member: tarfile.TarInfo, source: Path, entry: Entry, file: File, listed: str
+    bundle: tarfile.TarFile,
+    member: tarfile.TarInfo,
+    source: Path,
+    entry: Entry,
+    file: File,
+    listed: str,
+    trust_new: bool,
 ) -> None:
     target = path_of(entry, file)
     part = beside(target, ".part")
     stream = cast(IO[bytes], bundle.extractfile(member))
-    with locked(target):
+    with locked(target), writing(target):
+        part.unlink(missing_ok=True)
         write(part, iter(lambda: stream.read(CHUNK), b""), member.size)
-        sha256, wrong = check(file, part, recorded(file, target))
+        sha256, wrong = check(file, part, None if trust_new else recorded(file, target))
         if wrong is None and sha256 != listed:
             wrong = f"has sha256 {sha256}, its index says {listed}"
-        with writing(target):
-            if wrong is not None:
-                part.unlink()
-                raise WeightsDamaged(
-                    f"{printable(str(source))}: {file.name} of {entry.name} {wrong}.\nIt was not taken."
-                )
-            os.replace(part, target)
+        if wrong is not None:
+            part.unlink()
+            how = " `kerazoo cache import --trust-new` accepts that." if "trusted was" in wrong else ""
+            place = printable(str(source))
+            raise WeightsDamaged(f"{place}: {file.name} of {entry.name} {wrong}.\nIt was not taken.{how}")
+        os.replace(part, target)
         record(file, target, sha256)

@@ -114,9 +114,12 @@ def test_a_recorded_hash_is_held_against_a_bundle(make, known, tmp_path, monkeyp
     monkeypatch.setenv("KERAZOO_HOME", str(tmp_path / "other"))
     put(entry, CONTENT[::-1])
     path = store.fetch(entry)
-    with pytest.raises(WeightsDamaged, match="trusted was"):
+    with pytest.raises(WeightsDamaged, match=r"trusted was.*\n.*--trust-new"):
         store.import_bundle(tmp_path / "all.tar")
     assert path.read_bytes() == CONTENT[::-1]
+    store.import_bundle(tmp_path / "all.tar", trust_new=True)
+    assert store.fetch(entry).read_bytes() == CONTENT
+    assert store.trusted(entry).sha256 == hashlib.sha256(CONTENT).hexdigest()
 
 
 def write(path: Path, *members: tuple[tarfile.TarInfo, bytes], index: object = None, **form: int) -> Path:
