@@ -102,7 +102,7 @@ def import_bundle(path: str | os.PathLike[str]) -> list[str]:
         raise
     except OSError as error:
         raise UsageError(f"Cannot read {source}: {error.strerror or error}.") from error
-    except (tarfile.TarError, ValueError, EOFError, OverflowError, MemoryError) as error:
+    except (tarfile.TarError, ValueError, EOFError, OverflowError, MemoryError, RecursionError) as error:
         raise _bad(source, "is no tar file, or ends too early") from error
     return list(dict.fromkeys(known[member.name][0].name for member in members))
 
@@ -133,7 +133,8 @@ def _members(bundle: tarfile.TarFile, source: Path, listed: dict[str, tuple[int,
         if member.name not in missing:
             raise _bad(source, f"holds {member.name[:120]!r}, which its index does not list")
         size, _ = missing.pop(member.name)
-        if not member.isfile() or member.size != size:
+        # A sparse one is longer than what is stored of it.
+        if not member.isfile() or member.issparse() or member.size != size:
             raise _bad(source, f"holds {member.name} as {member.size} bytes or no plain file; {size!s:.20} are listed")
         yield member
     if missing:

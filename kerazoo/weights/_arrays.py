@@ -1,4 +1,7 @@
-"""Named arrays from the bytes of a file: what a reader says a tensor is must be what is there."""
+"""Named arrays from the bytes of a file: what a reader says a tensor is must be what is there.
+
+The bounds that all readers share stand here: of what a file declares, nothing is worked on before it is held to them.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,19 @@ BRAIN = "bf16"
 """The kind of floats that are the upper half of a float32; NumPy has none of its own."""
 
 HIGHEST_RANK = 16
+LONGEST_LENGTH = 1 << 62
 LONGEST_NAME = 1024
 MOST = 100_000
 """More tensors than any network has: the arrays themselves would take much more memory than the file."""
+
+EXPANSION = 20
+"""Weights never shrink this much when compressed; a file that unpacks to more is refused before memory is taken."""
+
+SPARE = 1 << 20
+"""Bytes beside that: small files have headers, and tar fills archives up with zeros."""
+
+SHARED = 2
+"""Several tensors may have the same numbers; all together take no more than so many times the file."""
 
 
 class Arrays(dict[str, np.ndarray]):
@@ -43,8 +56,9 @@ def item_size(kind: str) -> int:
 
 def count(name: str, shape: Sequence[int]) -> int:
     """Number of elements of a shape that a file declares."""
-    if len(shape) > HIGHEST_RANK or min(shape, default=0) < 0:
-        raise WeightsDamaged(f"{name[:80]} has a shape of rank {len(shape)} or with negative lengths")
+    # First the rank: a product of many long numbers takes a time that grows with their square.
+    if len(shape) > HIGHEST_RANK or min(shape, default=0) < 0 or max(shape, default=0) > LONGEST_LENGTH:
+        raise WeightsDamaged(f"{name[:80]} has a shape of rank {len(shape)} or with negative or endless lengths")
     return math.prod(shape)
 
 
