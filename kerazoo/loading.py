@@ -93,8 +93,12 @@ def _built_from_keras(path: Path) -> registry.Built:
 
     try:
         model = keras.models.load_model(path, compile=False)
-    except (ValueError, OSError, TypeError, KeyError) as error:
-        raise UsageError(f"{path} cannot be opened as a Keras model: {str(error).splitlines()[0]}") from None
+    except Exception as error:
+        # Keras meets damage in the middle of rebuilding, as whatever error comes of it there.
+        why = next(iter(str(error).splitlines()), "")[:200] or type(error).__name__
+        raise UsageError(f"{path} cannot be opened as a Keras model: {why}") from None
+    if not isinstance(model, keras.Model):
+        raise UsageError(f"{path} holds a {type(model).__name__}, which is no Keras model.")
     if model.name not in registry.variants():
         known = registry.variants()
         raise UsageError(

@@ -8,12 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import ml_dtypes  # noqa: F401  (gives NumPy its bfloat16)
 import numpy as np
 
 from kerazoo.errors import UsageError, WeightsDamaged
 
-BRAIN = "bf16"
-"""The kind of floats that are the upper half of a float32; NumPy has none of its own."""
+BRAIN = "bfloat16"
+"""A type of floats, the upper half of a float32, that `ml_dtypes` adds to those of NumPy."""
 
 HIGHEST_RANK = 16
 LONGEST_LENGTH = 1 << 62
@@ -50,10 +51,6 @@ class Arrays(dict[str, np.ndarray]):
         return self
 
 
-def item_size(kind: str) -> int:
-    return 2 if kind == BRAIN else np.dtype(kind).itemsize
-
-
 def count(name: str, shape: Sequence[int]) -> int:
     """Number of elements of a shape that a file declares."""
     # First the rank: a product of many long numbers takes a time that grows with their square.
@@ -66,18 +63,16 @@ def array(name: str, data: bytes | memoryview, kind: str, shape: Sequence[int]) 
     """Little-endian numbers as an array, floats of any width as float32, which the variables are.
 
     Args:
-        kind: A NumPy type such as `<f4`, or `BRAIN`.
+        kind: A NumPy type such as `<f4`, `BRAIN` among them.
 
     Raises:
         WeightsDamaged: `data` is not as long as the shape says.
     """
-    size = count(name, shape) * item_size(kind)
+    size = count(name, shape) * np.dtype(kind).itemsize
     if size != len(data):
         raise WeightsDamaged(f"{name[:80]} of shape {tuple(shape)} should take {size} bytes, it has {len(data)}")
-    flat = np.frombuffer(data, "<u2" if kind == BRAIN else kind)
-    if kind == BRAIN:
-        flat = (flat.astype("<u4") << 16).view("<f4")
-    elif flat.dtype.kind == "f":
+    flat = np.frombuffer(data, kind)
+    if flat.dtype.kind == "f" or kind == BRAIN:
         with np.errstate(over="ignore"):
             # What float32 cannot hold becomes infinite, which `assign` refuses.
             flat = flat.astype("<f4", copy=False)

@@ -19,7 +19,7 @@ from typing import IO, Any
 import numpy as np
 
 from kerazoo.errors import UsageError, WeightsDamaged
-from kerazoo.weights._arrays import HIGHEST_RANK, LONGEST_LENGTH
+from kerazoo.weights._arrays import BRAIN, HIGHEST_RANK, LONGEST_LENGTH
 
 LONGEST_PICKLE = 16 << 20
 MOST_INSTRUCTIONS = 1 << 20
@@ -32,7 +32,7 @@ STORAGES = {
     "FloatStorage": "<f4",
     "DoubleStorage": "<f8",
     "HalfStorage": "<f2",
-    "BFloat16Storage": "<u2",
+    "BFloat16Storage": BRAIN,
     "LongStorage": "<i8",
     "IntStorage": "<i4",
     "ShortStorage": "<i2",

@@ -139,6 +139,8 @@ def _read(file: IO[bytes], size: int) -> dict[str, np.ndarray]:
         group = root["model_weights"] if "layer_names" not in root.attrs and "model_weights" in root else root
         stored = _legacy(group) if any(_names(group, "layer_names")) else _keras3(group)
         found = dict(itertools.islice(stored, MOST + 1))
+        if not found:
+            raise UsageError("The file holds no arrays.")
         if len(found) > MOST:
             raise WeightsDamaged(f"it holds more than {MOST} arrays.")
         _refuse_bombs(found, size)

@@ -22,7 +22,7 @@ import numpy as np
 from kerazoo.errors import UsageError, WeightsDamaged
 from kerazoo.weights import _sstable
 from kerazoo.weights._archive import GZIP, ZIP, contents, names
-from kerazoo.weights._arrays import BRAIN, MOST, Arrays, array, count, item_size
+from kerazoo.weights._arrays import BRAIN, MOST, Arrays, array, count
 from kerazoo.weights._wire import BYTES, VARINT, fields, signed, varint, varints
 
 ABOUT = "TensorFlow checkpoint .ckpt or .index, also in a .tar.gz"
@@ -177,7 +177,7 @@ def _bundle(prefix: str, first: memoryview, entries: Iterator[tuple[bytes, memor
             raise UsageError(f"The checkpoint keeps {name} in several pieces; save it without partitions.")
         form, shape = _kind(name, entry.get(1, 0)), _shape(entry.get(2))
         shard, start, size = (entry.get(number, 0) for number in (3, 4, 5))
-        if size != count(name, shape) * item_size(form) or shard >= header.get(1, 0):
+        if size != count(name, shape) * np.dtype(form).itemsize or shard >= header.get(1, 0):
             raise WeightsDamaged(f"{name} of shape {tuple(shape)} should take {size} bytes of data file {shard}")
         if shard not in files:
             files[shard] = open_(f"{prefix}.data-{shard:05}-of-{header[1]:05}")

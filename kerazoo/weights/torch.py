@@ -17,7 +17,7 @@ import numpy as np
 
 from kerazoo.errors import UsageError, WeightsDamaged
 from kerazoo.weights import _zip
-from kerazoo.weights._arrays import SHARED, Arrays
+from kerazoo.weights._arrays import BRAIN, SHARED, Arrays
 from kerazoo.weights._pickle import STORAGES, Storage, Tensor, interpret
 
 ABOUT = "PyTorch state dict .pth"
@@ -103,10 +103,7 @@ def _elements(storage: Storage, data: bytes) -> np.ndarray:
     array = np.frombuffer(data, STORAGES[storage.kind])
     if len(array) != storage.count:
         raise WeightsDamaged(f"storage {storage.key} has {len(array)} elements, its tensors say {storage.count}")
-    if storage.kind == "BFloat16Storage":
-        # The upper half of a float32.
-        return (array.astype("<u4") << 16).view("<f4")
-    return array
+    return array.astype("<f4") if STORAGES[storage.kind] == BRAIN else array
 
 
 def _state_dict(found: Any) -> dict[str, Tensor]:
