@@ -18,6 +18,9 @@ from kerazoo.errors import InputError
 
 # --- pictures ---------------------------------------------------------------------------------------------------
 
+_ORIENTATION = 0x0112
+"""The EXIF tag that says which way up a camera was held."""
+
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
@@ -37,9 +40,7 @@ def open_image(data: bytes) -> Image.Image:
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             image = Image.open(io.BytesIO(data))
-            image.load()
-            ImageOps.exif_transpose(image, in_place=True)
-            return _plain(image)
+            return plain_image(image)
     except UnidentifiedImageError:
         raise InputError(f"Not a picture that can be read ({len(data)} bytes, beginning {data[:8]!r}).") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -50,7 +51,11 @@ def open_image(data: bytes) -> Image.Image:
         raise InputError(f"The picture is damaged or truncated: {error}") from None
 
 
-def _plain(image: Image.Image) -> Image.Image:
+def plain_image(image: Image.Image) -> Image.Image:
+    """A picture of any Pillow mode, upright, as mode `L` or `RGB`; see `open_image`."""
+    image.load()
+    if image.getexif().get(_ORIENTATION, 1) != 1:
+        image = ImageOps.exif_transpose(image)
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         deep = np.asarray(image).astype(np.float64)
         if image.mode.startswith("I;16") or deep.max(initial=0) > 255:
@@ -270,13 +275,13 @@ def where(condition: Any, yes: Any, no: Any) -> np.ndarray:
     return np.where(condition, yes, no)
 
 
-def total(array: Any, axis: int, keepdims: bool = False) -> np.ndarray:
+def sum(array: Any, axis: int, keepdims: bool = False) -> np.ndarray:
     """Sum along one axis, in the array's own dtype."""
     array = np.asarray(array)
     return array.sum(axis=axis, keepdims=keepdims, dtype=array.dtype)
 
 
-def cumulate(array: Any) -> np.ndarray:
+def cumsum(array: Any) -> np.ndarray:
     """Running sum along the last axis, in the array's own dtype."""
     array = np.asarray(array)
     return array.cumsum(axis=-1, dtype=array.dtype)
@@ -284,6 +289,11 @@ def cumulate(array: Any) -> np.ndarray:
 
 def sqrt(array: Any) -> np.ndarray:
     return np.sqrt(array)
+
+
+def round(array: Any) -> np.ndarray:
+    """To whole numbers, halves to the even one."""
+    return np.rint(array)
 
 
 def sigmoid(logits: Any) -> np.ndarray:
@@ -302,7 +312,7 @@ def unique(values: np.ndarray) -> np.ndarray:
     return np.unique(values)
 
 
-def count(indices: np.ndarray, size: Any) -> np.ndarray:
+def bincount(indices: np.ndarray, size: Any) -> np.ndarray:
     """int32 [size]: how often each of 0, 1, ..., size - 1 occurs in [n]."""
     return np.bincount(indices, minlength=int(size))[: int(size)].astype(np.int32)
 
@@ -314,7 +324,7 @@ def segment_sum(values: np.ndarray, indices: np.ndarray, size: Any) -> np.ndarra
     return out
 
 
-def search(ascending: Any, values: np.ndarray) -> np.ndarray:
+def searchsorted(ascending: Any, values: np.ndarray) -> np.ndarray:
     """int32 [n]: for each of `values` [n] how many of `ascending` [m], which has no two equal ones, are at most it."""
     return np.searchsorted(np.asarray(ascending), values, side="right").astype(np.int32)
 

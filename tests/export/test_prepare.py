@@ -8,26 +8,28 @@ from pathlib import Path
 import pytest
 
 from kerazoo import registry
-from kerazoo.export import Artefact, prepare
+from kerazoo.export import Artefact, golden, prepare
+from kerazoo.formats import SAVED_MODEL, Format
 
 
 def test_a_bundle_without_its_record_is_made_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("KERAZOO_HOME", str(tmp_path))
     made = 0
 
-    def checked(model: str, formats: Iterable[str], folder: Path) -> Iterator[Artefact]:
+    def checked(model: registry.Model, chosen: Iterable[Format], folder: Path) -> Iterator[Artefact]:
         nonlocal made
         made += 1
-        for name in formats:
-            (folder / "savedmodel").mkdir()
-            (folder / "savedmodel" / "saved_model.pb").write_text(str(made))
-            yield Artefact(name, folder / "savedmodel", {})
+        golden.save({"classify": golden.Golden({}, {}, ())}, folder / "golden.npz")
+        for form in chosen:
+            (folder / form.file).mkdir()
+            (folder / form.file / "saved_model.pb").write_text(str(made))
+            yield Artefact(form.name, folder / form.file, {})
 
     monkeypatch.setattr(prepare, "checked", checked)
     model = registry.find("lenet5:mnist")
-    bundle = prepare.artefact(model, "savedmodel", lambda line: None)
+    bundle = prepare.artefact(model, SAVED_MODEL, lambda line: None)
     (bundle.parent / "prepared.json").unlink()
-    assert prepare.artefact(model, "savedmodel", lambda line: None) == bundle
+    assert prepare.artefact(model, SAVED_MODEL, lambda line: None) == bundle
     assert (bundle / "saved_model.pb").read_text() == "2"
-    assert prepare.artefact(model, "savedmodel", lambda line: None) == bundle
+    assert prepare.artefact(model, SAVED_MODEL, lambda line: None) == bundle
     assert made == 2

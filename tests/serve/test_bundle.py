@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import kerazoo
-from kerazoo.export import golden as golden_
+from kerazoo.codecs import image as image_
 from kerazoo.serve import bundle, warmup
 from kerazoo.serve.bundle import Cores
 from kerazoo.serve.status import Status
@@ -25,7 +25,7 @@ def exported(tmp_path_factory):
 
 def picture(seed=0):
     value = np.empty(2, object)
-    value[:] = [golden_.picture(40, 30), golden_.picture(28, 28 + seed)]
+    value[:] = [image_.scene(40, 30), image_.scene(28, 28 + seed)]
     return value
 
 
@@ -112,7 +112,7 @@ def test_one_bad_picture_in_a_crowd_costs_only_itself(exported):
 
     def ask(client):
         value = np.empty(1, object)
-        value[0] = b"no picture" if client == 0 else golden_.picture(30, 30)
+        value[0] = b"no picture" if client == 0 else image_.scene(30, 30)
         for _ in range(10):
             try:
                 good.append(servable.run("serving_default", {"image_bytes": value}, ["label"])["label"].shape)
