@@ -57,13 +57,14 @@ class Model:
         require_weights(self)
         entry = self.entry
         if entry is not None:
-            return [entry.file().hash_value, dict(entry.preprocessing), entry.labels]
+            hashes = [entry.file(role).hash_value for role in (*entry.roles(), *entry.assets())]
+            return [*hashes, dict(entry.preprocessing), entry.labels]
         return [file_sha256(Path(str(self.path)))]
 
     def fetch(self) -> None:
         """Brings its weights into the cache."""
         if self.entry is not None:
-            store.fetch(self.entry)
+            store.fetch_all(self.entry)
 
     def build(self) -> Built:
         return build(self)
@@ -190,15 +191,15 @@ def build(name: str | Model, progress: Callable[..., Any] | None = None) -> Buil
 
     model = find(name) if isinstance(name, str) else name
     require_weights(model)
+    # First the files: a task may want some of those that come with the weights.
+    word = model.entry.weights if model.entry is not None else str(model.path)
+    source = weights.resolve(model.variant, word, progress=progress)
     several, normalise = tasks_of(model)
-    if model.entry is not None:
-        path, word = store.fetch(model.entry, progress=progress), model.entry.weights
-    else:
-        path, word = Path(str(model.path)), str(model.path)
-    keras_model = model.family.build(config_of(model))
-    weights.restore(keras_model, model.family, model.variant, word)
-    config = {"variant": model.variant, **dataclasses.asdict(config_of(model))}
-    return Built(model.name, keras_model, several, normalise, file_sha256(path), config)
+    config = config_of(model)
+    keras_model = model.family.build(config)
+    weights.load(keras_model, config, getattr(model.family, "SOURCES", {}), source)
+    stated = {"variant": model.variant, **dataclasses.asdict(config)}
+    return Built(model.name, keras_model, several, normalise, source.sha256, stated)
 
 
 def file_sha256(path: Path) -> str:

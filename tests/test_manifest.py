@@ -94,7 +94,7 @@ FAULTS = [
     (("labels",), "../x", "labels: must be"),
     (("files",), [], "files: must be a list"),
     (("files", 0, "name"), "../x.h5", r"files\[0\].name: must be a plain"),
-    (("files", 0, "role"), "top", r"files\[0\].role: must be one of full"),
+    (("files", 0, "role"), "top", r"files\[0\].role: must be full"),
     (("files", 0, "size"), 1.5, r"files\[0\].size"),
     (("files", 0, "format"), "zip", r"files\[0\].format"),
     (("files", 0, "urls"), [], r"files\[0\].urls"),

@@ -18,22 +18,17 @@ context and first state) and `decoder` (one step) are what translation calls. Tr
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from kerazoo import weights as weights_
+from kerazoo.applications._builder import Weights, assembled, whole_numbers
 from kerazoo.assets import Assets
 from kerazoo.codecs.text import Text, Vocabulary
 from kerazoo.contract import Port, Task, Variant
 from kerazoo.errors import UsageError
 from kerazoo.lazy import keras
 from kerazoo.tasks.translate import Translate
-
-if TYPE_CHECKING:
-    import keras as keras_
 
 __all__ = ["RNNEncoderDecoder"]
 
@@ -73,7 +68,7 @@ VARIANTS = {
 }
 
 
-def build(config: Config) -> keras_.Model:
+def build(config: Config) -> keras.Model:
     """Source words and previous target words, both int32 [batch, length], to logits [batch, length, target_words]."""
     source = keras.Input((config.length,), dtype="int32", name="source")
     target = keras.Input((config.length,), dtype="int32", name="target")
@@ -136,7 +131,7 @@ def tasks(config: Config, assets: Assets) -> dict[str, Task]:
 
 
 def RNNEncoderDecoder(
-    weights: str | os.PathLike[str] | None = None,
+    weights: Weights = None,
     source_words: int = 15_000,
     target_words: int = 15_000,
     length: int = 30,
@@ -145,7 +140,7 @@ def RNNEncoderDecoder(
     maxout: int = 500,
     rank: int = 100,
     name: str = "rnn_encdec",
-) -> keras_.Model:
+) -> keras.Model:
     """RNN encoder-decoder of Cho et al. 2014 (arXiv:1406.1078); 18,274,000 parameters with the default arguments.
 
     Args:
@@ -168,10 +163,5 @@ def RNNEncoderDecoder(
         UsageError: An argument does not fit; the message says what is allowed.
     """
     config = Config(name, source_words, target_words, length, embedding, units, maxout, rank)
-    for what, value in vars(config).items():
-        if what != "name" and (not isinstance(value, int) or value < 1):
-            raise UsageError(f"{what}={value!r} is not a positive whole number.")
-    weights_.check("rnn_encdec", weights)
-    model = build(config)
-    weights_.restore(model, sys.modules[__name__], "rnn_encdec", weights)
-    return model
+    whole_numbers(**{what: value for what, value in vars(config).items() if what != "name"})
+    return assembled(__name__, "rnn_encdec", config, weights)

@@ -21,17 +21,17 @@ def fetch(models: tuple[str, ...], everything: bool, no_top: bool) -> None:
     """
     if bool(models) == everything:
         raise UsageError("Name the models to fetch, or give --all, and not both.")
-    role = "no_top" if no_top else "full"
     names = models
     if everything:
         # With --no-top, all means all that have such a file.
-        having = [entry for entry in manifest.load().values() if any(file.role == role for file in entry.files)]
+        having = [entry for entry in manifest.load().values() if not no_top or entry.roles(top=False) == ["no_top"]]
         names = tuple(entry.name for entry in having)
     failures: list[KerazooError] = []
     for name in dict.fromkeys(names):
         try:
             entry = manifest.find(name)
-            click.echo(f"{entry.name}\t{store.fetch(entry, role)}")
+            for role in ["no_top"] if no_top else [*entry.roles(), *entry.assets()]:
+                click.echo(f"{entry.name}\t{store.fetch(entry, role)}")
         except KerazooError as error:
             failures.append(error)
     if failures:

@@ -10,9 +10,9 @@ at every start. Nothing is read or written when this package is imported.
 
 from kerazoo.store.bundle import export_bundle, import_bundle
 from kerazoo.store.cache import Row, cached, prune, verify
-from kerazoo.store.fetching import Progress, fetch
+from kerazoo.store.fetching import Progress, fetch, fetch_all
 from kerazoo.store.paths import artefacts, home, offline, path_of
-from kerazoo.store.receipts import present
+from kerazoo.store.receipts import present, sha256
 
 __all__ = [
     "Progress",
@@ -21,11 +21,13 @@ __all__ = [
     "cached",
     "export_bundle",
     "fetch",
+    "fetch_all",
     "home",
     "import_bundle",
     "offline",
     "path_of",
     "present",
     "prune",
+    "sha256",
     "verify",
 ]

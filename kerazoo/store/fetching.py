@@ -44,6 +44,15 @@ def fetch(entry: Entry, role: str = "full", progress: Progress | None = None) ->
     return target
 
 
+def fetch_all(entry: Entry, top: bool = True, progress: Progress | None = None) -> dict[str, Path]:
+    """Role -> path of what a network needs: its weights, in one file or in parts, and its assets; as `fetch` has each.
+
+    Args:
+        top: Whether its classifier is wanted; without it, the smaller file is taken where there is one.
+    """
+    return {role: fetch(entry, role, progress) for role in (*entry.roles(top), *entry.assets())}
+
+
 def _obtain(entry: Entry, file: File, urls: list[str], target: Path, found: str, progress: Progress | None) -> None:
     from kerazoo.store import download
 

@@ -16,10 +16,20 @@ from kerazoo.store.paths import beside, packaged, path_of, say, write
 RECEIPT = ".receipt.json"
 
 
-def present(entry: Entry, role: str = "full") -> bool:
-    """Whether `fetch` would answer from this machine's disk, with sound bytes."""
-    file = entry.file(role)
-    return state(file, path_of(entry, file)) == "ok"
+def present(entry: Entry, role: str | None = None) -> bool:
+    """Whether `fetch` (without a role, `fetch_all`) would answer from this machine's disk, with sound bytes."""
+    files = [entry.file(role) for role in ([role] if role else (*entry.roles(), *entry.assets()))]
+    return all(state(file, path_of(entry, file)) == "ok" for file in files)
+
+
+def sha256(file: File, path: Path) -> str:
+    """Of a file that `fetch` gave: as it was noted when it was verified; only where nothing could be noted, as read."""
+    if packaged(file) and file.hash_kind == "sha256":
+        return str(file.hash_value)
+    note, stat = receipt(path), path.stat()
+    current = (note.get("size"), note.get("mtime_ns")) == (stat.st_size, stat.st_mtime_ns)
+    noted = note.get("sha256") if current else None
+    return noted if isinstance(noted, str) else digest(path, "sha256")
 
 
 def state(file: File, path: Path, trust_receipt: bool = True) -> str:

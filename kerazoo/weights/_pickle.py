@@ -14,7 +14,7 @@ import pickletools
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import numpy as np
 
@@ -78,7 +78,8 @@ def interpret(file: IO[bytes], size: int, storages: dict[str, Storage]) -> Any:
     """The object of the pickle at the file's position, which moves behind it; storages that it mentions are noted."""
     machine = _Machine(storages)
     # Python's own decoder only takes the instructions apart.
-    for instruction, argument, _ in pickletools.genops(_Bounded(file, min(size, LONGEST_PICKLE))):
+    bounded = cast(IO[bytes], _Bounded(file, min(size, LONGEST_PICKLE)))
+    for instruction, argument, _ in pickletools.genops(bounded):
         if instruction.name == "STOP":
             return machine.result()
         machine.spend(1)

@@ -92,8 +92,7 @@ def test_no_keras_model(make, sound, tmp_path):
     path = tmp_path / "net.keras"
     path.write_bytes(make(sound))
     with pytest.raises(UsageError) as caught:
-        loading.load(path)
-    assert str(path) in str(caught.value)
+        loading.load(path, "keras")
     assert len(str(caught.value).splitlines()) <= 3
 
 
