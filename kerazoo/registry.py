@@ -15,9 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kerazoo import applications, manifest, store, tasks
+from kerazoo import applications, assets, manifest, store, tasks
 from kerazoo.assets import Assets
-from kerazoo.assets import of as assets_of
 from kerazoo.codecs.image import Normalise, from_preprocessing
 from kerazoo.contract import Signature, Task, Variant
 from kerazoo.errors import UnknownModel, UsageError, near
@@ -152,14 +151,23 @@ def find(name: str) -> Model:
 
 def tasks_of(model: Model) -> tuple[dict[str, Task], Normalise | None]:
     """The model's tasks, the default first, and the normalisation that its weights want, without building it."""
-    entry = model.entry
-    if entry is None and model.path is not None:
-        # Weights of the user's own are taken to be trained as the variant's first published ones were.
-        entry = next(iter(manifest.entries_of(model.variant)), None)
-    assets = assets_of(entry) if entry is not None else Assets()
-    normalise = from_preprocessing(assets.preprocessing)[1] if assets.preprocessing is not None else None
+    own = _assets(model)
+    normalise = from_preprocessing(own.preprocessing)[1] if own.preprocessing is not None else None
     config = model.described.config
-    return model.family.tasks(config, assets), normalise or getattr(model.family, "NORMALISE", None)
+    return model.family.tasks(config, own), normalise or getattr(model.family, "NORMALISE", None)
+
+
+def _assets(model: Model) -> Assets:
+    if model.path is None:
+        return assets.of(model.entry) if model.entry is not None else Assets()
+    # Weights of the user's own are taken to be trained as the variant's first published ones were.
+    published = next(iter(manifest.entries_of(model.variant)), None)
+    own = assets.beside(model.path)
+    if published is None:
+        return own
+    if own.vocabulary is None:
+        return assets.of(published)
+    return replace(assets.of(published), vocabulary=own.vocabulary)
 
 
 def config_of(model: Model) -> Any:

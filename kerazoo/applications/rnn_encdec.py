@@ -119,7 +119,9 @@ def tasks(config: Config, assets: Assets) -> dict[str, Task]:
     if vocabulary is None:
         raise UsageError(
             f"{config.name} has no vocabulary, so it can read and write no word.\n"
-            "It belongs to the weights; kerazoo.codecs.text.placeholder makes one up."
+            f"Put the words of these weights, one a line, into {assets.missing}."
+            if assets.missing
+            else f"{config.name} has no vocabulary, so it can read and write no word; it belongs to the weights."
         )
     pair = vocabulary if isinstance(vocabulary, Mapping) else {"source": vocabulary, "target": vocabulary}
     for side, size in (("source", config.source_words), ("target", config.target_words)):

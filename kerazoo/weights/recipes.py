@@ -121,7 +121,7 @@ def slim_classifier(scope: str) -> Recipe:
     Where it is a 1x1 convolution there, its kernel has two axes of length 1 more.
     """
     return {
-        "predictions/kernel": (f"{scope}/weights", lambda weights: weights.reshape(-1, weights.shape[-1])[:, 1:]),
+        "predictions/kernel": (f"{scope}/weights", lambda value: value.squeeze(tuple(range(value.ndim - 2)))[:, 1:]),
         "predictions/bias": (f"{scope}/biases", lambda biases: biases[1:]),
     }
 
