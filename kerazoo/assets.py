@@ -38,6 +38,11 @@ class Assets:
     vocabulary: tuple[str, ...] | Mapping[str, tuple[str, ...]] | None = None
     missing: str | None = None
 
+    def hashes(self) -> list[str]:
+        """The sha256 of each vocabulary."""
+        sides = self.vocabulary.values() if isinstance(self.vocabulary, Mapping) else [self.vocabulary]
+        return [words.sha256 for words in sides if isinstance(words, Vocabulary)]
+
 
 @functools.cache
 def labels(name: str) -> tuple[str, ...]:
@@ -64,7 +69,7 @@ def of(entry: Entry) -> Assets:
         if role in entry.assets():
             path = store.fetch(entry, role)
             try:
-                found[side] = _vocabulary(path, store.sha256(entry.file(role), path))
+                found[side] = _vocabulary(path, store.sha256_of(entry, role))
             except UsageError as error:
                 raise WeightsDamaged(f"{entry.name}: {error}") from error
     return Assets(

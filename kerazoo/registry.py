@@ -58,7 +58,8 @@ class Model:
         if entry is not None:
             hashes = [entry.file(role).hash_value for role in (*entry.roles(), *entry.assets())]
             return [*hashes, dict(entry.preprocessing), entry.labels]
-        return [file_sha256(Path(str(self.path)))]
+        path = Path(str(self.path))
+        return [file_sha256(path), *assets.beside(path).hashes()]
 
     def fetch(self) -> None:
         """Brings its weights into the cache."""
@@ -162,12 +163,9 @@ def _assets(model: Model) -> Assets:
         return assets.of(model.entry) if model.entry is not None else Assets()
     # Weights of the user's own are taken to be trained as the variant's first published ones were.
     published = next(iter(manifest.entries_of(model.variant)), None)
+    theirs = assets.of(published) if published is not None else Assets()
     own = assets.beside(model.path)
-    if published is None:
-        return own
-    if own.vocabulary is None:
-        return assets.of(published)
-    return replace(assets.of(published), vocabulary=own.vocabulary)
+    return replace(theirs, vocabulary=own.vocabulary or theirs.vocabulary, missing=own.missing)
 
 
 def config_of(model: Model) -> Any:

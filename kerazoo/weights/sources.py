@@ -21,7 +21,7 @@ class Source:
         name: `variant:weights`, or the path of a file of one's own.
         files: Role (`full`, `no_top`, `part:encoder`, `asset:vocabulary`) -> path.
         format: Which reader must open the weights, as the manifest says; `None` where their content alone says it.
-        noted: Role -> sha256, as it was noted when the file was fetched; empty for a file of one's own.
+        noted: Role -> sha256, as it was noted when the file was fetched; other files are read for it.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Source:
 
     @functools.cached_property
     def sha256(self) -> str:
-        """Of the weight file; of several, of their hashes in order. Files of one's own are read for it."""
+        """Of the weight file; of several, of their hashes in order."""
         hashes = [self.noted.get(role) or _digest(path) for role, path in self.weights.items()]
         return hashes[0] if len(hashes) == 1 else hashlib.sha256("\n".join(hashes).encode()).hexdigest()
 
@@ -88,5 +88,5 @@ def resolve(
         return Source(str(weights), {"full": Path(weights)}, None, {})
     entry = next(entry for entry in manifest.entries_of(variant) if entry.weights == weights)
     files = store.fetch_all(entry, include_top, progress)
-    noted = {role: store.sha256(entry.file(role), path) for role, path in files.items()}
+    noted = {role: sha256 for role in files if (sha256 := store.sha256_of(entry, role)) is not None}
     return Source(entry.name, files, entry.file(entry.roles(include_top)[0]).format, noted)
