@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -49,6 +50,17 @@ def stack(config: DenseConfig, input_tensor: Any, initializer: str, dropout: Cal
     if config.include_top:
         x = layers.Dense(config.classes, config.activation, kernel_initializer=initializer, name="predictions")(x)
     return finish(config, inputs, x)
+
+
+def sizes(model: keras.Model) -> dict[str, Any]:
+    """A config's own fields as a model's layers have them."""
+    hidden = [layer for layer in model.layers if re.fullmatch(r"dense\d+", layer.name)]
+    dropped = [layer.rate for layer in model.layers if re.fullmatch(r"dropout\d+", layer.name)]
+    return {
+        "widths": tuple(layer.units for layer in hidden),
+        "dropout": dropped[0] if dropped else 0.0,
+        "hidden_activation": keras.activations.serialize(hidden[0].activation) if hidden else "relu",
+    }
 
 
 def activations() -> list[str]:

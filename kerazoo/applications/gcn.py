@@ -91,6 +91,17 @@ def build(config: Config) -> keras.Model:
     return keras.Model([features, source, target, weight], outputs, name=config.name)
 
 
+def sizes(model: keras.Model) -> dict[str, Any]:
+    """A config's own fields as a model's layers have them."""
+    hidden, classes = model.get_layer("graph_conv1"), model.get_layer("graph_conv2")
+    return {
+        "features": hidden.kernel.shape[0],
+        "hidden": hidden.units,
+        "classes": classes.units,
+        "dropout": model.get_layer("dropout1").rate,
+    }
+
+
 def loss() -> Any:
     """Cross-entropy of logits, the mean over the nodes whose weight is not 0."""
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight")

@@ -113,6 +113,11 @@ def build(config: Config, input_tensor: Any = None) -> keras.Model:
     return finish(config, inputs, [outputs, *auxiliary] if config.aux else outputs)
 
 
+def sizes(model: keras.Model) -> dict[str, Any]:
+    """A config's own fields as a model's layers have them."""
+    return {"aux": any(layer.name.startswith(tuple(AUXILIARY.values())) for layer in model.layers)}
+
+
 def _conv(config: Config, x: Any, filters: int, size: int, name: str, strides: int = 1, padding: str = "same") -> Any:
     bias = keras.initializers.Constant(0.2)
     return keras.layers.Conv2D(

@@ -14,6 +14,7 @@ from typing import Any
 
 from kerazoo.applications._classifier import tasks as tasks
 from kerazoo.applications._dense import DenseConfig, dense_builder, stack
+from kerazoo.applications._dense import sizes as sizes
 from kerazoo.contract import Variant
 from kerazoo.lazy import keras
 

@@ -99,6 +99,18 @@ def build(config: Config, input_tensor: Any = None) -> keras.Model:
     return finish(config, inputs, layers.Activation(config.activation, name="predictions")(x))
 
 
+def sizes(model: keras.Model) -> dict[str, Any]:
+    """A config's own fields as a model's layers have them; of the factors that give its filters, a pretrained one."""
+    most = BLOCKS[-1][0]
+    last = model.get_layer(f"conv_pw_{len(BLOCKS)}").filters
+    pretrained = [described.config.alpha for described in VARIANTS.values()]
+    # What is rounded off for the widest layer is rounded off for all, whose widths are halves of it.
+    alpha = next((value for value in pretrained if int(most * value) == last), last / most)
+    found = {"alpha": alpha, "depth_multiplier": model.get_layer("conv_dw_1").depth_multiplier}
+    rates = [layer.rate for layer in model.layers if layer.name == "dropout"]
+    return found | {"dropout": rates[0]} if rates else found
+
+
 def _bn_relu(x: Any, name: str) -> Any:
     x = keras.layers.BatchNormalization(epsilon=EPSILON, name=f"{name}_bn")(x)
     return keras.layers.ReLU(6.0, name=f"{name}_relu")(x)

@@ -80,6 +80,20 @@ def build(config: Config) -> keras.Model:
     return keras.Model([source, target], keras.ops.stack(steps, axis=1), name=config.name)
 
 
+def sizes(model: keras.Model) -> dict[str, Any]:
+    """A config's own fields as a model's layers have them."""
+    encoder, decoder = model.get_layer("encoder"), model.get_layer("decoder")
+    return {
+        "source_words": encoder.get_layer("source_embedding").input_dim,
+        "target_words": decoder.get_layer("target_embedding").input_dim,
+        "length": encoder.inputs[0].shape[1],
+        "embedding": encoder.get_layer("source_embedding").output_dim,
+        "units": encoder.get_layer("encoder_gru").units,
+        "maxout": decoder.get_layer("maxout_piece1").units,
+        "rank": decoder.get_layer("rank").units,
+    }
+
+
 def _encoder(config: Config) -> Any:
     """Source words int32 [batch, length] to context and the decoder's first state, both [batch, units]."""
     layers = keras.layers

@@ -63,6 +63,12 @@ def build(config: Config) -> keras.Model:
     return keras.Model(inputs, outputs, name=config.name)
 
 
+def sizes(model: keras.Model) -> dict[str, Any]:
+    """A config's own fields as a model's layers have them."""
+    encoder = model.get_layer("encoder")
+    return {"hidden": encoder.get_layer("encoder_hidden").units, "latents": encoder.get_layer("mean").units}
+
+
 def _encoder(config: Config) -> Any:
     layers = keras.layers
     inputs = keras.Input(config.input_shape, name="encoder_image")
