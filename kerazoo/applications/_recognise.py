@@ -25,7 +25,7 @@ from kerazoo.lazy import keras
 TABLE = Path(__file__).with_name("layers.json")
 
 MOST_MISSING = 4
-"""Kinds of layers that a network without its classifier may lack."""
+"""Layers that a network without its classifier may lack."""
 
 TOP = "predictions"
 """The last layer of every classifier here."""
@@ -87,28 +87,38 @@ def _candidates(model: keras.Model, found: Mapping[str, int]) -> Iterator[tuple[
     for family in map(_module, applications.families()):
         sized = None
         for variant, described in family.VARIANTS.items():
-            if not _can_be(found, table().get(variant, {}), top, hasattr(family, "sizes")):
+            lacking = _lacking(found, table().get(variant, {}), top, hasattr(family, "sizes"))
+            if lacking is None:
                 continue
             if sized is None:
                 sized = _sizes(model, family, top)
             known = {field.name for field in fields(described.config)}
             config = replace(described.config, **{name: value for name, value in sized.items() if name in known})
             same = sum(getattr(described.config, name) == value for name, value in sized.items() if name in known)
-            ranked.append((-same, variant, family, config))
-    for _, variant, family, config in sorted(ranked, key=lambda row: row[0]):
-        yield variant, family, config
+            ranked.append(((-same, lacking), (variant, family, config)))
+    for _, candidate in sorted(ranked, key=lambda row: row[0]):
+        yield candidate
 
 
 def _module(family: str) -> Any:
     return importlib.import_module(f"{applications.__name__}.{family}")
 
 
-def _can_be(found: Mapping[str, int], known: Mapping[str, int], top: bool, varies: bool) -> bool:
-    """Whether a model may be of a variant: of those that vary in depth, only the names are compared."""
-    missing = known.keys() - found.keys()
-    if not known or len(missing) > MOST_MISSING or (missing and top) or missing == known.keys():
-        return False
-    return varies or all(known.get(name) == count for name, count in found.items())
+def _lacking(found: Mapping[str, int], known: Mapping[str, int], top: bool, varies: bool) -> int | None:
+    """How many layers a model lacks of those of a variant; `None` where it cannot be of it.
+
+    Args:
+        varies: Whether the family's networks vary in depth; then only the names are compared.
+    """
+    missing = Counter(known)
+    missing.subtract(found)
+    if varies:
+        missing = Counter(name for name in known if name not in found)
+    lacking = missing.total()
+    bound = 0 if top else MOST_MISSING
+    if min(missing.values(), default=0) < 0 or lacking > bound or not known.keys() & found.keys():
+        return None
+    return lacking
 
 
 def _sizes(model: keras.Model, family: Any, top: bool) -> dict[str, Any]:

@@ -34,7 +34,6 @@ BUILDERS = {
     "MLP": DENSE,
     "SNN": DENSE,
     "ResNet20": PICTURES,
-    "ResNet32": PICTURES,
     "SqueezeNetV1_0": PICTURES,
     "SqueezeNetV1_1": PICTURES,
     "MobileNet": PICTURES | {"alpha": st.sampled_from([0.25, 0.1, 0.3, 0.5]), "depth_multiplier": st.integers(1, 2)},
@@ -71,7 +70,8 @@ def holds(builder, arguments, model):
     found = recognise(model)
     assert found is not None, f"{builder}({arguments}) is not recognised"
     variant, config = found
-    assert variant == variant_of(builder, arguments)
+    # Graphs of a data set's sizes are that data set's; all others are alike.
+    assert variant == variant_of(builder, arguments) or (builder == "GCN" and variant.startswith("gcn_"))
     assert config.name == model.name
     assert _recognise._plain(_recognise._module(family_of(variant)).build(config)) == _recognise._plain(model)
     known = {field.name for field in dataclasses.fields(config)}
@@ -90,10 +90,11 @@ def family_of(variant):
     return registry.variants()[variant][0].__name__.rpartition(".")[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("builder", BUILDERS)
 def test_whatever_the_arguments(builder, tmp_path):
     strategies = {"weights": st.none()} | BUILDERS[builder]
-    examples = 3 if builder in ("MobileNet", "ResNet20", "ResNet32", "SqueezeNetV1_0", "SqueezeNetV1_1") else 6
+    examples = 3 if builder in ("MobileNet", "ResNet20", "SqueezeNetV1_0", "SqueezeNetV1_1") else 6
 
     @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
     @given(arguments=st.fixed_dictionaries(strategies))
