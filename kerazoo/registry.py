@@ -56,7 +56,11 @@ class Model:
         require_weights(self)
         entry = self.entry
         if entry is not None:
-            hashes = [entry.file(role).hash_value for role in (*entry.roles(), *entry.assets())]
+            roles = (*entry.roles(), *entry.assets())
+            published = {role: entry.file(role).hash_value for role in roles}
+            if None in published.values():  # Then the file's own hash tells it from another.
+                self.fetch()
+            hashes = [hash_ or store.sha256_of(entry, role) for role, hash_ in published.items()]
             return [*hashes, dict(entry.preprocessing), entry.labels]
         path = Path(str(self.path))
         return [file_sha256(path), *assets.beside(path).hashes()]
