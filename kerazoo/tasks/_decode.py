@@ -181,7 +181,7 @@ def beam(
     After every step the `width` most probable continuations that have not ended go on. One that ends among the `width`
     most probable is a result, and is ranked by its log probability divided by `((5 + n) / 6) ** length_penalty` for n
     tokens, the end included (Wu et al., "Google's Neural Machine Translation System", arXiv:1609.08144, section 7,
-    equation 14, without the coverage term). A row is done with `width` results, once nothing that goes on is better as
+    without the coverage term). A row is done with `width` results, once nothing that goes on is better as
     it stands; or with fewer, once nothing can become better. A hypothesis that was cut off by the limit counts only
     where none has ended.
 

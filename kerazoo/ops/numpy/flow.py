@@ -28,6 +28,8 @@ def map_items(fn: Callable[[Any], Any], items: Sequence[Any], shape: Any = None,
 
 
 def _stacked(results: Sequence[Any], shape: Sequence[int | None], dtype: str) -> np.ndarray:
+    if dtype == "string":
+        return strings(results)
     if not results:
         return np.zeros((0, *(side or 0 for side in shape)), dtype)
     return np.stack(results, dtype=dtype) if len(results) > 1 else np.asarray(results[0], dtype)[None]
