@@ -34,6 +34,10 @@ class Placement:
         """Float32 [batch, 3, 2] to the placement of a batch; [3, 2] to that of one picture."""
         return cls(packed[..., 0, :], packed[..., 1, :], packed[..., 2, :])
 
+    def of(self, row: Tensor) -> Placement:
+        """One picture's of a batch."""
+        return Placement(self.size[row], self.scale[row], self.offset[row])
+
     def boxes(self, ops: Any, boxes: Tensor) -> Tensor:
         """Boxes in fitted pixels to boxes in the picture's, limited to the picture.
 

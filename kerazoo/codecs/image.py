@@ -115,18 +115,21 @@ class Image:
         """The middle of a resized picture, of which `pixels` are all that lies behind `corner`."""
         height, width = ops.size(pixels)
         scale = tall / height, wide / width
-        top, left, *_ = part = _centre(tall, wide, self.height, self.width)
-        offset = -top - corner[0] * scale[0], -left - corner[1] * scale[1]
+        part = _centre(tall, wide, self.height, self.width)
+        gone = [ops.cast(each, "float64") for each in (*corner, *part[:2])]
+        offset = -gone[0] * scale[0] - gone[2], -gone[1] * scale[1] - gone[3]
         return ops.resize(pixels, tall, wide, self.interpolation, part), Placement(size, scale, offset)
 
     def _letterboxed(self, ops: Any, pixels: Tensor) -> tuple[Tensor, Placement]:
-        size = height, width = ops.size(pixels)
+        size = ops.size(pixels)
+        height, width = (ops.cast(side, "float64") for side in size)
         ratio = ops.minimum(self.height / height, self.width / width)
-        tall, wide = (ops.maximum(ops.cast(ops.round(side * ratio), "int32"), 1) for side in size)
+        tall, wide = (ops.maximum(ops.cast(ops.round(side * ratio), "int32"), 1) for side in (height, width))
         top, left = (self.height - tall) // 2, (self.width - wide) // 2
         around = ((top, self.height - tall - top), (left, self.width - wide - left), (0, 0))
         resized = ops.pad(ops.resize(pixels, tall, wide, self.interpolation), around, self.pad)
-        placement = Placement(size, (tall / height, wide / width), (top, left))
+        scale = ops.cast(tall, "float64") / height, ops.cast(wide, "float64") / width
+        placement = Placement(size, scale, (top, left))
         return ops.reshape(resized, self.tensor.shape[1:]), placement
 
 
