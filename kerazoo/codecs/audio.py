@@ -31,7 +31,7 @@ def read(item: Any, port: Port) -> bytes:
     data = read_bytes(item, "A sound")
     if data is not None:
         return data
-    if not (isinstance(item, tuple) and len(item) == 2):
+    if not isinstance(item, tuple) or len(item) != 2:
         raise InputError(
             f"A sound is a path, bytes, an open file or a pair (rate, samples); this is {type(item).__name__}."
         )
@@ -49,6 +49,11 @@ def read(item: Any, port: Port) -> bytes:
             raise InputError("Samples that are floats lie in -1..1; these hold NaN, infinity or something beyond.")
         array = array.astype(np.float32)
     return encoded(array, int(rate))
+
+
+def is_item(item: Any) -> bool:
+    """Whether a tuple is one sound, a pair (rate, samples), and not two of them."""
+    return isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], (int, np.integer))
 
 
 def encoded(samples: np.ndarray, rate: int) -> bytes:

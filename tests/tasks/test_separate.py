@@ -193,6 +193,7 @@ def test_every_engine_separates_alike(saved, engine):
     assert min(expected.levels) > -40
     assert audio.distance(list(expected.sounds), list(got.sounds)) < 1e-3
     assert got.rows() == expected.rows()
+    assert [result.names for result in kerazoo.load(saved, engine=engine)([item])] == [got.names]
     with pytest.raises(InputError, match="8000 frames a second"):
         kerazoo.load(saved, engine=engine)((16000, low.astype(np.float32)))
 
