@@ -31,7 +31,7 @@ def nms(
         Boxes [batch, count, 4], scores [batch, count] and classes int64 [batch, count], highest score first, of equals
         the earlier box, then the earlier class; and how many they are, int32 [batch]. What lies behind is 0.
     """
-    rows, many, classes = ops.length(scores), *scores.shape[1:]
+    rows, many, classes = ops.length(scores), scores.shape[1], scores.shape[2]
     size = min(candidates, many * classes)
     score, place = ops.top_k(ops.reshape(scores, (rows, many * classes)), size)
     kind = place % classes

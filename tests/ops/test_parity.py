@@ -299,6 +299,27 @@ def test_check_refuses() -> None:
         tf.function(lambda x: (graph.check(x < 1, "too many"), x)[1], autograph=False)(tf.constant([0, 1]))
 
 
+@pytest.mark.parametrize("kinds", [1, 5, 10**6])
+def test_the_largest_of_many_are_those_of_a_whole_sort(kinds: int) -> None:
+    scores = np.random.default_rng(kinds).integers(0, kinds, (3, 2000)).astype(np.float32)
+    for k in (1, 7, 31):
+        (values, order), (theirs, places) = host.top_k(scores, k), graph.top_k(scores, k)
+        np.testing.assert_array_equal(order, np.argsort(-scores, axis=-1, kind="stable")[:, :k])
+        np.testing.assert_array_equal(values, theirs)
+        np.testing.assert_array_equal(order, places)
+    scores[0] = np.nan
+    assert host.top_k(scores, 3)[1][0].tolist() == [0, 1, 2]
+    assert host.top_k(scores[:0], 3)[1].shape == (0, 3)
+
+
+def test_uniform_numbers_are_uniform_and_a_longer_row_begins_with_the_shorter() -> None:
+    numbers = host.uniform(np.arange(-500, 500), 40)
+    assert numbers.min() > 0 and numbers.max() < 1
+    share = np.histogram(numbers, 10, (0, 1))[0] / numbers.size
+    np.testing.assert_allclose(share, 0.1, atol=0.01)
+    assert np.array_equal(host.uniform(np.array([7]), 3), host.uniform(np.array([7, 8]), 40)[:1, :3])
+
+
 def test_noise_is_normal_and_a_longer_row_begins_with_the_shorter() -> None:
     noise = host.normal(np.arange(-500, 500), 40)
     assert abs(noise.mean()) < 0.02

@@ -214,7 +214,7 @@ def saved(tmp_path_factory) -> Path:
 def exported(saved, tmp_path_factory) -> dict[str, Path]:
     """The same in every format."""
     folder = tmp_path_factory.mktemp("exported")
-    kerazoo.export(saved, to=("savedmodel", "onnx", "litert"), out=folder)
+    kerazoo.export(saved, ("savedmodel", "onnx", "litert"), folder)
     found = {
         "savedmodel": next(path.parent for path in folder.rglob("saved_model.pb")),
         "onnx": next(folder.rglob("*.onnx")),

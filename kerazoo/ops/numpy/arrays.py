@@ -54,8 +54,11 @@ def top_k(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _largest(row: np.ndarray, k: int) -> np.ndarray:
-    (reaching,) = np.nonzero(row >= np.partition(row, -k)[-k])
-    return reaching[np.argsort(-row[reaching], kind="stable")[:k]]
+    falling = -row
+    (reaching,) = np.nonzero(falling <= np.partition(falling, k - 1)[k - 1])
+    if len(reaching) < k:  # NaN reaches nothing.
+        reaching = np.arange(len(row))
+    return reaching[np.argsort(falling[reaching], kind="stable")[:k]]
 
 
 def gather(values: Any, indices: np.ndarray) -> np.ndarray:
