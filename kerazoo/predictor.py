@@ -74,7 +74,9 @@ class Predictor:
         Raises:
             InputError: A single item that cannot be read.
         """
-        if isinstance(items, (list, tuple)) or (isinstance(items, Iterator) and not hasattr(items, "read")):
+        many = isinstance(items, (list, tuple)) or (isinstance(items, Iterator) and not hasattr(items, "read"))
+        is_item = getattr(codecs.of(self.task.request[0]), "is_item", None)
+        if many and not (is_item is not None and is_item(items)):
             return (prediction.result for prediction in self.stream(items, batch=batch))
         result = next(self.stream([items])).result
         if isinstance(result, Failure):

@@ -8,7 +8,8 @@
     SUFFIXES              of files that hold one; none where what is typed is the value itself
     MIME                  of such a file, or `None`
 
-and, where several ports make one item, `unpack(item, ports)`: the file or item -> a value a port.
+and, where several ports make one item, `unpack(item, ports)`: the file or item -> a value a port; where a list or
+tuple can be one item and not several, `is_item(item)`: whether it is.
 
 Beside these a module has what tasks of its media share. A new media is a new module; nothing else has to know.
 """

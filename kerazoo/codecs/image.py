@@ -10,8 +10,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from kerazoo.codecs._files import read_bytes
+from kerazoo.codecs._placement import Placement
 from kerazoo.contract import Port, Tensor
-from kerazoo.errors import GateError, InputError
+from kerazoo.errors import GateError, InputError, UsageError
 
 SUFFIXES: tuple[str, ...] = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 MIME = "image/*"
@@ -19,10 +20,13 @@ MIME = "image/*"
 LONGEST = 16
 """Pictures longer than this many times their short side lose their ends before they are resized and cropped."""
 
+FILLS = ("crop", "letterbox")
+"""How a picture of other proportions fills the size that a network sees."""
+
 
 @dataclass(frozen=True)
 class Image:
-    """How a picture is made to fit: decode, resize, centre crop.
+    """How a picture is made to fit: decode, resize, centre crop or letterbox.
 
     The recipe belongs to the weights, because published accuracies depend on it.
 
@@ -33,6 +37,9 @@ class Image:
             (height, width) stretches the whole picture to it, as Caffe's users did; `None` stretches the whole picture
             to the final size.
         interpolation: `bilinear` or `bicubic`, with antialiasing as Pillow does it.
+        fill: How the size is filled, one of `FILLS`: `crop`, by what `resize` says; or `letterbox`, by the whole
+            picture in its proportions, as large as it fits, in the middle of a plain ground.
+        pad: Of that ground, in 0..255.
     """
 
     height: int
@@ -40,6 +47,14 @@ class Image:
     channels: int = 3
     resize: int | tuple[int, int] | None = None
     interpolation: str = "bilinear"
+    fill: str = "crop"
+    pad: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.fill not in FILLS:
+            raise UsageError(f"fill={self.fill!r} is not known; allowed are {', '.join(FILLS)}.")
+        if self.fill == "letterbox" and self.resize is not None:
+            raise UsageError(f"A letterbox shows the whole picture; resize={self.resize!r} would crop it.")
 
     @property
     def port(self) -> Port:
@@ -53,27 +68,69 @@ class Image:
 
     def prepare(self, ops: Any, image_bytes: Tensor) -> Tensor:
         """Encoded pictures [batch] to float32 pixels [batch, height, width, channels] in 0..255."""
-        shape = (self.height, self.width, self.channels)
-        return ops.map_items(lambda data: self.fit(ops, ops.decode_picture(data, self.channels)), image_bytes, shape)
 
-    def fit(self, ops: Any, pixels: Tensor) -> Tensor:
-        """What `ops.decode_picture` gave, or uint8 [h, w, channels], to float32 [height, width, channels]."""
+        def pixels(data: Tensor) -> Tensor:
+            return self.fit(ops, ops.decode_picture(data, self.channels))[0]
+
+        return ops.map_items(pixels, image_bytes, self.tensor.shape[1:])
+
+    def place(self, ops: Any, image_bytes: Tensor) -> tuple[Tensor, Placement]:
+        """`prepare`, and where each picture lies in its pixels."""
+
+        def placed(data: Tensor) -> tuple[Tensor, Tensor]:
+            pixels, placement = self.fit(ops, ops.decode_picture(data, self.channels))
+            return pixels, placement.packed(ops)
+
+        shapes = (self.tensor.shape[1:], (3, 2))
+        pixels, packed = ops.map_items(placed, image_bytes, shapes, ("float32", "float32"))
+        return pixels, Placement.unpacked(packed)
+
+    def fit(self, ops: Any, pixels: Tensor) -> tuple[Tensor, Placement]:
+        """One picture to what the network sees.
+
+        Args:
+            pixels: What `ops.decode_picture` gave, or uint8 [h, w, channels].
+
+        Returns:
+            Float32 [height, width, channels], and where the picture lies in it.
+        """
+        if self.fill == "letterbox":
+            return self._letterboxed(ops, pixels)
+        size = tall, wide = ops.size(pixels)
         if not isinstance(self.resize, int):
-            tall, wide = self.resize or (self.height, self.width)
-            return self._resized(ops, pixels, tall, wide)
-        tall, wide = ops.size(pixels)
+            return self._resized(ops, pixels, size, (0, 0), *(self.resize or (self.height, self.width)))
         short = ops.minimum(tall, wide)
         # Only the centre is kept; cutting a very long picture first bounds the memory of resizing it.
         height, width = ops.minimum(tall, short * LONGEST), ops.minimum(wide, short * LONGEST)
-        pixels = ops.crop(pixels, *_centre(tall, wide, height, width))
+        top, left, *_ = centre = _centre(tall, wide, height, width)
+        pixels = ops.crop(pixels, *centre)
         # The recipe's short side may be less than the crop; the crop then sets the size.
         tall = ops.maximum(self.resize * height // short, self.height)
         wide = ops.maximum(self.resize * width // short, self.width)
-        return self._resized(ops, pixels, tall, wide)
+        return self._resized(ops, pixels, size, (top, left), tall, wide)
 
-    def _resized(self, ops: Any, pixels: Tensor, tall: Any, wide: Any) -> Tensor:
+    def _resized(
+        self, ops: Any, pixels: Tensor, size: tuple[Any, Any], corner: tuple[Any, Any], tall: Any, wide: Any
+    ) -> tuple[Tensor, Placement]:
+        """The middle of a resized picture, of which `pixels` are all that lies behind `corner`."""
+        height, width = ops.size(pixels)
+        scale = tall / height, wide / width
         part = _centre(tall, wide, self.height, self.width)
-        return ops.resize(pixels, tall, wide, self.interpolation, part)
+        gone = [ops.cast(each, "float64") for each in (*corner, *part[:2])]
+        offset = -gone[0] * scale[0] - gone[2], -gone[1] * scale[1] - gone[3]
+        return ops.resize(pixels, tall, wide, self.interpolation, part), Placement(size, scale, offset)
+
+    def _letterboxed(self, ops: Any, pixels: Tensor) -> tuple[Tensor, Placement]:
+        size = ops.size(pixels)
+        height, width = (ops.cast(side, "float64") for side in size)
+        ratio = ops.minimum(self.height / height, self.width / width)
+        tall, wide = (ops.maximum(ops.cast(ops.round(side * ratio), "int32"), 1) for side in (height, width))
+        top, left = (self.height - tall) // 2, (self.width - wide) // 2
+        around = ((top, self.height - tall - top), (left, self.width - wide - left), (0, 0))
+        resized = ops.pad(ops.resize(pixels, tall, wide, self.interpolation), around, self.pad)
+        scale = ops.cast(tall, "float64") / height, ops.cast(wide, "float64") / width
+        placement = Placement(size, scale, (top, left))
+        return ops.reshape(resized, self.tensor.shape[1:]), placement
 
 
 def _centre(tall: Any, wide: Any, height: Any, width: Any) -> tuple[Any, Any, Any, Any]:
