@@ -119,12 +119,15 @@ class TensorNetwork:
     def __call__(self, inputs: Tensors) -> Tensors:
         with self.interpreters.taken() as opened:
             interpreter = opened.interpreter
-            takes = {each["name"]: each["index"] for each in interpreter.get_input_details()}
+            takes = {each["name"]: each for each in interpreter.get_input_details()}
             gives = {each["name"]: each["index"] for each in interpreter.get_output_details()}
 
             def run(**row: Any) -> Mapping[str, Any]:
                 for name, value in row.items():
-                    interpreter.set_tensor(takes[name], value)
+                    if tuple(takes[name]["shape"]) != value.shape:  # Its size is free; it stays as it is set.
+                        interpreter.resize_tensor_input(takes[name]["index"], value.shape)
+                        interpreter.allocate_tensors()
+                    interpreter.set_tensor(takes[name]["index"], value)
                 interpreter.invoke()
                 return {name: interpreter.get_tensor(index) for name, index in gives.items()}
 
