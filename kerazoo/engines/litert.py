@@ -41,12 +41,14 @@ class Interpreters:
 
     path: Path
     threads: int
+    signatures: bool = True
+    """Whether runs go by signature: a signature's runner bars the interpreter from running by its tensors."""
     free: queue.LifoQueue[Opened | None] = field(default_factory=queue.LifoQueue)
 
     def __post_init__(self) -> None:
         for _ in range(AT_ONCE - 1):
             self.free.put(None)  # One that is not made yet.
-        self.free.put(_opened(self.path, self.threads))
+        self.free.put(_opened(self.path, self.threads, self.signatures))
 
     @contextlib.contextmanager
     def taken(self) -> Iterator[Opened]:
@@ -54,20 +56,21 @@ class Interpreters:
         opened = self.free.get()
         try:
             if opened is None:
-                opened = _opened(self.path, self.threads)
+                opened = _opened(self.path, self.threads, self.signatures)
             yield opened
         finally:
             self.free.put(opened)
 
 
-def _opened(path: Path, threads: int) -> Opened:
+def _opened(path: Path, threads: int, signatures: bool) -> Opened:
     with quiet():
         from ai_edge_litert.interpreter import Interpreter
 
         try:
             interpreter = Interpreter(str(path), num_threads=threads)
             interpreter.allocate_tensors()
-            runners = {name: interpreter.get_signature_runner(name) for name in interpreter.get_signature_list()}
+            names = interpreter.get_signature_list() if signatures else ()
+            runners = {name: interpreter.get_signature_runner(name) for name in names}
         except (ValueError, RuntimeError) as error:
             raise UsageError(f"{path} cannot be opened as a LiteRT model: {str(error).splitlines()[0]}") from None
     return Opened(interpreter, runners)
@@ -149,7 +152,7 @@ def open_network(path: Path, threads: int | None = None) -> tuple[Network, Card]
     """
     card = of_archive(path)
     seal.check_file(path)
-    interpreters = Interpreters(path, threads or AT_ONCE)
+    interpreters = Interpreters(path, threads or AT_ONCE, signatures=card.adapter is None)
     if card.adapter is not None:
         return adapted(TensorNetwork(interpreters), card.adapter, card.parts, card.normalise), card
     return LiteRTNetwork(interpreters, card.task.batched), card

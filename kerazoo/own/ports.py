@@ -168,7 +168,7 @@ def _onnx(path: Path) -> Opened:
 def _litert(path: Path) -> Opened:
     from kerazoo.engines.litert import AT_ONCE, Interpreters, TensorNetwork
 
-    interpreters = Interpreters(path, AT_ONCE)
+    interpreters = Interpreters(path, AT_ONCE, signatures=False)
 
     def held(each: Any) -> Held:
         free = [int(side) for side in each["shape_signature"]] or [int(side) for side in each["shape"]]
