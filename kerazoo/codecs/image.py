@@ -116,7 +116,8 @@ def plain_bytes(data: bytes) -> bytes:
 
     from PIL import Image as Pillow
 
-    from kerazoo.ops.numpy import encode_png, open_image
+    from kerazoo.ops.numpy import encode_png
+    from kerazoo.ops.pictures import open_image
 
     upright = open_image(data)
     with Pillow.open(io.BytesIO(data)) as image:

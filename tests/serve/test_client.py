@@ -2,6 +2,7 @@
 
 import json
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from kerazoo import cli, loading, registry
 from kerazoo.errors import InputError, KerazooError, UnknownModel, UsageError
 from kerazoo.export import prepare
 from kerazoo.serve import server
+from kerazoo.serve.access import Access
 from kerazoo.serve.http.app import App, RestOptions
 from kerazoo.serve.http.listening import listen
 from kerazoo.serve.http.listening import start as start_rest
@@ -117,7 +119,7 @@ def test_what_is_no_address(url):
 
 
 def test_a_token(running, digits, tmp_path, capsys):
-    guarded = start_rest(App(running.service, RestOptions(threads=1, token="secret")), listen(0))
+    guarded = start_rest(App(replace(running.service, access=Access("secret")), RestOptions(threads=1)), listen(0))
     url = f"http://127.0.0.1:{guarded.port}"
     try:
         with pytest.raises(KerazooError):
