@@ -84,8 +84,8 @@ def serve(
     if idle:
         server.log.warning("These flags change nothing here: %s", ", ".join(f"--{name}" for name in idle))
     try:
-        options = _options(given, engine, host, drain)
-        options = replace(options, access=_access(given, token_file, allow_reload))
+        access = _access(given, token_file, allow_reload)
+        options = replace(_options(given, engine, host, drain), access=access)
         options = replace(options, limits=_limits(options.limits, max_body_mib, limits))
     except server.Status as error:
         click.echo(f"Failed to start server. Error: {error}")

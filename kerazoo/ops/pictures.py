@@ -142,7 +142,7 @@ def _decoded(image: Image.Image, mode: str | None, how: Decoding) -> Image.Image
             f"The picture is too large to decode: {image.width} x {image.height} pixels; a side has at most {LONGEST}."
         )
     pixels = image.width * image.height
-    cost = pixels * _cost(image)
+    cost = pixels * _cost(image, mode)
     how.memory.take(cost, how.check)
     kept = 0
     try:
@@ -161,7 +161,7 @@ def _bytes(mode: str) -> int:
     return 1 if mode in ("1", "L", "P") else 2 if mode.startswith("I;16") else 4
 
 
-def _cost(image: Image.Image) -> int:
+def _cost(image: Image.Image, mode: str | None) -> int:
     """Bytes a pixel while a picture is decoded, turned upright and converted; its bytes at the end included."""
     own = _bytes(image.mode)
     decoder = _EXTRA.get(image.format or "", 0)
@@ -169,7 +169,9 @@ def _cost(image: Image.Image) -> int:
         decoder = _PROGRESSIVE
     turned = own if image.getexif().get(ORIENTATION, 1) != 1 else 0
     grey = image.mode in ("1", "L", "I", "F") or image.mode.startswith("I;16")
-    return own + max(decoder, turned, 1 if grey else 4)
+    plain = "L" if grey else "RGB"
+    converted = 0 if image.mode == plain and not image.has_transparency_data else _bytes(plain)
+    return own + max(decoder, turned, converted + (_bytes(mode) if mode and mode != plain else 0))
 
 
 def _plain(image: Image.Image) -> Image.Image:
