@@ -21,6 +21,7 @@ class Limits:
         share: The part of `memory` and `waiting` that one client (one address) may have.
         rows: Most entries along a tensor's first axis.
         filled: Most bytes of the values that a tensor declares and does not send.
+        fields: Most fields of a gRPC message, those of the messages within it included.
         seconds: Longest time for a body to arrive, and for an answer over REST to be made.
         idle: Longest time, in seconds, that a connection may wait for the head of its next request.
         head: Most bytes of a request's line and headers.
@@ -42,6 +43,7 @@ class Limits:
     share: float = 0.75
     rows: int = 1 << 16
     filled: int = 64 * MIB
+    fields: int = 1_000_000
     seconds: float = 30.0
     idle: float = 75.0
     head: int = 64 << 10

@@ -40,10 +40,10 @@ class Stub:
 
     def refused(self, *args, **kwargs):
         """Status and message of a request that fails."""
+        asked = self.call(*args, **kwargs)
         with contextlib.suppress(grpc.RpcError):
-            raise AssertionError(self.call(*args, **kwargs).result())
-        failed = self.call(*args, **kwargs)
-        return failed.code().name, failed.details()
+            raise AssertionError(asked.result())
+        return asked.code().name, asked.details()
 
 
 def signature(inputs=("x",), dtype=1):

@@ -120,3 +120,50 @@ def test_limits_that_are_none_are_refused(wrong):
     assert _limits(Limits(), 5, ("rows=7", "seconds=0.5")) == Limits(body=5 << 20, rows=7, seconds=0.5)
     with pytest.raises(UsageError, match="names are body, inflated"):
         _limits(Limits(), 5, (wrong,))
+
+
+def test_the_table_of_limits_is_the_one_in_the_manual():
+    import dataclasses
+    import re
+    from pathlib import Path
+
+    from kerazoo.serve.limits import Limits
+
+    text = (Path(__file__).parents[2] / "docs" / "serving.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)` \| ([\d.]+) \|", text, re.MULTILINE))
+    assert {name: float(value) for name, value in rows.items()} == dataclasses.asdict(Limits())
+
+
+@pytest.mark.parametrize(
+    ("options", "warned"),
+    [
+        ({}, True), ({"host": "0.0.0.0"}, True), ({"host": "::"}, True), ({"host": "example.org"}, True),
+        ({"host": "127.0.0.1"}, False), ({"host": "[::1]"}, False), ({"host": "localhost"}, False),
+        ({"grpc": None, "rest": None, "socket": "/x"}, False),
+    ],
+)  # fmt: skip
+def test_which_addresses_other_machines_reach(options, warned):
+    from kerazoo.serve import server
+
+    assert server._public(server.Options(**options)) is warned
+
+
+def test_a_server_started_as_tf_serving_lets_models_be_configured_and_says_so(tmp_path, caplog, monkeypatch):
+    import logging
+
+    from kerazoo.cli.serve import _access
+    from kerazoo.serve import flags
+
+    monkeypatch.setattr(logging.getLogger("kerazoo.serve"), "propagate", True)
+    (tmp_path / "token").write_text("secret\n")
+    theirs, ours = flags.parse(["--model_base_path=/x"]), flags.parse(["m=/x"])
+    assert _access(theirs, None, False) == Access(None, True)
+    assert "may configure models" in caplog.text
+    caplog.clear()
+    assert _access(ours, None, False) == Access(None, False)
+    assert _access(ours, None, True) == Access(None, True)
+    for flags_ in (theirs, ours):
+        assert _access(flags_, tmp_path / "token", False) == Access("secret", True)
+        _access(theirs, tmp_path / "token", False) == _access(ours, tmp_path / "token", False) == Access("secret", True)
+    )
+    assert not caplog.text

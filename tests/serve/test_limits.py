@@ -9,11 +9,13 @@ import time
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kerazoo.serve import budget as budget_
 from kerazoo.serve.budget import Budget
 from kerazoo.serve.limits import Limits
-from kerazoo.serve.wire import json_text, tensors
+from kerazoo.serve.wire import json_text, measure, tensors
 from kerazoo.serve.wire.status import Status
 from tests.serve.stub import request, serving, signature, tensor
 
@@ -106,6 +108,42 @@ def test_long_messages_share_what_there_is(tmp_path, peak):
         )
         assert stub.call("Predict", request(x=tensor([1], float_val=[1.0]))).result()
         assert not stub.service.budget.clients
+
+
+@pytest.mark.parametrize("piece", [b"\x12\x00", b"\x12\x02\x08\x01", b"\x42\x00"], ids=["dims", "sizes", "texts"])
+def test_messages_that_grow_when_they_are_parsed(tmp_path, peak, piece):
+    inner = piece * (60_000_000 // len(piece))
+    if piece[0] == 0x12:
+        inner = b"\x12" + varint(len(inner)) + inner  # The tensor's shape.
+    entry = b"\x0a\x01x\x12" + varint(len(inner)) + inner
+    data = b"\x0a\x03\x0a\x01m\x12" + varint(len(entry)) + entry
+    with serving(tmp_path, echo, fields=100_000) as stub:
+        code, text = stub.refused("Predict", data)
+    assert code == "RESOURCE_EXHAUSTED" and "too many fields" in text
+    assert peak() < 500
+
+
+def varint(value):
+    out = bytearray()
+    while value > 127:
+        out.append(value & 127 | 128)
+        value >>= 7
+    return bytes([*out, value])
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abcxyz"), st.lists(st.integers(0, 5), max_size=5), st.binary(max_size=9))),
+    st.integers(0, 20_000), st.binary(max_size=8),
+)  # fmt: skip
+def test_what_a_message_needs_is_about_its_length_and_never_fails(inputs, content, noise):
+    made = request(**{name: tensor(shape, 7, string_val=[text] * 3) for name, shape, text in inputs})
+    made.inputs["content"].tensor_content = b"x" * content
+    data = made.SerializeToString()
+    found = measure.needed(data, type(made), 1 << 40)
+    if len(data) >= measure.SHORT:
+        assert content <= found <= len(data) + 64 * 40 * (len(inputs) + 1)
+    for wrong in (data[: len(data) // 2], data + noise, noise + data, noise * 1000):
+        assert measure.needed(wrong, type(made), 1 << 40) >= 0
 
 
 # --- texts that inflate -------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from kerazoo.serve.models import inference
 from kerazoo.serve.models.inference import Classes
 from kerazoo.serve.models.servable import Handle, Spec
 from kerazoo.serve.service import Service
-from kerazoo.serve.wire import protos, tensors
+from kerazoo.serve.wire import measure, protos, tensors
 from kerazoo.serve.wire import status as status_
 from kerazoo.serve.wire.status import Status, invalid
 
@@ -218,8 +218,9 @@ class Answering:
         """The request's message.
 
         Raises:
-            Status: The bytes are none.
+            Status: The bytes are none, or it would need more memory than there is.
         """
+        budget.spend(measure.needed(request, self.request_class, budget.limits().fields))
         try:
             return self.request_class.FromString(request)
         except DecodeError as error:
