@@ -45,11 +45,13 @@ class Memory:
     Attributes:
         most: Bytes.
         patience: Longest wait in seconds.
+        highest: What was taken at most; whoever looks at it may set it back.
     """
 
     most: int = 512 << 20
     patience: float = 60.0
     taken: int = 0
+    highest: int = 0
     freed: threading.Condition = field(default_factory=threading.Condition)
 
     def take(self, size: int, check: Callable[[], object]) -> None:
@@ -71,6 +73,7 @@ class Memory:
                     raise InputError("Other pictures take all the memory that there is for pictures.")
                 self.freed.wait(0.1)
             self.taken += size
+            self.highest = max(self.highest, self.taken)
 
     def give_back(self, size: int) -> None:
         with self.freed:
@@ -146,7 +149,12 @@ def _decoded(image: Image.Image, mode: str | None, how: Decoding) -> Image.Image
     how.memory.take(cost, how.check)
     kept = 0
     try:
+        early = _turned(image)
         image.load()
+        if not early and _turned(image):  # The last part of a PNG says so.
+            late = pixels * _bytes(image.mode)
+            how.memory.take(late, how.check)
+            cost += late
         ImageOps.exif_transpose(image, in_place=True)
         plain = _as(_plain(image), mode) if mode else _plain(image)
         kept = pixels * _bytes(plain.mode)
@@ -167,11 +175,17 @@ def _cost(image: Image.Image, mode: str | None) -> int:
     decoder = _EXTRA.get(image.format or "", 0)
     if image.info.get("progressive"):
         decoder = _PROGRESSIVE
-    turned = own if image.getexif().get(ORIENTATION, 1) != 1 else 0
+    turned = own if _turned(image) else 0
     grey = image.mode in ("1", "L", "I", "F") or image.mode.startswith("I;16")
     plain = "L" if grey else "RGB"
     converted = 0 if image.mode == plain and not image.has_transparency_data else _bytes(plain)
     return own + max(decoder, turned, converted + (_bytes(mode) if mode and mode != plain else 0))
+
+
+def _turned(image: Image.Image) -> bool:
+    """Whether it is to be turned upright. Of a PNG only what stands before its pixels is read: Pillow would load it."""
+    known = image.format != "PNG" or "exif" in image.info
+    return known and image.getexif().get(ORIENTATION, 1) != 1
 
 
 def _plain(image: Image.Image) -> Image.Image:

@@ -16,8 +16,12 @@ from dataclasses import dataclass, field
 
 from kerazoo.ops.pictures import SERVED, Decoding, Memory, decoding
 from kerazoo.serve import limits as limits_
+from kerazoo.serve import memory
 from kerazoo.serve.limits import Limits
 from kerazoo.serve.wire.status import Status
+
+LARGE = 64 << 20
+"""Bytes; after a request that took more, memory is given back to the system."""
 
 _current: ContextVar[Ticket | None] = ContextVar("ticket", default=None)
 
@@ -89,6 +93,13 @@ class Budget:
             if not own.requests and not own.memory:
                 self.clients.pop(client, None)
 
+    def trim(self, size: int) -> None:
+        """Gives memory back to the system after a request that took much of it, for itself or for its pictures."""
+        pictures = self.decoding.memory
+        if max(size, pictures.highest) > LARGE:
+            pictures.highest = 0
+            memory.trim()
+
 
 def _part(whole: int, share: float) -> int:
     return max(-int(-whole * share // 1), 1)
@@ -134,6 +145,7 @@ class Ticket:
             if not self.closed:
                 self.closed = True
                 self.budget.take(self.client, -self.entered, -self.memory)
+                self.budget.trim(self.memory)
 
     def end(self, why: Status) -> None:
         """Says that nobody waits for the answer any more; whoever works on it notices at the next `check`."""
