@@ -7,13 +7,12 @@ import ctypes
 import gc
 import sys
 import threading
-import time
 
 PAUSE = 1.0
-"""Seconds between two times that `trim` does something: it stops every thread that wants memory for a moment."""
+"""Seconds between a request that took much and the giving back: others may end with it, and it stops every thread that
+wants memory for a moment."""
 
-_last = 0.0
-_lock = threading.Lock()
+_due = threading.Lock()
 
 
 def give_back() -> None:
@@ -22,13 +21,16 @@ def give_back() -> None:
     _trim()
 
 
-def trim() -> None:
-    """Gives freed memory back, unless that was done just now."""
-    global _last
-    with _lock:
-        if time.monotonic() - _last < PAUSE:
-            return
-        _last = time.monotonic()
+def give_back_soon() -> None:
+    """Gives freed memory back in a moment, once for all who ask until then."""
+    if _due.acquire(blocking=False):
+        timer = threading.Timer(PAUSE, _later)
+        timer.daemon = True
+        timer.start()
+
+
+def _later() -> None:
+    _due.release()
     _trim()
 
 

@@ -323,6 +323,13 @@ def test_one_client_leaves_something_to_others():
         budget.admit("one").spend(800)
 
 
+def test_a_request_that_never_fits_is_told_so():
+    ticket = Budget(Limits(memory=1000)).admit("one")
+    ticket.spend(700)
+    with pytest.raises(Status, match="RESOURCE_EXHAUSTED: The request needs"):
+        ticket.spend(100)
+
+
 def test_bodies_that_are_on_their_way_keep_nobody_out(tmp_path):
     with serving(tmp_path, echo, waiting=4) as stub:
         head = b"POST /v1/models/m:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n1"
