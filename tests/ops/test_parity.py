@@ -20,7 +20,7 @@ from kerazoo.errors import InputError
 from kerazoo.ops import numpy as host
 from kerazoo.ops import tensorflow as graph
 
-HOST_ONLY = {"open_image", "open_sound", "plain_image"}
+HOST_ONLY = {"open_sound"}
 """What opens files of the rarest kinds before a graph sees them."""
 
 

@@ -25,6 +25,7 @@ from tensorflow_serving.apis import (
 )
 
 from kerazoo.serve import config, flags, options, server
+from kerazoo.serve.access import Access
 from kerazoo.serve.http.app import METRICS as METRICS_PATH
 from kerazoo.serve.models import batching, warmup
 from kerazoo.serve.models.catalogue import Watch
@@ -239,7 +240,7 @@ def test_9_7_an_empty_file_starts_with_no_models(start, tmp_path):
 
 
 def test_9_3_9_4_reload_over_grpc(start, classics, tmp_path):
-    running = start(one_model("half_plus_two", classics / "half_plus_two"))
+    running = start(one_model("half_plus_two", classics / "half_plus_two"), access=Access(reload=True))
     with grpc.insecure_channel(f"127.0.0.1:{running.rpc.ports[0]}") as channel:
         call = model_service_pb2_grpc.ModelServiceStub(channel).HandleReloadConfigRequest
         request = model_management_pb2.ReloadConfigRequest()

@@ -98,3 +98,13 @@ def test_what_cannot_be_read(made):
 def test_a_few_bytes_do_not_take_all_memory():
     with pytest.raises(Status, match="RESOURCE_EXHAUSTED"):
         tensors.to_array(proto(1, [1 << 20, 1 << 20], float_val=[1]), "x")
+
+
+@pytest.mark.parametrize("kind", ["<f4", "<f8", "<i4", "<i8", "?", "u1"])
+@pytest.mark.parametrize("count", [0, 1, 31, 32, 1000, (1 << 16) + 5])
+def test_many_numbers_are_what_few_are(kind, count):
+    array = (np.arange(count) % 200).astype(kind)
+    proto = tensors.to_proto(array)
+    assert tensors.to_array(proto, "x").tolist() == array.tolist()
+    again = type(proto).FromString(proto.SerializeToString())
+    assert again == proto and len(getattr(proto, tensors.DTYPES[proto.dtype].field)) == count

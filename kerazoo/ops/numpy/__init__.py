@@ -41,8 +41,6 @@ from kerazoo.ops.numpy.pictures import (
     decode_image,
     decode_picture,
     encode_png,
-    open_image,
-    plain_image,
     resize,
     size,
     whole,
