@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, te
 
 from kerazoo.serve.wire import protos
 from kerazoo.serve.wire.status import Status, invalid
+
+log = logging.getLogger("kerazoo.serve")
 
 _FIELD = descriptor_pb2.FieldDescriptorProto
 _PLAIN = {"string": _FIELD.TYPE_STRING, "bool": _FIELD.TYPE_BOOL, "int32": _FIELD.TYPE_INT32}
@@ -71,14 +74,16 @@ def parse(text: str, name: str, where: str) -> Any:
     """The message of that name in a text.
 
     Raises:
-        Status: It is not one; the message says where it ends to be one.
+        Status: It is not one; the log says where it ends to be one.
     """
     made = message(name)
     package = "" if name in _MESSAGES else "tensorflow.serving."
     try:
         return text_format.Parse(text, made)
     except text_format.ParseError as error:
-        raise invalid(f"Invalid protobuf file: '{where}'\nError parsing text-format {package}{name}: {error}") from None
+        # As TF Serving has it, where and why is said by the log.
+        log.error("Error parsing text-format %s%s: %s", package, name, error)
+        raise invalid(f"Invalid protobuf file: '{where}'") from None
 
 
 def read(path: str | Path, name: str) -> Any:

@@ -101,8 +101,16 @@ def test_2_2_2_5_2_6_2_7_malformed(ask, method, path):
     assert ask(method, path) == (400, {"error": f"Malformed request: {method} {path}"})
 
 
+@pytest.mark.parametrize("method", ["classify", "regress"])
+def test_5_6_without_examples(ask, method):
+    told = "When method is classify, key 'examples' is expected and was not found"
+    assert ask("POST", f"/v1/models/half_plus_two:{method}", {}) == (400, {"error": told})
+
+
 def test_2_3_2_4_2_6_2_8(ask):
     assert ask("GET", "/v1/models") == (400, {"error": "Missing model name in request."})
+    assert ask("GET", "/V1/MODELS/half_plus_two") == ask("GET", "/v1/models/half_plus_two")
+    assert ask("GET", "/V1/foo") == (400, {"error": "Malformed request: GET /V1/foo"})
     status, told = ask("GET", "/v1/models/m/versions/18446744073709551615")
     assert (status, told["error"]) == (400, "Failed to convert version: 18446744073709551615 to numeric.")
     assert ask("GET", "/v1/models/half_plus_two?x=1")[0] == 404
@@ -111,7 +119,7 @@ def test_2_3_2_4_2_6_2_8(ask):
 
 
 def test_2_1_paths_in_capitals(ask):
-    assert ask("POST", "/V1/MODELS/half_plus_two:predict", {"instances": [2]})[0] == 404
+    assert ask("POST", "/V1/MODELS/half_plus_two:predict", {"instances": [2]}) == (200, {"predictions": [3.0]})
     assert ask("GET", "/v1/Models/half_plus_two")[0] == 200
 
 

@@ -25,6 +25,7 @@ from kerazoo.serve.wire import status as status_
 from kerazoo.serve.wire.status import Status, invalid
 
 JSON = "application/json"
+API = "/v1/"
 INFLATED = 100 << 20
 """Most bytes that a compressed body may have when inflated."""
 
@@ -61,6 +62,11 @@ def error(failed: Status) -> Response:
     """The body that every failure has."""
     text = json.dumps({"error": failed.message}, ensure_ascii=False)
     return Response(failed.http, text.encode("utf-8", "replace"))
+
+
+def is_api(path: str) -> bool:
+    """Whether a path is one of TF Serving's API, right or wrong; letters match in either case."""
+    return path[: len(API)].lower() == API
 
 
 def model_of(path: str) -> str:
@@ -163,7 +169,7 @@ def _picture(servable: Servable, request: Request) -> dict[str, np.ndarray]:
 
 def _examples(service: Service, spec: Spec, api: str, request: Request) -> bytes:
     body = _body(request)
-    examples = json_examples.examples(body, api)
+    examples = json_examples.examples(body)
 
     def ask(handle: Handle) -> tuple[bytes, float]:
         signature = body.get("signature_name", "")

@@ -96,7 +96,7 @@ class _Session:
             values = found.call(*inputs.values())
         except Exception as error:
             raise _status(error) from None
-        return dict(zip(outputs, map(np.asarray, values), strict=True))
+        return dict(zip(outputs, map(_array, values), strict=True))
 
     def _callable(self, key: tuple[str, tuple[str, ...], tuple[str, ...]]) -> _Callable:
         described = self.signatures[key[0]]
@@ -126,6 +126,11 @@ class _Session:
         self.session.close()
         self.session = None
         gc.collect()
+
+
+def _array(value: Any) -> np.ndarray:
+    """What TensorFlow answered; a single text comes as bytes, of which NumPy would make a type of that length."""
+    return np.array(value, object) if isinstance(value, bytes) else np.asarray(value)
 
 
 def _named(kind: np.dtype[Any]) -> str:
