@@ -70,6 +70,9 @@ def serve(
     if given.version:
         click.echo(_versions())
         return 0
+    if given.unknown and not given.as_tf_serving:
+        own = [name for parameter in serve.params for name in parameter.opts if name.startswith("--")]
+        raise click.UsageError(f"No such flag: {given.unknown[0]}.{flags.near(given.unknown[0], own)}")
     for argument in given.unknown:
         click.echo(f"unknown argument: {argument}\n{flags.usage()}")
     server.log_to_stderr(access_log)

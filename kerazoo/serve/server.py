@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from kerazoo.printable import printable
 from kerazoo.serve import config
 from kerazoo.serve.http import app, pages
 from kerazoo.serve.http import listening as http_listening
@@ -144,14 +145,14 @@ def _open(server: Server, options: Options) -> None:
             options.http.limits.waiting,
         )  # fmt: skip
         for port in filter(None, server.rpc.ports):
-            log.info("Running gRPC ModelServer at 0.0.0.0:%d ...", port)
+            log.info("Running gRPC ModelServer at %s:%d ...", options.host or "0.0.0.0", port)  # noqa: S104
     if options.rest is None:
         return
     if options.rest and options.rest == options.grpc:
         log.error("REST and gRPC cannot share port %d; REST is not exported.", options.rest)
         return
     listening = http_listening.listen(options.rest, options.host)
-    log.info("Exporting HTTP/REST API at:localhost:%d ...", listening.getsockname()[1])
+    log.info("Exporting HTTP/REST API at:%s:%d ...", options.host or "localhost", listening.getsockname()[1])
     server.rest = http_listening.start(asgi(server, options), listening)
 
 
@@ -211,17 +212,28 @@ def serve(options: Options) -> int:
         ended.wait()
         beginning.join(1)  # It may be at the very end of it, with its ports open.
         if starting and isinstance(starting[0], Status):
-            print(f"Failed to start server. Error: {starting[0]}", flush=True)
+            print(f"Failed to start server. Error: {printable(str(starting[0]))}", flush=True)
             return 255
         if starting:
             starting[0].close(options.drain_seconds)
     return 0
 
 
+class _Harmless(logging.Formatter):
+    """One line a record, whatever names and messages of others hold; the lines of a traceback stand apart."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        record.message = printable(record.message)
+        return super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:
+        return "\n".join(f"  | {printable(line)}" for line in super().formatException(ei).split("\n"))
+
+
 def log_to_stderr(access: bool) -> None:
     """The server's log, one line an event, on stderr; on request with a line for every REST request."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname).1s %(message)s"))
+    handler.setFormatter(_Harmless("%(asctime)s %(levelname).1s %(message)s"))
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     log.propagate = False

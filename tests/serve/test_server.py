@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -24,6 +25,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
+from kerazoo import cli
 from kerazoo.serve import config, flags, options, server
 from kerazoo.serve.http.app import METRICS as METRICS_PATH
 from kerazoo.serve.models import batching, warmup
@@ -369,6 +371,49 @@ def test_11_1_11_2_metrics(start, classics, tmp_path):
     given = options.of_flags(flags.parse([f"--monitoring_config_file={tmp_path / 'm'}", "--model_base_path=/x"]))
     assert given.metrics == "/mine"
     assert options.of_flags(flags.parse(["--model_base_path=/x"])).metrics is None
+
+
+def test_unknown_names_leave_nothing_behind(start, classics):
+    running = start(one_model("half_plus_two", classics / "half_plus_two"))
+    before = len(running.service.metrics.text())
+    for number in range(50):
+        assert get(running, f"/v1/models/{'x' * 1000}{number}")[0] == 404
+    text = running.service.metrics.text()
+    assert len(text) < before + 200
+    assert ':tensorflow:serving:request_count{model_name="",status="NOT_FOUND"} 50\n' in text
+
+
+def test_names_cannot_forge_lines_of_the_log(capsys):
+    name = "m\n2026-01-01 E forged\x1b[2J\u202e"
+    handlers = list(server.log.handlers)
+    try:
+        server.log_to_stderr(False)
+        server.log.info("Loading %s", name)
+        try:
+            raise ValueError(name)
+        except ValueError:
+            server.log.exception("Unloading %s failed", name)
+    finally:
+        server.log.handlers, server.log.propagate = handlers, True
+    said = capsys.readouterr().err
+    assert r"Loading m\n2026-01-01 E forged\x1b[2J\u202e" in said
+    assert not re.findall("(?m)^2026-01-01 E", said) and "\x1b" not in said and "\u202e" not in said
+
+
+def test_the_log_says_where_it_listens(start, classics, caplog):
+    caplog.set_level("INFO", "kerazoo.serve")
+    running = start(one_model("half_plus_two", classics / "half_plus_two"), host="127.0.0.1")
+    assert f"Running gRPC ModelServer at 127.0.0.1:{running.rpc.ports[0]} ..." in caplog.text
+    assert f"Exporting HTTP/REST API at:127.0.0.1:{running.rest.port} ..." in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("flag", "meant"),
+    [("--rest_api_prot=3", "--rest_api_port"), ("--token-fiel=x", "--token-file"), ("--qqq", "No such flag: --qqq.")],
+)
+def test_1_3_a_flag_that_nobody_knows_beside_a_model(capsys, flag, meant):
+    assert cli.run(["serve", "lenet5:mnist", flag]) == 2
+    assert meant in capsys.readouterr().err
 
 
 # --- as a process ------------------------------------------------------------------------------------------------

@@ -95,6 +95,10 @@ class Models:
             raise Status("NOT_FOUND", f"Could not find any versions of model {name}")
         return found
 
+    def known(self, name: str) -> bool:
+        """Whether there is, or was, such a model."""
+        return name in self.models or name in self.gone
+
     def ready(self) -> bool:
         """Whether every configured model has a version that answers."""
         with self.lock:
