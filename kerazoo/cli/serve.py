@@ -109,7 +109,11 @@ def _versions() -> str:
 
     from kerazoo import __version__
 
-    return f"TensorFlow ModelServer: {__version__}\nTensorFlow Library: {importlib.metadata.version('tensorflow')}"
+    try:
+        library = importlib.metadata.version("tensorflow")
+    except importlib.metadata.PackageNotFoundError:
+        library = "not installed"
+    return f"TensorFlow ModelServer: {__version__}\nTensorFlow Library: {library}"
 
 
 def _options(

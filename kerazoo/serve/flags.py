@@ -100,7 +100,7 @@ class Flags:
 
     @property
     def as_tf_serving(self) -> bool:
-        """Whether the server is started as `tensorflow_model_server` is, which goes on where it does not know a flag."""
+        """Whether the server is started as `tensorflow_model_server` is, which goes on where a flag is unknown."""
         return not self.models
 
     def without_effect(self) -> list[str]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from kerazoo.errors import PackageMissing
 from kerazoo.printable import printable
 from kerazoo.serve import config
 from kerazoo.serve.http import app, pages
@@ -213,10 +214,16 @@ def serve(options: Options) -> int:
         beginning.join(1)  # It may be at the very end of it, with its ports open.
         if starting and isinstance(starting[0], Status):
             print(f"Failed to start server. Error: {printable(str(starting[0]))}", flush=True)
-            return 255
+            return _exit_code(starting[0])
         if starting:
             starting[0].close(options.drain_seconds)
     return 0
+
+
+def _exit_code(failed: Status) -> int:
+    """TF Serving's; where a package is missing, that of `kerazoo.errors`."""
+    failures = [failed, *(error for _, _, error in getattr(failed, "failures", ()))]
+    return next((each.__cause__.exit_code for each in failures if isinstance(each.__cause__, PackageMissing)), 255)
 
 
 class _Harmless(logging.Formatter):

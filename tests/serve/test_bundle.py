@@ -16,13 +16,6 @@ from kerazoo.serve.wire.status import Status
 ENGINES = ["onnx", "litert", "savedmodel"]
 
 
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("exported")
-    kerazoo.export("lenet5:mnist", to=["savedmodel", "onnx", "litert"], path=folder)
-    return folder / "lenet5" / "1"
-
-
 def picture(seed=0):
     value = np.empty(2, object)
     value[:] = [image_.scene(40, 30), image_.scene(28, 28 + seed)]

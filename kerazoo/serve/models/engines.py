@@ -80,7 +80,7 @@ def load(
                 str(folder),
             )
     except KerazooError as error:
-        raise status_.of(error) from None
+        raise status_.of(error) from error
     return servable
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kerazoo.errors import PackageMissing
 from kerazoo.serve.models.servable import Servable
 from kerazoo.serve.wire import status as status_
 from kerazoo.serve.wire.status import Status
@@ -217,7 +218,8 @@ class Model:
             log.warning("Loading {name: %s version: %d} failed: %s", self.name, number, failed)
             with self.changed:
                 version.error, version.due = failed, time.monotonic() + self.retries.seconds
-                version.state = "LOADING" if version.tries <= self.retries.most else "END"
+                hopeless = isinstance(failed.__cause__, PackageMissing)  # It does not come by waiting.
+                version.state = "LOADING" if version.tries <= self.retries.most and not hopeless else "END"
                 self.changed.notify_all()
             return
         with self.changed:
