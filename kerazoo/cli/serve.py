@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +21,10 @@ ALONE = {"grpc_socket_path", "grpc_channel_arguments", "enable_grpc_healthcheck_
     "--engine", default="auto", metavar="NAME", show_default=True, help="auto, onnx, litert or savedmodel, for bundles."
 )
 @click.option("--host", metavar="ADDRESS", help="Listen on this address only.")
-@click.option("--token-file", type=click.Path(path_type=Path), help="REST asks for the bearer token in this file.")
-@click.option("--max-body-mib", default=128, show_default=True, type=click.IntRange(1), help="Longest REST body.")
+@click.option("--token-file", type=click.Path(path_type=Path), help="Clients must send the bearer token in this file.")
+@click.option("--allow-reload", is_flag=True, help="Let models be configured over gRPC, without a token too.")
+@click.option("--max-body-mib", default=128, show_default=True, type=click.IntRange(1), help="Longest request.")
+@click.option("--limit", "limits", multiple=True, metavar="NAME=NUMBER", help="See docs/serving.md; may be repeated.")
 @click.option("--access-log", is_flag=True, help="One JSON line a REST request, on stderr.")
 @click.option("--scale", type=click.Choice(["ray"]), help="Replicas on the machines of a cluster.")
 @click.option("--replicas", type=click.IntRange(1), help="So many (1), or at least so many.")
@@ -35,7 +38,9 @@ def serve(
     engine: str,
     host: str | None,
     token_file: Path | None,
+    allow_reload: bool,
     max_body_mib: int,
+    limits: tuple[str, ...],
     access_log: bool,
     drain: float,
     scale: str | None,
@@ -82,7 +87,9 @@ def serve(
     if idle:
         server.log.warning("These flags change nothing here: %s", ", ".join(f"--{name}" for name in idle))
     try:
-        options = _options(given, engine, host, token_file, max_body_mib, drain)
+        access = _access(given, token_file, allow_reload)
+        options = replace(_options(given, engine, host, drain), access=access)
+        options = replace(options, limits=_limits(options.limits, max_body_mib, limits))
     except server.Status as error:
         click.echo(f"Failed to start server. Error: {error}")
         return 255
@@ -116,11 +123,42 @@ def _versions() -> str:
     return f"TensorFlow ModelServer: {__version__}\nTensorFlow Library: {library}"
 
 
-def _options(
-    given: Flags, engine: str, host: str | None, token_file: Path | None, max_body_mib: int, drain: float
-) -> Any:
-    from dataclasses import replace
+def _access(given: Flags, token_file: Path | None, allow_reload: bool) -> Any:
+    from kerazoo.serve.access import Access
+    from kerazoo.serve.server import log
 
+    token = None
+    if token_file is not None:
+        try:
+            token = token_file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise click.UsageError(f"--token-file {token_file} cannot be read: {error}") from None
+        if not token:
+            raise click.UsageError(f"--token-file {token_file} is empty: it would let everyone in.")
+    as_tf_serving = bool(given.model_base_path or given.model_config_file)
+    if as_tf_serving and token is None and not allow_reload:
+        log.warning("As in TF Serving, whoever reaches gRPC may configure models; --token-file keeps others out.")
+    return Access(token, allow_reload or token is not None or as_tf_serving)
+
+
+def _limits(limits: Any, max_body_mib: int, given: tuple[str, ...]) -> Any:
+    """The limits, with those of `--limit NAME=NUMBER` in the place of their defaults."""
+    chosen: dict[str, Any] = {"body": max_body_mib << 20}
+    for text in given:
+        name, _, number = text.partition("=")
+        kind: Any = type(getattr(limits, name, None))
+        try:
+            chosen[name] = kind(number)
+            wrong = kind not in (int, float) or not 0 < chosen[name] < float("inf")
+        except (TypeError, ValueError):
+            wrong = True
+        if wrong:
+            known = ", ".join(vars(limits))
+            raise click.UsageError(f"--limit {text} is not NAME=NUMBER, a positive one; names are {known}.")
+    return replace(limits, **chosen)
+
+
+def _options(given: Flags, engine: str, host: str | None, drain: float) -> Any:
     from kerazoo.serve import options
     from kerazoo.serve.http.app import METRICS
 
@@ -129,8 +167,6 @@ def _options(
     for index, model in enumerate(models):
         if model.name in [other.name for other in models[:index]]:
             model.name = given.models[index].replace(":", "_")
-    token = token_file.read_text(encoding="utf-8").strip() if token_file is not None else None
-    limits = replace(made.http.limits, body=max_body_mib << 20)
     rest = made.rest
     if models and "rest_api_port" not in given.given:
         rest = 8501
@@ -140,7 +176,6 @@ def _options(
         rest=rest,
         host=host,
         loading=replace(made.loading, engine=engine),
-        http=replace(made.http, token=token, limits=limits),
         metrics=made.metrics or (METRICS if models else None),
         drain_seconds=drain,
     )

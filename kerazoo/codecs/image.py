@@ -136,7 +136,7 @@ def read(item: Any, port: Port) -> bytes:
         return data
     from PIL import Image as Pillow
 
-    from kerazoo.ops.numpy import plain_image
+    from kerazoo.ops.pictures import plain_image
 
     if isinstance(item, np.ndarray):
         fits = item.ndim == 2 or (item.ndim == 3 and item.shape[-1] in (1, 3, 4))
@@ -172,7 +172,7 @@ def plain(value: bytes) -> bytes:
     """
     from PIL import Image as Pillow
 
-    from kerazoo.ops.numpy import open_image
+    from kerazoo.ops.pictures import open_image
 
     upright = open_image(value)
     with Pillow.open(io.BytesIO(value)) as image:
@@ -236,7 +236,7 @@ def opened(data: bytes) -> Any:
     Raises:
         GateError: It is none.
     """
-    from kerazoo.ops.numpy import open_image
+    from kerazoo.ops.pictures import open_image
 
     try:
         return open_image(bytes(data))

@@ -7,70 +7,18 @@ from __future__ import annotations
 
 import functools
 import io
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from kerazoo.errors import InputError
+from kerazoo.ops.pictures import open_image
 
 # --- pictures ---------------------------------------------------------------------------------------------------
 
-_ORIENTATION = 0x0112
-"""The EXIF tag that says which way up a camera was held."""
-
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
-
-
-def open_image(data: bytes) -> Image.Image:
-    """The first frame of an encoded picture, upright, as Pillow modes `L` or `RGB`.
-
-    Transparency is laid on white, 16-bit greys are scaled to 8 bits, CMYK becomes RGB.
-
-    Raises:
-        InputError: The bytes are empty, not a picture, truncated, or declare more pixels than Pillow's limit
-            (`PIL.Image.MAX_IMAGE_PIXELS`): a tiny file could ask for gigabytes.
-    """
-    if not data:
-        raise InputError("The picture is empty (0 bytes).")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(data))
-            return plain_image(image)
-    except UnidentifiedImageError:
-        raise InputError(f"Not a picture that can be read ({len(data)} bytes, beginning {data[:8]!r}).") from None
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise InputError(f"The picture is too large to decode: {error}") from None
-    except InputError:
-        raise
-    except Exception as error:  # Pillow's codecs raise OSError, SyntaxError, struct.error, ValueError and more.
-        raise InputError(f"The picture is damaged or truncated: {error}") from None
-
-
-def plain_image(image: Image.Image) -> Image.Image:
-    """A picture of any Pillow mode, upright, as mode `L` or `RGB`; see `open_image`."""
-    image.load()
-    if image.getexif().get(_ORIENTATION, 1) != 1:
-        image = ImageOps.exif_transpose(image)
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        deep = np.asarray(image).astype(np.float64)
-        if image.mode.startswith("I;16") or deep.max(initial=0) > 255:
-            deep = deep / 257
-        return Image.fromarray(np.clip(np.rint(deep), 0, 255).astype(np.uint8))
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, "white")
-        return Image.alpha_composite(white, rgba).convert("RGB")
-    return _as(image, "L" if image.mode in ("1", "L") else "RGB")
-
-
-def _as(image: Image.Image, mode: str) -> Image.Image:
-    # Pillow's own conversion copies a picture that is in the mode already.
-    return image if image.mode == mode else image.convert(mode)
 
 
 def decode_image(data: bytes, channels: int) -> np.ndarray:
@@ -81,7 +29,7 @@ def decode_image(data: bytes, channels: int) -> np.ndarray:
 
 def decode_picture(data: bytes, channels: int) -> Image.Image:
     """`decode_image` for a picture that is only measured, cropped and resized: it need not become an array first."""
-    return _as(open_image(bytes(data)), "L" if channels == 1 else "RGB")
+    return open_image(bytes(data), "L" if channels == 1 else "RGB")
 
 
 def crop(pixels: Any, top: int, left: int, height: int, width: int) -> Any:

@@ -45,7 +45,7 @@ def Client(url: str, model: str | None = None, *, token: str | None = None, time
     if parts.scheme == "grpc":
         if model is None:
             raise UsageError("Over gRPC the model must be named.")
-        return Predictor(model, _known(model), "remote", _over_grpc(parts.netloc, model, timeout), plain=True)
+        return Predictor(model, _known(model), "remote", _over_grpc(parts.netloc, model, token, timeout), plain=True)
     get = _Http(url, token, timeout)
     name, task = _about(get, model)
     return Predictor(name, task, "remote", _over_rest(get, name, task), plain=True)
@@ -175,13 +175,14 @@ def _error(status: int, message: str) -> KerazooError:
     return kinds.get(status, KerazooError)(message)
 
 
-def _over_grpc(address: str, model: str, timeout: float) -> Answer:
+def _over_grpc(address: str, model: str, token: str | None, timeout: float) -> Answer:
     import grpc
 
     from kerazoo.serve.rpc.listening import LARGEST
     from kerazoo.serve.wire import protos, tensors
 
     limits = [("grpc.max_receive_message_length", LARGEST), ("grpc.max_send_message_length", LARGEST)]
+    metadata = (("authorization", f"Bearer {token}"),) if token else ()
     channel = grpc.insecure_channel(address, options=limits)
     call = channel.unary_unary(
         "/tensorflow.serving.PredictionService/Predict",
@@ -195,7 +196,7 @@ def _over_grpc(address: str, model: str, timeout: float) -> Answer:
         for name, value in request.items():
             message.inputs[name].CopyFrom(tensors.to_proto(np.asarray(value)))
         try:
-            response = call(message, timeout=timeout)
+            response = call(message, timeout=timeout, metadata=metadata)
         except grpc.RpcError as error:
             code, details = error.code().name, error.details()
             if code == "UNAVAILABLE":

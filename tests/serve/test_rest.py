@@ -8,21 +8,24 @@ import socket
 import threading
 import time
 import urllib.request
+from dataclasses import replace
 from http.client import HTTPConnection
 
 import pytest
 
+from kerazoo.serve.access import Access
 from kerazoo.serve.http import rest
 from kerazoo.serve.http.app import App, RestOptions
 from kerazoo.serve.http.listening import listen
 from kerazoo.serve.http.listening import start as start_rest
 from kerazoo.serve.http.rest import Request
 from kerazoo.serve.limits import Limits
+from tests.serve.within import within
 
 
 @pytest.fixture(scope="module")
 def app(service):
-    return App(service, RestOptions(threads=4, limits=Limits(body=10_000, seconds=20)))
+    return App(within(service, body=10_000, seconds=20), RestOptions(threads=4))
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +132,7 @@ def test_2_10_compressed_bodies(ask):
     assert predict(ask, gzip.compress(body), **gzipped) == (200, {"predictions": [3.0]})
     for broken in (body, gzip.compress(body)[:-9]):
         assert predict(ask, broken, **gzipped) == (400, {"error": "JSON Parse error: The document is empty"})
-    bomb = gzip.compress(b"0" * (rest.INFLATED + 1))
+    bomb = gzip.compress(b"0" * (Limits().inflated + 1))
     assert predict(ask, bomb, **gzipped)[0] == 400
 
 
@@ -348,8 +351,7 @@ def test_who_asks_before_sending_a_long_body_is_only_refused(port):
 
 
 def test_who_says_nothing_or_drips_is_let_go_and_who_asks_is_not(service):
-    limits = Limits(idle=0.5)
-    running = start_rest(App(service, RestOptions(threads=1, limits=limits)), listen(0))
+    running = start_rest(App(within(service, idle=0.5), RestOptions(threads=1)), listen(0))
     address = ("localhost", running.port)
     asking = HTTPConnection(*address, timeout=10)
     try:
@@ -392,7 +394,7 @@ def test_2_12_cors(service):
 
 
 def test_a_token(service):
-    running = start_rest(App(service, RestOptions(threads=1, token="secret")), listen(0))
+    running = start_rest(App(replace(service, access=Access("secret")), RestOptions(threads=1)), listen(0))
     look = b"GET /v1/models/half_plus_two HTTP/1.1\r\nHost: x\r\n%s\r\n"
     try:
         assert b" 401 " in send(running.port, look % b"")
@@ -403,12 +405,11 @@ def test_a_token(service):
 
 
 def test_a_slow_sender_is_told_and_let_go(service):
-    limits = Limits(seconds=0.3)
-    running = start_rest(App(service, RestOptions(threads=1, limits=limits)), listen(0))
+    running = start_rest(App(within(service, seconds=0.3), RestOptions(threads=1)), listen(0))
     head = b"POST /v1/models/half_plus_two:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"
     try:
         assert b" 408 " in send(running.port, head)
-        assert running.app.waiting == running.app.buffered == 0
+        assert not running.app.service.budget.clients
     finally:
         running.stop(1)
 

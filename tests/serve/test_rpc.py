@@ -1,5 +1,7 @@
 """Promises 7: gRPC, asked with the official stubs of `tensorflow-serving-api`."""
 
+from dataclasses import replace
+
 import grpc
 import pytest
 import tensorflow as tf
@@ -15,12 +17,13 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
+from kerazoo.serve.access import Access
 from kerazoo.serve.rpc.listening import start as start_grpc
 
 
 @pytest.fixture(scope="module")
 def channel(service):
-    running = start_grpc(service, ["localhost:0"], 4)
+    running = start_grpc(replace(service, access=Access(reload=True)), ["localhost:0"], 4)
     options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
     with grpc.insecure_channel(f"localhost:{running.ports[0]}", options) as opened:
         yield opened

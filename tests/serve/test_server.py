@@ -26,7 +26,8 @@ from tensorflow_serving.apis import (
 )
 
 from kerazoo import cli
-from kerazoo.serve import config, flags, options, server
+from kerazoo.serve import config, flags, logs, options, server
+from kerazoo.serve.access import Access
 from kerazoo.serve.http.app import METRICS as METRICS_PATH
 from kerazoo.serve.models import batching, warmup
 from kerazoo.serve.models.catalogue import Watch
@@ -241,7 +242,7 @@ def test_9_7_an_empty_file_starts_with_no_models(start, tmp_path):
 
 
 def test_9_3_9_4_reload_over_grpc(start, classics, tmp_path):
-    running = start(one_model("half_plus_two", classics / "half_plus_two"))
+    running = start(one_model("half_plus_two", classics / "half_plus_two"), access=Access(reload=True))
     with grpc.insecure_channel(f"127.0.0.1:{running.rpc.ports[0]}") as channel:
         call = model_service_pb2_grpc.ModelServiceStub(channel).HandleReloadConfigRequest
         request = model_management_pb2.ReloadConfigRequest()
@@ -383,20 +384,22 @@ def test_unknown_names_leave_nothing_behind(start, classics):
     assert ':tensorflow:serving:request_count{model_name="",status="NOT_FOUND"} 50\n' in text
 
 
-def test_names_cannot_forge_lines_of_the_log(capsys):
+def test_names_cannot_forge_lines_of_the_log(tmp_path, monkeypatch):
     name = "m\n2026-01-01 E forged\x1b[2J\u202e"
-    handlers = list(server.log.handlers)
-    try:
-        server.log_to_stderr(False)
-        server.log.info("Loading %s", name)
+    monkeypatch.setattr(logs.log, "handlers", [])
+    monkeypatch.setattr(logs.log, "propagate", True)
+    with (tmp_path / "log").open("w+") as file:
+        monkeypatch.setattr(sys, "stderr", file)
+        logs.log_to_stderr(False)
+        logs.log.info("Loading %s", name)
         try:
             raise ValueError(name)
         except ValueError:
-            server.log.exception("Unloading %s failed", name)
-    finally:
-        server.log.handlers, server.log.propagate = handlers, True
-    said = capsys.readouterr().err
+            logs.log.exception("Unloading %s failed", name)
+        logs.log.handlers[0].flush()
+    said = (tmp_path / "log").read_text()
     assert r"Loading m\n2026-01-01 E forged\x1b[2J\u202e" in said
+    assert "  | ValueError: m" in said
     assert not re.findall("(?m)^2026-01-01 E", said) and "\x1b" not in said and "\u202e" not in said
 
 

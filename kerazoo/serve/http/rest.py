@@ -17,6 +17,7 @@ from urllib.parse import unquote
 import numpy as np
 from google.protobuf import json_format
 
+from kerazoo.serve import budget
 from kerazoo.serve.models import inference
 from kerazoo.serve.models.servable import Handle, Servable, Spec
 from kerazoo.serve.service import Service
@@ -26,8 +27,8 @@ from kerazoo.serve.wire.status import Status, invalid
 
 JSON = "application/json"
 API = "/v1/"
-INFLATED = 100 << 20
-"""Most bytes that a compressed body may have when inflated."""
+CHUNK = 1 << 18
+"""Bytes that are inflated at a time."""
 
 _ASK = re.compile(r"/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?:(classify|regress|predict)", re.IGNORECASE)
 _LOOK = re.compile(r"/v1/models(?:/([^/:]+))?(?:/versions/(\d+)|/labels/([^/:]+))?(/metadata)?", re.IGNORECASE)
@@ -128,11 +129,20 @@ def _plain(request: Request) -> bytes:
     if request.headers.get("content-encoding", "").lower() != "gzip":
         return request.body
     inflater = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    made, rest = bytearray(), request.body
+    most = budget.limits().inflated
     try:
-        inflated = inflater.decompress(request.body, INFLATED)
+        while rest and not inflater.eof:
+            budget.check()
+            piece = inflater.decompress(rest, CHUNK)
+            budget.spend(2 * len(piece))  # Once more as the whole.
+            made += piece
+            rest = inflater.unconsumed_tail
+            if len(made) > most:
+                return b""
     except zlib.error:
         return b""
-    return inflated if inflater.eof else b""
+    return bytes(made) if inflater.eof else b""
 
 
 def _predict(service: Service, spec: Spec, api: str, request: Request) -> bytes:
@@ -149,6 +159,7 @@ def _predict(service: Service, spec: Spec, api: str, request: Request) -> bytes:
             inputs, as_rows = _picture(handle.servable, request), True
         else:
             inputs, as_rows = json_tensors.inputs(body, described, signature)
+        budget.check()
         began = time.perf_counter()
         outputs = inference.predict(handle.servable, signature, inputs, rules=service.rules)
         seconds = time.perf_counter() - began

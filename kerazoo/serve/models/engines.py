@@ -16,6 +16,7 @@ from kerazoo.engines.card import FOLDER, of_folder
 from kerazoo.errors import KerazooError
 from kerazoo.export import golden as golden_
 from kerazoo.export import verify
+from kerazoo.serve import budget
 from kerazoo.serve.models import savedmodel
 from kerazoo.serve.models.adaptive import MOST, Joiner, Size
 from kerazoo.serve.models.cores import Cores, Crew, crew
@@ -121,10 +122,23 @@ class _OnEngine:
         for index, port in enumerate(self._ports(signature)):
             _check(index, port, inputs[port.name])
         try:
-            answered = (self.join or self._answer)(inputs) if signature == ANSWER else self._network(signature, inputs)
+            answered = self._request(inputs) if signature == ANSWER else self._network(signature, inputs)
         except KerazooError as error:
             raise status_.of(error) from None
         return {name: answered[name] for name in outputs}
+
+    def _request(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Many rows are answered a piece at a time: others have their turn in between, and memory is bounded."""
+        if self.join is None:
+            return self._answer(inputs)
+        rows, most = len(next(iter(inputs.values()))), budget.limits().rows
+        if rows > most:
+            raise Status("RESOURCE_EXHAUSTED", f"The request has {rows} rows; at most {most} go.")
+        found = []
+        for at in range(0, max(rows, 1), MOST):
+            budget.check()
+            found.append(self.join({name: array[at : at + MOST] for name, array in inputs.items()}))
+        return found[0] if len(found) == 1 else {name: np.concatenate([f[name] for f in found]) for name in found[0]}
 
     def _network(self, part: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         with self._hired() as network:

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from google.protobuf.message import DecodeError
 
+from kerazoo.serve import budget
 from kerazoo.serve.models import inference
 from kerazoo.serve.models.inference import Classes
 from kerazoo.serve.models.servable import Handle, Spec
 from kerazoo.serve.service import Service
-from kerazoo.serve.wire import protos, tensors
+from kerazoo.serve.wire import measure, protos, tensors
 from kerazoo.serve.wire import status as status_
 from kerazoo.serve.wire.status import Status, invalid
 
@@ -56,10 +57,14 @@ def predict(service: Service, request: Any, deadline: float | None = None) -> An
     signature = request.model_spec.signature_name or inference.DEFAULT
 
     def ask(handle: Handle) -> tuple[Any, float]:
-        inputs = {alias: tensors.to_array(proto, alias) for alias, proto in request.inputs.items()}
+        asked = inference.prepared(
+            handle.servable, signature, request.inputs, request.output_filter, service.rules, tensors.to_array
+        )
+        budget.check()
         began = time.perf_counter()
-        outputs = inference.predict(handle.servable, signature, inputs, request.output_filter, service.rules)
+        outputs = handle.servable.run(*asked)
         seconds = time.perf_counter() - began
+        budget.spend(2 * sum(array.nbytes for array in outputs.values()))  # The message, and its bytes.
         response = protos.api("PredictResponse")()
         _fill_spec(response.model_spec, handle.name, handle.version, signature)
         for alias, array in outputs.items():
@@ -172,6 +177,7 @@ def model_status(service: Service, request: Any, deadline: float | None = None) 
 
 def reload_config(service: Service, request: Any, deadline: float | None = None) -> Any:
     """HandleReloadConfigRequest: the given list of models takes the place of the one before."""
+    service.access.check_reload()
     response = protos.api("ReloadConfigResponse")()
     if request.config.WhichOneof("config") != "model_config_list":
         raise invalid(
@@ -211,8 +217,9 @@ class Answering:
         """The request's message.
 
         Raises:
-            Status: The bytes are none.
+            Status: The bytes are none, or it would need more memory than there is.
         """
+        budget.spend(measure.needed(request, self.request_class, budget.limits().fields))
         try:
             return self.request_class.FromString(request)
         except DecodeError as error:
@@ -244,6 +251,10 @@ class Answering:
     @property
     def counted(self) -> bool:
         return self.method in (predict, classify, regress)
+
+    @property
+    def reloads(self) -> bool:
+        return self.method is reload_config
 
 
 def answering(service: Service) -> dict[str, dict[str, Answering]]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from kerazoo.serve import budget
 from kerazoo.serve.models.inference import Classes
 from kerazoo.serve.wire import protos
 from kerazoo.serve.wire.json_tensors import floats
@@ -28,6 +29,7 @@ def examples(body: Mapping[str, Any]) -> list[bytes]:
     if not given:
         raise invalid("'examples' value is an empty array")
     context = _example(body["context"]) if "context" in body else b""
+    budget.spend(len(context) * len(given))
     return [context + _example(one) for one in given]
 
 

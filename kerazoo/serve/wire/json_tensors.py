@@ -11,12 +11,16 @@ from typing import Any
 
 import numpy as np
 
+from kerazoo.serve import budget
 from kerazoo.serve.wire import tensors
 from kerazoo.serve.wire.json_text import UNDECODABLE, is_base64, kind, quoted, string, unbase64
 from kerazoo.serve.wire.status import Status, invalid
 
 DEEPEST = 32
 """Most dimensions of a tensor; NumPy and TensorFlow have little use for more."""
+
+WRITTEN = 160
+"""Bytes that a value of an answer needs while it becomes text."""
 
 # --- values in ----------------------------------------------------------------------------------------------------
 
@@ -277,6 +281,7 @@ def response(outputs: Mapping[str, np.ndarray], as_rows: bool) -> bytes:
         Status: An output has no rows, or a type that JSON cannot hold.
     """
     single = len(outputs) == 1
+    budget.spend(sum(array.size for array in outputs.values()) * WRITTEN)
     if not as_rows:
         texts = {name: _folded(_texts(array, name), array.shape, 0)[0] for name, array in outputs.items()}
         body = next(iter(texts.values())) if single else _object(texts)
