@@ -45,8 +45,8 @@ def read(path: str | Path, name: str) -> Any:
     return parse(text, name, str(path))
 
 
-def models(path: str | Path) -> list[Any]:
-    """The `ModelConfig` messages of a model server's configuration file; none of an empty one.
+def models(path: str | Path) -> list[Any] | None:
+    """The `ModelConfig` messages of a model server's configuration file; `None` of one that configures nothing.
 
     Raises:
         Status: The file cannot be read, or configures something else.
@@ -54,4 +54,6 @@ def models(path: str | Path) -> list[Any]:
     found = read(path, "ModelServerConfig")
     if found.WhichOneof("config") == "custom_model_config":
         raise Status("UNIMPLEMENTED", f"{path} has a custom_model_config; list models in model_config_list.")
+    if found.WhichOneof("config") is None:
+        return None  # Emptied, perhaps for a moment only: no list is not a list of no models.
     return list(found.model_config_list.config)

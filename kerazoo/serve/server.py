@@ -125,7 +125,7 @@ def loaded(options: Options) -> Server:
         )
     )
     try:
-        configs = config.models(options.config_file) if options.config_file else list(options.models)
+        configs = (config.models(options.config_file) or []) if options.config_file else list(options.models)
         models.watch_folders()
         try:
             models.configure(configs)
@@ -151,7 +151,7 @@ def _open(server: Server, options: Options) -> None:
         log.warning("Everyone who reaches the ports may ask; --token-file or --host 127.0.0.1 keep others out.")
     addresses = [f"unix:{options.socket}"] if options.socket else []
     if options.socket:
-        Path(options.socket).unlink(missing_ok=True)
+        _clear(Path(options.socket))
     if options.grpc is not None:
         addresses.append(f"{options.host or '[::]'}:{options.grpc}")
     if addresses:
@@ -180,6 +180,18 @@ def _public(options: Options) -> bool:
         return options.host != "localhost"
 
 
+def _clear(path: Path) -> None:
+    """Removes the socket of a server that has ended.
+
+    Raises:
+        Status: Something else lies there.
+    """
+    if path.is_socket():
+        path.unlink()
+    elif path.exists():
+        raise Status("ALREADY_EXISTS", f"gRPC cannot listen on unix:{path}: it is no socket, and was left as it is.")
+
+
 def asgi(server: Server, options: Options) -> App:
     """What answers REST, with the pages beside it."""
     shown = {**pages.pages(server.service, options.metrics), **options.http.pages}
@@ -195,7 +207,11 @@ def _reread(server: Server, options: Options) -> None:
             now = path.read_bytes()
             if now == before:
                 continue
-            server.service.models.configure(config.models(path), time.monotonic() + 3600)
+            configs = config.models(path)
+            if configs is None:
+                log.warning("%s configures nothing; what was configured before stays.", path)
+            else:
+                server.service.models.configure(configs, time.monotonic() + 3600)
             before = now
         except Exception as error:
             log.error("%s is not used, what was configured before stays: %s", path, status_.of(error))
