@@ -67,9 +67,7 @@ def test_every_value_is_the_published_one(name):
     assert {value.name: value.number for value in ours.values} == {v.name: v.number for v in theirs.values}
 
 
-@pytest.mark.parametrize(
-    "text", ["message A {", "message A { int32 }", "enum", "else {}", "message { }; }", "import"]
-)
+@pytest.mark.parametrize("text", ["message A {", "message A { int32 }", "enum", "else {}", "message { }; }", "import"])
 def test_what_is_no_declaration(text):
     with pytest.raises(ValueError):
         declarations.parse(text, "x")

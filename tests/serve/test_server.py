@@ -148,7 +148,8 @@ def test_1_9_one_port_for_both(start, classics, caplog):
 
 def test_1_10_a_unix_socket_and_a_stale_file(start, classics, tmp_path):
     path = tmp_path / "s"
-    path.write_text("stale")
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(str(path))
     start(one_model("half_plus_two", classics / "half_plus_two"), socket=str(path), grpc=None, rest=None)
     with grpc.insecure_channel(f"unix:{path}") as channel:
         request = predict_pb2.PredictRequest()
@@ -156,6 +157,14 @@ def test_1_10_a_unix_socket_and_a_stale_file(start, classics, tmp_path):
         request.inputs["x"].CopyFrom(tf.make_tensor_proto([2.0]))
         response = prediction_service_pb2_grpc.PredictionServiceStub(channel).Predict(request, timeout=10)
         assert response.outputs["y"].float_val == [3.0]
+
+
+def test_a_file_is_not_taken_for_a_stale_socket(start, classics, tmp_path):
+    path = tmp_path / "notes.txt"
+    path.write_text("mine")
+    with pytest.raises(Status, match="ALREADY_EXISTS.*it is no socket"):
+        start(one_model("half_plus_two", classics / "half_plus_two"), socket=str(path), grpc=None, rest=None)
+    assert path.read_text() == "mine"
 
 
 def test_1_13_channel_arguments(start, classics):
@@ -230,9 +239,12 @@ def test_9_1_9_2_the_file_is_read_again_and_replaces(start, classics, tmp_path):
                     'model_platform: "tensorflow" } }')  # fmt: skip
     until(lambda: predict(running, "three") == {"predictions": [4.0]})
     until(lambda: "error" in predict(running, "half_plus_two"))
-    file.write_text("this is none {")
-    time.sleep(0.2)
-    assert predict(running, "three") == {"predictions": [4.0]}
+    for text in ("this is none {", "", "# nothing"):
+        file.write_text(text)
+        time.sleep(0.2)
+        assert predict(running, "three") == {"predictions": [4.0]}
+    file.write_text("model_config_list {}")
+    until(lambda: "error" in predict(running, "three"))
 
 
 def test_9_7_an_empty_file_starts_with_no_models(start, tmp_path):
