@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kerazoo import formats
+
 if TYPE_CHECKING:
     from kerazoo.serve.flags import Flags
 
@@ -18,8 +20,13 @@ ALONE = {"grpc_socket_path", "grpc_channel_arguments", "enable_grpc_healthcheck_
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": True})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[MODEL...] [--FLAG=VALUE...]")
 @click.option(
-    "--engine", default="auto", metavar="NAME", show_default=True, help="auto, onnx, litert or savedmodel, for bundles."
+    "--engine",
+    default="auto",
+    metavar="NAME",
+    show_default=True,
+    help=f"auto, {', '.join(form.engine for form in formats.FORMATS.values())}; for bundles.",
 )
+@click.option("--trust", is_flag=True, help="Open SavedModels that can reach files or the network.")
 @click.option("--host", metavar="ADDRESS", help="Listen on this address only.")
 @click.option("--token-file", type=click.Path(path_type=Path), help="Clients must send the bearer token in this file.")
 @click.option("--allow-reload", is_flag=True, help="Let models be configured over gRPC, without a token too.")
@@ -36,6 +43,7 @@ ALONE = {"grpc_socket_path", "grpc_channel_arguments", "enable_grpc_healthcheck_
 def serve(
     arguments: tuple[str, ...],
     engine: str,
+    trust: bool,
     host: str | None,
     token_file: Path | None,
     allow_reload: bool,
@@ -48,8 +56,9 @@ def serve(
 ) -> int:
     """Serves models as TF Serving does: gRPC on 8500, REST on 8501.
 
-    MODEL is a name of the zoo, NAME=FOLDER, or a folder: a bundle or any
-    SavedModel, or a folder of numbered versions of one.
+    MODEL is a name of the zoo, a file with a card (.keras, .onnx, .tflite, a
+    bundle), or a folder of numbered versions: of a bundle, or of any
+    SavedModel. NAME=MODEL serves it under another name.
 
     \b
     kerazoo serve lenet5:mnist
@@ -75,6 +84,9 @@ def serve(
     if given.version:
         click.echo(_versions())
         return 0
+    if given.unknown and not given.as_tf_serving:
+        own = [name for parameter in serve.params for name in parameter.opts if name.startswith("--")]
+        raise click.UsageError(f"No such flag: {given.unknown[0]}.{flags.near(given.unknown[0], own)}")
     for argument in given.unknown:
         click.echo(f"unknown argument: {argument}\n{flags.usage()}")
     server.log_to_stderr(access_log)
@@ -85,7 +97,7 @@ def serve(
         server.log.warning("These flags change nothing here: %s", ", ".join(f"--{name}" for name in idle))
     try:
         access = _access(given, token_file, allow_reload)
-        options = replace(_options(given, engine, host, drain), access=access)
+        options = replace(_options(given, engine, trust, host, drain), access=access)
         options = replace(options, limits=_limits(options.limits, max_body_mib, limits))
     except server.Status as error:
         click.echo(f"Failed to start server. Error: {error}")
@@ -103,7 +115,7 @@ def _scaled(given: Flags, options: Any, chosen: dict[str, Any]) -> int:
     zoo = {
         config.base_path: text
         for text, config in zip(given.models, options.models, strict=False)
-        if "=" not in text and not Path(text).is_dir()
+        if "=" not in text and not Path(text).exists()
     }
     return scale.serve(options, scaling, zoo)
 
@@ -113,7 +125,11 @@ def _versions() -> str:
 
     from kerazoo import __version__
 
-    return f"TensorFlow ModelServer: {__version__}\nTensorFlow Library: {importlib.metadata.version('tensorflow')}"
+    try:
+        library = importlib.metadata.version("tensorflow")
+    except importlib.metadata.PackageNotFoundError:
+        library = "not installed"
+    return f"TensorFlow ModelServer: {__version__}\nTensorFlow Library: {library}"
 
 
 def _access(given: Flags, token_file: Path | None, allow_reload: bool) -> Any:
@@ -151,7 +167,7 @@ def _limits(limits: Any, max_body_mib: int, given: tuple[str, ...]) -> Any:
     return replace(limits, **chosen)
 
 
-def _options(given: Flags, engine: str, host: str | None, drain: float) -> Any:
+def _options(given: Flags, engine: str, trust: bool, host: str | None, drain: float) -> Any:
     from kerazoo.serve import options
     from kerazoo.serve.http.app import METRICS
 
@@ -160,6 +176,8 @@ def _options(given: Flags, engine: str, host: str | None, drain: float) -> Any:
     for index, model in enumerate(models):
         if model.name in [other.name for other in models[:index]]:
             model.name = given.models[index].replace(":", "_")
+    # TF Serving opens whatever is named to it.
+    strangers = "trusted" if trust else "told" if given.as_tf_serving else "refused"
     rest = made.rest
     if models and "rest_api_port" not in given.given:
         rest = 8501
@@ -168,28 +186,36 @@ def _options(given: Flags, engine: str, host: str | None, drain: float) -> Any:
         models=[*models, *made.models],
         rest=rest,
         host=host,
-        loading=replace(made.loading, engine=engine),
+        loading=replace(made.loading, engine=engine, session=replace(made.loading.session, strangers=strangers)),
         metrics=made.metrics or (METRICS if models else None),
         drain_seconds=drain,
     )
 
 
 def _model(text: str) -> Any:
-    """The configuration of one MODEL, prepared if it is one of the zoo's."""
+    """The configuration of one MODEL, prepared unless it lies in version folders."""
     from kerazoo import own
     from kerazoo.cli import say
     from kerazoo.errors import UsageError
-    from kerazoo.export import prepare
+    from kerazoo.own import bundles, files
     from kerazoo.serve import server
+    from kerazoo.serve.models import engines, folders
 
     name, equals, path = text.partition("=")
-    folder = Path(path if equals else text)
-    if equals or folder.is_dir():
-        if not folder.is_dir():
-            raise UsageError(f"{folder} is not a folder.")
-        folder = folder.resolve()
-        if not any(child.name.isdigit() for child in folder.iterdir() if child.is_dir()):
-            raise UsageError(f"{folder} has no version folders, such as {folder}/1 with a SavedModel in it.")
-        return server.one_model(name if equals else folder.name, folder)
-    model = own.find(text, say)
-    return server.one_model(model.stem, prepare.bundle(model, say))
+    source = path if equals else text
+    place = Path(source).expanduser()
+    if place.is_dir() and folders.versions(place.resolve()):
+        return server.one_model(name if equals else place.resolve().name, place.resolve())
+    if place.name.isdigit() and engines.is_bundle(place):  # One version of several, perhaps.
+        base = place.resolve().parent
+        made = server.one_model(name if equals else base.name, base)
+        made.model_version_policy.specific.versions.append(int(place.name))
+        return made
+    if equals and not place.exists():
+        raise UsageError(f"{place} is neither a folder nor a file.")
+    if place.is_dir() and not engines.is_bundle(place):
+        raise UsageError(f"{place} has neither a card nor version folders, such as {place}/1 with a SavedModel in it.")
+    base = bundles.bundle(source, say)
+    return server.one_model(
+        name if equals else files.plain_stem(place) if place.exists() else own.find(text).stem, base
+    )

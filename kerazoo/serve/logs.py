@@ -9,6 +9,9 @@ import os
 import queue
 import sys
 import time
+from typing import Any
+
+from kerazoo.printable import printable
 
 MOST = 10_000
 """Lines that may wait to be written; those that come then are lost."""
@@ -36,6 +39,17 @@ class _Waiting(logging.handlers.QueueHandler):
             time.sleep(0.005)
 
 
+class Harmless(logging.Formatter):
+    """One line a record, whatever names and messages of others hold; the lines of a traceback stand apart."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        record.message = printable(record.message)
+        return super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:
+        return "\n".join(f"  | {printable(line)}" for line in super().formatException(ei).split("\n"))
+
+
 class _Writer:
     """Writes lines to a file descriptor. No handler of `logging`, since each of those has a lock that the end of the
     process waits for."""
@@ -56,6 +70,7 @@ class _Writer:
 def log_to_stderr(with_access: bool) -> None:
     """One line an event; on request with a line for every REST request."""
     handler = _Waiting(queue.Queue(MOST))
+    handler.setFormatter(Harmless("%(message)s"))
     logging.handlers.QueueListener(handler.queue, _Writer(sys.stderr.fileno())).start()  # type: ignore[arg-type]
     log.addHandler(handler)
     log.setLevel(logging.INFO)

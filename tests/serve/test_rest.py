@@ -104,8 +104,16 @@ def test_2_2_2_5_2_6_2_7_malformed(ask, method, path):
     assert ask(method, path) == (400, {"error": f"Malformed request: {method} {path}"})
 
 
+@pytest.mark.parametrize("method", ["classify", "regress"])
+def test_5_6_without_examples(ask, method):
+    told = "When method is classify, key 'examples' is expected and was not found"
+    assert ask("POST", f"/v1/models/half_plus_two:{method}", {}) == (400, {"error": told})
+
+
 def test_2_3_2_4_2_6_2_8(ask):
     assert ask("GET", "/v1/models") == (400, {"error": "Missing model name in request."})
+    assert ask("GET", "/V1/MODELS/half_plus_two") == ask("GET", "/v1/models/half_plus_two")
+    assert ask("GET", "/V1/foo") == (400, {"error": "Malformed request: GET /V1/foo"})
     status, told = ask("GET", "/v1/models/m/versions/18446744073709551615")
     assert (status, told["error"]) == (400, "Failed to convert version: 18446744073709551615 to numeric.")
     assert ask("GET", "/v1/models/half_plus_two?x=1")[0] == 404
@@ -114,7 +122,7 @@ def test_2_3_2_4_2_6_2_8(ask):
 
 
 def test_2_1_paths_in_capitals(ask):
-    assert ask("POST", "/V1/MODELS/half_plus_two:predict", {"instances": [2]})[0] == 404
+    assert ask("POST", "/V1/MODELS/half_plus_two:predict", {"instances": [2]}) == (200, {"predictions": [3.0]})
     assert ask("GET", "/v1/Models/half_plus_two")[0] == 200
 
 
@@ -223,11 +231,11 @@ def test_6_8_metadata_of_what_is_not_there(ask):
 
 def test_11_4_every_request_is_counted(app, ask):
     counted = app.service.metrics.requests
-    before = {status: counted.get("nobody", status) for status in ("NOT_FOUND", "INVALID_ARGUMENT")}
+    before = {status: counted.get("", status) for status in ("NOT_FOUND", "INVALID_ARGUMENT")}
     ask("GET", "/v1/models/nobody")
     predict(ask, b"{", "nobody")
-    assert counted.get("nobody", "NOT_FOUND") == before["NOT_FOUND"] + 1
-    assert counted.get("nobody", "INVALID_ARGUMENT") == before["INVALID_ARGUMENT"] + 1
+    assert counted.get("", "NOT_FOUND") == before["NOT_FOUND"] + 1
+    assert counted.get("", "INVALID_ARGUMENT") == before["INVALID_ARGUMENT"] + 1
     predict(ask, {"instances": [1]})
     text = app.service.metrics.text()
     assert "# TYPE :tensorflow:serving:request_count counter\n" in text

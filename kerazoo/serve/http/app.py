@@ -184,7 +184,7 @@ class App:
     def answer(self, request: Request) -> Response:
         """Answers one request; never raises."""
         try:
-            if request.path.startswith("/v1/"):
+            if rest.is_api(request.path):
                 return rest.answer(self.service, request)
             page = self.options.pages.get(request.path.partition("?")[0])
             return page(request) if page is not None else Response(404, NOT_FOUND, "text/html")
@@ -195,7 +195,7 @@ class App:
     async def _send(self, send: Any, response: Response, path: str, unread: Any) -> None:
         """Answers; where the body was not read (`unread` receives it), the connection is closed after that."""
         headers = {"content-type": response.kind, "content-length": str(len(response.body)), **response.headers}
-        if self.options.cors and path.startswith("/v1/"):
+        if self.options.cors and rest.is_api(path):
             headers |= CORS
         if unread is not None:
             headers["connection"] = "close"

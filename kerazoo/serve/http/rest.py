@@ -26,6 +26,7 @@ from kerazoo.serve.wire import status as status_
 from kerazoo.serve.wire.status import Status, invalid
 
 JSON = "application/json"
+API = "/v1/"
 CHUNK = 1 << 18
 """Bytes that are inflated at a time."""
 
@@ -62,6 +63,11 @@ def error(failed: Status) -> Response:
     """The body that every failure has."""
     text = json.dumps({"error": failed.message}, ensure_ascii=False)
     return Response(failed.http, text.encode("utf-8", "replace"))
+
+
+def is_api(path: str) -> bool:
+    """Whether a path is one of TF Serving's API, right or wrong; letters match in either case."""
+    return path[: len(API)].lower() == API
 
 
 def model_of(path: str) -> str:
@@ -174,7 +180,7 @@ def _picture(servable: Servable, request: Request) -> dict[str, np.ndarray]:
 
 def _examples(service: Service, spec: Spec, api: str, request: Request) -> bytes:
     body = _body(request)
-    examples = json_examples.examples(body, api)
+    examples = json_examples.examples(body)
 
     def ask(handle: Handle) -> tuple[bytes, float]:
         signature = body.get("signature_name", "")

@@ -239,7 +239,13 @@ class _Scheduler:
                 name: np.concatenate([array, np.repeat(array[-last : len(array) - last + 1], size - batch.rows, 0)])
                 for name, array in inputs.items()
             }
-        found = self.inner(signature, inputs, outputs)
+        try:
+            found = self.inner(signature, inputs, outputs)
+        except Exception:
+            if len(batch.tasks) == 1:
+                raise
+            self._each_alone(batch)
+            return
         for name, array in found.items():
             if array.ndim == 0 or len(array) != size:
                 raise Status(
@@ -251,6 +257,16 @@ class _Scheduler:
         for task in batch.tasks:
             task.outputs = {name: array[at : at + task.rows] for name, array in found.items()}
             at += task.rows
+
+    def _each_alone(self, batch: _Batch) -> None:
+        """One bad row must not cost the others their answers, nor show them what it held."""
+        for task in batch.tasks:
+            if not task.wanted():
+                continue
+            try:
+                self._run(_Batch(batch.key, batch.due, [task], task.rows, closed=True))
+            except Exception as error:
+                task.error = status_.of(error)
 
     def _merged(self, name: str, arrays: Sequence[np.ndarray]) -> np.ndarray:
         if len({array.dtype for array in arrays}) > 1 or len({array.ndim for array in arrays}) > 1:

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from kerazoo.serve import budget
+from kerazoo.serve.models import folders
 from kerazoo.serve.models.servable import Handle, Spec
-from kerazoo.serve.models.versions import Load, Model, Retries, Version, on_disk, wanted
+from kerazoo.serve.models.versions import Load, Model, Retries, Version, wanted
 from kerazoo.serve.wire.status import Status, invalid
 
 log = logging.getLogger("kerazoo.serve")
@@ -96,6 +97,10 @@ class Models:
             raise Status("NOT_FOUND", f"Could not find any versions of model {name}")
         return found
 
+    def known(self, name: str) -> bool:
+        """Whether there is, or was, such a model."""
+        return name in self.models or name in self.gone
+
     def ready(self) -> bool:
         """Whether every configured model has a version that answers."""
         with self.lock:
@@ -168,7 +173,7 @@ class Models:
         with self.lock:
             pairs = [(model, self.configs[name]) for name, model in self.models.items()]
         for model, config in pairs:
-            found = on_disk(Path(config.base_path))
+            found = folders.versions(Path(config.base_path))
             if found is None:
                 # A folder that is away for a moment must not cost a model that answers.
                 log.warning("Could not find base path %s for servable %s", config.base_path, model.name)

@@ -104,14 +104,13 @@ def _examined(service: Service, request: Any, api: str, ask: Any, response_class
 
 def multi_inference(service: Service, request: Any, deadline: float | None = None) -> Any:
     """MultiInference: several signatures of one model on the same examples."""
-    names = [task.model_spec.name for task in request.tasks]
-    if not all(names):
-        raise invalid("Found ModelSpec with an empty model name.")
-    if len(set(names)) > 1:
-        raise invalid("All ModelSpecs in a MultiInferenceRequest must access the same model name.")
-    if not names:
-        raise invalid("Missing ModelSpec")
-    with service.models.hold(spec_of(request.tasks[0].model_spec)) as handle:
+    first = request.tasks[0].model_spec if request.tasks else protos.api("ModelSpec")()
+    with service.models.hold(spec_of(first)) as handle:
+        names = [task.model_spec.name for task in request.tasks]
+        if not all(names):
+            raise invalid("Found ModelSpec with an empty model name.")
+        if len(set(names)) > 1:
+            raise invalid("All ModelSpecs in a MultiInferenceRequest must access the same model name.")
         tasks = [(task.model_spec.signature_name or inference.DEFAULT, task.method_name) for task in request.tasks]
         examples = inference.serialized(request.input)
         results = inference.several(handle.servable, tasks, examples, service.rules)
@@ -269,8 +268,8 @@ def answering(service: Service) -> dict[str, dict[str, Answering]]:
 
 
 def cut(message: str) -> str:
-    """A message that fits into gRPC's trailers."""
+    """A message that fits into gRPC's trailers, marked where it was longer."""
     data = message.encode()
     if len(data) <= LONGEST_MESSAGE:
         return message
-    return data[: LONGEST_MESSAGE - len(CUT)].decode(errors="ignore") + CUT
+    return data[:LONGEST_MESSAGE].decode(errors="ignore") + CUT

@@ -15,14 +15,14 @@ from kerazoo.serve.wire.json_text import UNDECODABLE, is_base64, kind, string, u
 from kerazoo.serve.wire.status import invalid
 
 
-def examples(body: Mapping[str, Any], method: str) -> list[bytes]:
+def examples(body: Mapping[str, Any]) -> list[bytes]:
     """Serialized tf.Examples; the features of a `context` come first in each, so that an example's own win.
 
     Raises:
         Status: In TF Serving's words.
     """
     if "examples" not in body:
-        raise invalid(f"When method is {method}, key 'examples' is expected and was not found")
+        raise invalid("When method is classify, key 'examples' is expected and was not found")  # Of regress too.
     given = body["examples"]
     if not isinstance(given, list):
         raise invalid("Expecting 'examples' value to be an list/array")

@@ -131,7 +131,7 @@ def _refuse_ragged(value: Any, shape: Sequence[int], level: int = 0) -> None:
     if not isinstance(value, list):
         if level != rank:
             raise invalid(
-                f"JSON Value: {quoted(value)} found at incorrect level: {level} in the JSON DOM. "
+                f"JSON Value: {quoted(value)} found at incorrect level: {level + 1} in the JSON DOM. "
                 f"Expected at level: {rank}"
             )
         return
