@@ -13,7 +13,7 @@ from kerazoo.errors import KerazooError, UnknownModel, UsageError, WeightsDamage
 from kerazoo.manifest import Entry, File
 from kerazoo.store.cache import manifest_files
 from kerazoo.store.paths import CHUNK, beside, home, locked, packaged, path_of, write, writing
-from kerazoo.store.receipts import check, receipt, record
+from kerazoo.store.receipts import check, record, recorded
 
 if TYPE_CHECKING:
     import tarfile
@@ -42,7 +42,7 @@ def export_bundle(entries: Iterable[Entry], path: str | os.PathLike[str]) -> Non
             )
         for file in found:
             source = path_of(entry, file)
-            sha256, wrong = check(file, source, receipt(source).get("sha256"))
+            sha256, wrong = check(file, source, recorded(file, source))
             if wrong is not None:
                 raise WeightsDamaged(f"{entry.name}: {source} {wrong}.\n`kerazoo fetch {entry.name}` replaces it.")
             index[_member(entry, file)] = {"size": source.stat().st_size, "sha256": sha256}
@@ -148,7 +148,7 @@ def _take(
     stream = cast(IO[bytes], bundle.extractfile(member))
     with locked(target):
         write(part, iter(lambda: stream.read(CHUNK), b""), member.size)
-        sha256, wrong = check(file, part, receipt(target).get("sha256"))
+        sha256, wrong = check(file, part, recorded(file, target))
         if wrong is None and sha256 != listed:
             wrong = f"has sha256 {sha256}, its index says {listed!s:.64}"
         with writing(target):

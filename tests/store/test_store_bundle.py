@@ -96,7 +96,7 @@ def test_what_no_hash_was_published_for_is_held_to_the_index(make, known, tmp_pa
     store.export_bundle([entry], tmp_path / "all.tar")
     monkeypatch.setenv("KERAZOO_HOME", str(tmp_path / "other"))
     assert store.import_bundle(tmp_path / "all.tar") == ["net:data"]
-    assert "recorded sha256" in capsys.readouterr().err
+    assert "trusted from now on: sha256" in capsys.readouterr().err
     damaged = (tmp_path / "all.tar").read_bytes().replace(CONTENT, CONTENT[::-1])
     (tmp_path / "all.tar").write_bytes(damaged)
     monkeypatch.setenv("KERAZOO_HOME", str(tmp_path / "third"))
@@ -113,7 +113,7 @@ def test_a_recorded_hash_is_held_against_a_bundle(make, known, tmp_path, monkeyp
     monkeypatch.setenv("KERAZOO_HOME", str(tmp_path / "other"))
     put(entry, CONTENT[::-1])
     path = store.fetch(entry)
-    with pytest.raises(WeightsDamaged, match="recorded was"):
+    with pytest.raises(WeightsDamaged, match="trusted was"):
         store.import_bundle(tmp_path / "all.tar")
     assert path.read_bytes() == CONTENT[::-1]
 
