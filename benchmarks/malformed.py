@@ -17,7 +17,7 @@ from google.protobuf.message import DecodeError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kerazoo.serve import protos, tensors
+from kerazoo.serve.wire import protos, tensors
 
 MODEL = "half_plus_two"
 

@@ -43,7 +43,7 @@ import numpy as np
 
 from benchmarks import malformed as requests
 from benchmarks import record
-from kerazoo.serve import protos, tensors
+from kerazoo.serve.wire import protos, tensors
 
 
 def free_port() -> int:

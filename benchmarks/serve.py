@@ -378,7 +378,7 @@ def others(folder: Path, onnx: Path, workers: int, threads: int) -> Iterator[tup
 
 
 def request(photo: bytes) -> bytes:
-    from kerazoo.serve import protos, tensors
+    from kerazoo.serve.wire import protos, tensors
 
     message = protos.api("PredictRequest")()
     message.model_spec.name = "mobilenet"
@@ -414,7 +414,7 @@ def trivial(folder: Path, seconds: float, rounds: int) -> dict[str, Any]:
         f"from pathlib import Path; from tests.serve import half_plus; half_plus.half_plus_two(Path({str(folder)!r}))"
     )
     subprocess.run([sys.executable, "-c", make], check=True, capture_output=True, cwd=Path(__file__).parent.parent)
-    from kerazoo.serve import protos, tensors
+    from kerazoo.serve.wire import protos, tensors
 
     message = protos.api("PredictRequest")()
     message.model_spec.name = "half_plus_two"

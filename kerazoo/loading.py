@@ -11,7 +11,8 @@ from typing import Any
 from kerazoo import engines, formats, own
 from kerazoo.contract import Task
 from kerazoo.engines.quiet import import_tensorflow
-from kerazoo.errors import UsageError, near
+from kerazoo.errors import UsageError, WeightsDamaged, near
+from kerazoo.export import prepare
 from kerazoo.predictor import Predictor
 from kerazoo.registry import Built
 
@@ -62,14 +63,22 @@ def load(
     if engine == engines.KERAS:
         import_tensorflow()
         return _keras(found.build(), task)
-    from kerazoo.export import prepare
+    try:
+        return _open(*_prepared(found, engine, say), task, threads)
+    except WeightsDamaged as error:
+        if isinstance(found, own.KerasFile):
+            found.card()  # Where the file itself is damaged, that is the error.
+        say(f"{str(error).splitlines()[0]} It is made again.")
+        prepare.discard(found)
+        return _open(*_prepared(found, engine, say), task, threads)
 
+
+def _prepared(found: own.Subject, engine: str, say: Callable[[str], Any]) -> tuple[formats.Format, Path]:
+    """The prepared artefact of an engine, or of the fastest."""
     if engine == "auto":
-        chosen, artefact = prepare.fastest(found, say)
-    else:
-        chosen = next(form for form in formats.FORMATS.values() if form.engine == engine)
-        artefact = prepare.artefact(found, chosen, say)
-    return _open(chosen, artefact, task, threads)
+        return prepare.fastest(found, say)
+    form = next(form for form in formats.FORMATS.values() if form.engine == engine)
+    return form, prepare.artefact(found, form, say)
 
 
 def _format_of(path: Path) -> formats.Format | None:

@@ -69,7 +69,7 @@ def cluster(address: str | None = None) -> Iterator[Any]:
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     own: dict[str, Any] = {}
     with contextlib.ExitStack() as stack:
-        stack.enter_context(contextlib.redirect_stdout(_Told()))
+        stack.enter_context(contextlib.redirect_stdout(_RayOutput()))
         if address == "local":
             # Sockets lie in the folder: their paths must be short. By itself Ray would never remove its own.
             folder = tempfile.TemporaryDirectory(prefix="kerazoo-ray-", dir="/tmp", ignore_cleanup_errors=True)
@@ -84,7 +84,7 @@ def cluster(address: str | None = None) -> Iterator[Any]:
         yield ray
 
 
-class _Told(io.TextIOBase):
+class _RayOutput(io.TextIOBase):
     """Takes what Ray prints on stdout, which is for answers, traces of other processes mostly.
 
     Two things are worth a line on stderr: a machine that is lost, and workers that needed more memory than there is.

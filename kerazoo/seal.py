@@ -130,6 +130,8 @@ def check_folder(folder: Path, where: Path, used: Callable[[str], bool] = lambda
     for name, expected in files.items():
         if not used(name):
             continue
+        if Path(name).is_absolute() or ".." in Path(name).parts or not (folder / name).is_file():
+            raise _damaged(folder, f"{name} is not there")
         try:
             with (folder / name).open("rb") as file:
                 found = hashlib.file_digest(file, "sha256").hexdigest()

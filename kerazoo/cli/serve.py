@@ -114,7 +114,8 @@ def _options(
 ) -> Any:
     from dataclasses import replace
 
-    from kerazoo.serve import http, options
+    from kerazoo.serve import options
+    from kerazoo.serve.http.app import METRICS
 
     made = options.of_flags(given)
     models = [_model(text) for text in given.models]
@@ -131,9 +132,9 @@ def _options(
         models=[*models, *made.models],
         rest=rest,
         host=host,
-        engine=engine,
+        loading=replace(made.loading, engine=engine),
         http=replace(made.http, token=token, limits=limits),
-        metrics=made.metrics or (http.METRICS if models else None),
+        metrics=made.metrics or (METRICS if models else None),
         drain_seconds=drain,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -130,15 +131,21 @@ def _verified(form: formats.Format, path: Path) -> dict[str, float]:
 
 
 def run(module: str, *arguments: str) -> str:
-    """Runs a module of ours in a fresh interpreter; its standard output.
+    """Runs a module of ours in a fresh interpreter, which ends with this process; its standard output.
 
     Raises:
         KerazooError: It failed; an error of ours comes back as the same class with the same words.
     """
-    done = subprocess.run(
-        [sys.executable, "-m", "kerazoo.export.worker", module, *arguments],
-        capture_output=True, text=True, stdin=subprocess.DEVNULL,
-    )  # fmt: skip
+    # The worker's input ends when this process does, however that comes.
+    ours, theirs = os.pipe()
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "kerazoo.export.worker", module, *arguments],
+            capture_output=True, text=True, stdin=ours,
+        )  # fmt: skip
+    finally:
+        os.close(ours)
+        os.close(theirs)
     if done.returncode == 0:
         return done.stdout
     from kerazoo import errors

@@ -19,12 +19,16 @@ from kerazoo.engines import card as card_
 from kerazoo.engines import keras as keras_engine
 from kerazoo.engines import onnx as onnx_engine
 from kerazoo.engines.card import KEY, Card
+from kerazoo.errors import KerazooError
 from kerazoo.export import golden as golden_
 from kerazoo.export.verify import ANSWER
 from kerazoo.registry import Built
 
 AGAIN = 5
 """Further tries of a conversion that came out with another rank."""
+
+_MACHINE = ("no space left on device", "disk quota exceeded", "out of memory", "cannot allocate memory")
+"""How libraries that wrap the system's errors put it."""
 
 PACKAGES = ("kerazoo", "tensorflow", "keras", "tf2onnx", "onnx")
 """Whose versions a card tells."""
@@ -69,11 +73,21 @@ def convert(built: Built, names: Iterable[str], folder: Path) -> dict[str, str |
                 _remove(path)
                 _WRITERS[form.engine](built, card, path)
             failures[name] = None
-        except (OSError, MemoryError):
-            raise  # A full disk says nothing about the model.
         except Exception as error:  # Each converter raises what it likes; the others must go on.
+            if _of_the_machine(error):
+                raise KerazooError(f"{built.name} could not be converted to {name} now: {error}") from error
             failures[name] = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
     return failures
+
+
+def _of_the_machine(error: BaseException | None) -> bool:
+    """Whether a full disk or memory is behind an error, which says nothing about the model."""
+    while error is not None:
+        text = str(error).lower()
+        if isinstance(error, (OSError, MemoryError)) or any(words in text for words in _MACHINE):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _same_ranks(path: Path, goldens: Mapping[str, golden_.Golden]) -> bool:

@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -74,6 +73,11 @@ def artefact(model: Subject, form: Format, say: Callable[[str], Any]) -> Path:
     return folder_of(model) / form.file
 
 
+def discard(model: Subject) -> None:
+    """Removes what was prepared of a model; it is made again when it is asked for."""
+    shutil.rmtree(folder_of(model), ignore_errors=True)
+
+
 def bundle(model: Subject, say: Callable[[str], Any]) -> Path:
     """A base folder with one version, `1`: the bundle, with every engine that was verified and how fast each is.
 
@@ -90,8 +94,8 @@ def bundle(model: Subject, say: Callable[[str], Any]) -> Path:
 
     with FileLock(folder_of(model) / ".lock"):
         if not (base / "1").is_dir():
-            with tempfile.TemporaryDirectory(dir=folder_of(model), prefix=".making-") as temporary:
-                made = Path(temporary) / "1"
+            with store.making(folder_of(model)) as temporary:
+                made = temporary / "1"
                 shutil.copytree(saved, made, copy_function=_linked)
                 add_engines(made, {name: folder_of(model) / formats.find(name).file for name in times}, times)
                 base.mkdir(exist_ok=True)
@@ -172,8 +176,9 @@ def _prepared(model: Subject, chosen: Sequence[Format], say: Callable[[str], Any
             return record  # Another process was faster.
         words = " and ".join(form.name for form in chosen)
         say(f"Preparing {model.name} for {words}, once on this machine (export, verify, time) ...")
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".making-") as temporary:
-            for form, made in zip(chosen, checked(model, chosen, Path(temporary)), strict=True):
+        store.sweep(folder)
+        with store.making(folder) as temporary:
+            for form, made in zip(chosen, checked(model, chosen, temporary), strict=True):
                 if isinstance(made, GateError):
                     record["failures"][form.name] = {"why": str(made), "versions": _versions()}
                     continue
@@ -185,7 +190,7 @@ def _prepared(model: Subject, chosen: Sequence[Format], say: Callable[[str], Any
                 record["failures"].pop(form.name, None)
             files = {name: folder / formats.find(name).file for name in record["artefacts"]}
             networks = {name: path for name, path in files.items() if not formats.find(name).whole}
-            times = timed(networks, golden_.load(Path(temporary) / "golden.npz"))
+            times = timed(networks, golden_.load(temporary / "golden.npz"))
             for name, spent in times.items():
                 record["artefacts"][name]["ms"] = spent
         new = folder / ".prepared.json.new"

@@ -178,8 +178,8 @@ def _error(status: int, message: str) -> KerazooError:
 def _over_grpc(address: str, model: str, timeout: float) -> Answer:
     import grpc
 
-    from kerazoo.serve import protos, tensors
-    from kerazoo.serve.rpc import LARGEST
+    from kerazoo.serve.rpc.listening import LARGEST
+    from kerazoo.serve.wire import protos, tensors
 
     limits = [("grpc.max_receive_message_length", LARGEST), ("grpc.max_send_message_length", LARGEST)]
     channel = grpc.insecure_channel(address, options=limits)

@@ -8,8 +8,8 @@ from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format, wrappers_pb2
 
-from kerazoo.serve import protos
-from kerazoo.serve.status import Status, invalid
+from kerazoo.serve.wire import protos
+from kerazoo.serve.wire.status import Status, invalid
 
 _FIELD = descriptor_pb2.FieldDescriptorProto
 _PLAIN = {"string": _FIELD.TYPE_STRING, "bool": _FIELD.TYPE_BOOL, "int32": _FIELD.TYPE_INT32}

@@ -5,13 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from kerazoo.serve import batching, config, http, session
+from kerazoo.serve import config
 from kerazoo.serve.flags import Flags
-from kerazoo.serve.inference import Rules
-from kerazoo.serve.models import Watch
-from kerazoo.serve.server import Batching, Options, one_model
-from kerazoo.serve.status import invalid
-from kerazoo.serve.versions import Retries
+from kerazoo.serve.http.app import METRICS, RestOptions
+from kerazoo.serve.limits import Limits
+from kerazoo.serve.models import batching
+from kerazoo.serve.models.catalogue import Watch
+from kerazoo.serve.models.inference import Rules
+from kerazoo.serve.models.loading import Batching, Loading
+from kerazoo.serve.models.session import SessionOptions
+from kerazoo.serve.models.versions import Retries
+from kerazoo.serve.server import Options, one_model
+from kerazoo.serve.wire.status import invalid
 
 
 def of_flags(given: Flags) -> Options:
@@ -48,25 +53,27 @@ def of_flags(given: Flags) -> Options:
             Retries(given.max_num_load_retries, given.load_retry_interval_micros / 1e6),
             given.allow_version_labels_for_unavailable_models,
         ),
-        session=session.Options(
-            tuple(given.saved_model_tags.split(",")),
-            given.tensorflow_intra_op_parallelism or given.tensorflow_session_parallelism,
-            given.tensorflow_inter_op_parallelism or given.tensorflow_session_parallelism,
+        loading=Loading(
+            session=SessionOptions(
+                tuple(given.saved_model_tags.split(",")),
+                given.tensorflow_intra_op_parallelism or given.tensorflow_session_parallelism,
+                given.tensorflow_inter_op_parallelism or given.tensorflow_session_parallelism,
+            ),
+            batching=_batching(given),
+            warmup=given.enable_model_warmup,
+            warmup_times=given.num_request_iterations_for_warmup,
         ),
         rules=Rules(given.enable_signature_method_name_check),
         as_content=given.enable_serialization_as_tensor_content,
-        warmup=given.enable_model_warmup,
-        warmup_times=given.num_request_iterations_for_warmup,
         grpc_threads=given.grpc_max_threads,
         grpc_options=_arguments(given.grpc_channel_arguments),
         tls=_tls(given.ssl_config_file),
         health=given.enable_grpc_healthcheck_service,
         metrics=_metrics(given.monitoring_config_file),
-        batching=_batching(given),
-        http=http.Options(
+        http=RestOptions(
             threads=given.rest_api_num_threads,
             cors=given.rest_api_enable_cors_support,
-            limits=http.Limits(seconds=given.rest_api_timeout_in_ms / 1e3),
+            limits=Limits(seconds=given.rest_api_timeout_in_ms / 1e3),
         ),
     )
 
@@ -105,4 +112,4 @@ def _metrics(path: str) -> str | None:
     if not path:
         return None
     found = config.read(path, "MonitoringConfig").prometheus_config
-    return (found.path or http.METRICS) if found.enable else None
+    return (found.path or METRICS) if found.enable else None

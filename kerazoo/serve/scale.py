@@ -15,9 +15,12 @@ from typing import Any
 import grpc
 
 from kerazoo.scale import cluster, reason
-from kerazoo.serve import bundle, http, protos, rpc, server
+from kerazoo.serve import server
+from kerazoo.serve.http.app import App
+from kerazoo.serve.rpc import methods
 from kerazoo.serve.server import Options
-from kerazoo.serve.status import Status, invalid
+from kerazoo.serve.wire import protos
+from kerazoo.serve.wire.status import Status, invalid
 
 log = logging.getLogger("kerazoo.serve")
 
@@ -71,7 +74,6 @@ class Plan:
     options: Options
     models: tuple[bytes, ...]
     zoo: Mapping[str, str] = field(default_factory=dict)
-    cores: int = 1
 
     def here(self) -> Options:
         """The options with the models as they lie on this machine."""
@@ -90,14 +92,13 @@ class Replica:
     """One server without ports; Ray Serve hands it what came to the ports of any machine."""
 
     def __init__(self, plan: Plan) -> None:
-        bundle.CORES = bundle.Cores(plan.cores)
         options = plan.here()
         self.server = server.loaded(options)
-        self.rest = server.app(self.server, options)
-        self.answering = rpc.answering(self.server.service)
+        self.rest = server.asgi(self.server, options)
+        self.answering = methods.answering(self.server.service)
         self.pool = ThreadPoolExecutor(options.grpc_threads, "grpc")
 
-    def __serve_build_asgi_app__(self) -> http.App:
+    def __serve_build_asgi_app__(self) -> App:
         return self.rest
 
     async def answer(self, service: str, method: str, request: bytes, context: Any) -> _Message:
@@ -107,7 +108,7 @@ class Replica:
             return _Message(await loop.run_in_executor(self.pool, self.answering[service][method], request))
         except Status as failed:
             context.set_code(getattr(grpc.StatusCode, failed.code))
-            context.set_details(rpc.cut(failed.message))
+            context.set_details(methods.cut(failed.message))
             return _Message(b"")
 
 
@@ -125,7 +126,7 @@ async def _reload(self: Replica, request: bytes, grpc_context: Any) -> _Message:
 
 
 # Ray Serve looks for a method that is called as the one of the service.
-for _service, _methods in rpc.SERVICES.items():
+for _service, _methods in methods.SERVICES.items():
     for _name in _methods:
         setattr(Replica, _name, _method(_service, _name))
 Replica.HandleReloadConfigRequest = _reload  # type: ignore[attr-defined]
@@ -133,8 +134,8 @@ Replica.HandleReloadConfigRequest = _reload  # type: ignore[attr-defined]
 
 def add_to_server(servicer: Any, proxy: Any) -> None:
     """Makes a proxy of Ray Serve's take the methods of both services; messages pass through it as bytes."""
-    for service, methods in rpc.SERVICES.items():
-        handlers = {name: grpc.unary_unary_rpc_method_handler(getattr(servicer, name)) for name in methods}
+    for service, names in methods.SERVICES.items():
+        handlers = {name: grpc.unary_unary_rpc_method_handler(getattr(servicer, name)) for name in names}
         made = grpc.method_handlers_generic_handler(f"tensorflow.serving.{service}", handlers)
         proxy.add_generic_rpc_handlers((made,))
 
@@ -164,7 +165,8 @@ def plan(options: Options, scaling: Scaling, zoo: Mapping[str, str]) -> Plan:
     models = tuple(config.SerializeToString() for config in options.models)
     if not models and options.config_file is None:
         raise invalid("Both server_options.model_base_path and server_options.model_config_file are empty!")
-    return Plan(replace(options, models=()), models, zoo, scaling.cores)
+    loading = replace(options.loading, cores=scaling.cores)
+    return Plan(replace(options, models=(), loading=loading), models, zoo)
 
 
 @contextlib.contextmanager
@@ -230,7 +232,7 @@ def serve(options: Options, scaling: Scaling, zoo: Mapping[str, str]) -> int:
     """
     try:
         told = plan(options, scaling, zoo)
-        with cluster(scaling.address) as ray, server.until_told() as ended:
+        with cluster(scaling.address) as ray, server.until_signal() as ended:
             cores = int(ray.cluster_resources().get("CPU", 0))
             if cores < scaling.replicas * scaling.cores:
                 log.warning("The cluster has %d cores: replicas that find none wait for another machine.", cores)

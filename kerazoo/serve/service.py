@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from kerazoo.serve import status
-from kerazoo.serve.inference import Rules
 from kerazoo.serve.metrics import Metrics
-from kerazoo.serve.models import Models
-from kerazoo.serve.servable import Handle, Servable, Spec
+from kerazoo.serve.models.catalogue import Models
+from kerazoo.serve.models.inference import Rules
+from kerazoo.serve.models.servable import Handle, Servable, Spec
+from kerazoo.serve.wire import status
 
 T = TypeVar("T")
 

@@ -12,6 +12,7 @@ fetch may take, and how to change that, stands in `limits.py`. Nothing is read o
 from kerazoo.store.bundle import export_bundle, import_bundle
 from kerazoo.store.cache import Row, cached, prune, verify
 from kerazoo.store.fetching import Progress, fetch
+from kerazoo.store.making import making, sweep
 from kerazoo.store.paths import artefacts, home, offline, path_of
 from kerazoo.store.receipts import present, sha256_of, trusted
 
@@ -24,11 +25,13 @@ __all__ = [
     "fetch",
     "home",
     "import_bundle",
+    "making",
     "offline",
     "path_of",
     "present",
     "prune",
     "sha256_of",
+    "sweep",
     "trusted",
     "verify",
 ]

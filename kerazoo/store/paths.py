@@ -74,6 +74,13 @@ def beside(path: Path, suffix: str) -> Path:
     return path.with_name(path.name + suffix)
 
 
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of all files in a folder; links count as themselves."""
+    if path.is_symlink() or not path.is_dir():
+        return path.lstat().st_size
+    return sum(size_of(inner) for inner in path.iterdir())
+
+
 def say(line: str) -> None:
     """One line for people, on stderr."""
     print(f"kerazoo: {printable(line)}", file=sys.stderr)

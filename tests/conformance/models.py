@@ -12,7 +12,7 @@ import functools
 import hashlib
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,21 @@ NAMES = tuple(registry.variants())
 CANNOT: dict[tuple[str, str], str] = {}
 """(variant, format) -> why it cannot be exported there; a test holds that each really cannot."""
 
-every_variant = pytest.mark.parametrize("name", NAMES)
+FIRST = tuple({family: name for name, (family, _) in reversed(registry.variants().items())}.values())
+"""Of each family the first variant: the others differ from it in sizes alone, and wait for the slow run."""
+
+CONVERTED = (
+    "espcn_x2", "gcn_cora", "lenet5", "resnet18", "resnext50_32x4d", "rnn_encdec", "snn", "squeezenet_v1_0", "stn",
+    "unet", "vae",
+)  # fmt: skip
+"""Variants that hold every kind of layer and task, and convert in a few seconds; the others wait for the slow run."""
+
+
+def _waiting(names: Iterable[str], quick: Collection[str]) -> list[Any]:
+    return [name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in names]
+
+
+every_variant = pytest.mark.parametrize("name", _waiting(NAMES, FIRST))
 
 
 def family(name: str) -> Any:
@@ -65,7 +79,8 @@ def assets(sizes: Any) -> Assets:
 
 def exporting(format_: str) -> Any:
     """Parametrises over the variants that can be exported to a format."""
-    return pytest.mark.parametrize("name", [name for name in NAMES if (name, format_) not in CANNOT])
+    names = [name for name in NAMES if (name, format_) not in CANNOT]
+    return pytest.mark.parametrize("name", _waiting(names, CONVERTED))
 
 
 @functools.cache

@@ -8,8 +8,6 @@ from kerazoo.export import golden as golden_
 from kerazoo.export import verify
 from tests.conformance.models import asked, built, converted, exporting, golden
 
-pytestmark = pytest.mark.slow
-
 
 @exporting("litert")
 def test_says_what_keras_says(name, shared):

@@ -8,8 +8,6 @@ import pytest
 
 from tests.conformance.models import built, converted, exporting
 
-pytestmark = pytest.mark.slow
-
 SERVER = """
 import json, pathlib, sys
 from kerazoo import formats

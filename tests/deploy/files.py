@@ -98,12 +98,12 @@ def unknown_to_serve(arguments: list[str]) -> list[str]:
 
 def pages(metrics: str | None = None) -> set[str]:
     """Paths beside `/v1/` that the server answers."""
-    from kerazoo.serve import http
-    from kerazoo.serve.models import Models, Watch
-    from kerazoo.serve.pages import pages as found
+    from kerazoo.serve.http.app import METRICS as METRICS_PATH
+    from kerazoo.serve.http.pages import pages as found
+    from kerazoo.serve.models.catalogue import Models, Watch
     from kerazoo.serve.service import Service
 
     def load(*_: Any) -> Any:
         raise AssertionError("nothing is loaded here")
 
-    return set(found(Service(Models(load, Watch(0))), metrics or http.METRICS))
+    return set(found(Service(Models(load, Watch(0))), metrics or METRICS_PATH))

@@ -7,7 +7,7 @@ import copy
 import pytest
 
 from kerazoo import __version__
-from kerazoo.serve import http
+from kerazoo.serve.http.app import METRICS as METRICS_PATH
 from tests.deploy.files import ROOT, dockerfile, pages, unknown_to_serve, yaml_of
 
 FOLDER = "deploy/kubernetes"
@@ -161,7 +161,7 @@ def test_probes_ask_pages_that_exist(file):
 @pytest.mark.parametrize("file", METRICS)
 def test_metrics_are_where_they_are_looked_for(file, deployment, runtime):
     above = deployment["spec"]["template"]["metadata"] if file == "deployment.yaml" else runtime["spec"]
-    assert above["annotations"][METRICS[file]] == http.METRICS
+    assert above["annotations"][METRICS[file]] == METRICS_PATH
     (port,) = [value for key, value in above["annotations"].items() if key.endswith("/port")]
     assert int(port) in [row["containerPort"] for row in containers()[file][1]["ports"]]
 

@@ -22,10 +22,11 @@ from PIL import Image
 
 from kerazoo import registry, scale
 from kerazoo.export import prepare
-from kerazoo.serve import protos, server, tensors
-from kerazoo.serve.models import Watch
+from kerazoo.serve import server
+from kerazoo.serve.models.catalogue import Watch
+from kerazoo.serve.models.versions import Retries
 from kerazoo.serve.server import Options, one_model
-from kerazoo.serve.versions import Retries
+from kerazoo.serve.wire import protos, tensors
 
 pytestmark = [
     pytest.mark.slow,

@@ -5,10 +5,13 @@ import sys
 
 import pytest
 
-from kerazoo.serve import http, protos, rpc, scale
+from kerazoo.serve import scale
+from kerazoo.serve.http.app import RestOptions
+from kerazoo.serve.rpc import methods
 from kerazoo.serve.scale import Plan, Scaling
 from kerazoo.serve.server import Options, one_model
-from kerazoo.serve.status import Status
+from kerazoo.serve.wire import protos
+from kerazoo.serve.wire.status import Status
 
 HIDDEN = "import sys; sys.modules['ray'] = None; from kerazoo.cli import main; main(sys.argv[1:])"
 
@@ -75,8 +78,8 @@ def test_a_plan_travels(tmp_path):
     told = pickle.loads(pickle.dumps(scale.plan(Options(models=[one_model("m", tmp_path)]), Scaling(cores=2), {})))
     assert isinstance(told, Plan)
     assert [(config.name, config.base_path) for config in told.here().models] == [("m", str(tmp_path))]
-    assert told.cores == 2
-    assert told.options.http == http.Options()
+    assert told.options.loading.cores == 2
+    assert told.options.http == RestOptions()
 
 
 def test_a_model_of_the_zoo_is_prepared_where_its_folder_is_missing(monkeypatch, tmp_path):
@@ -97,7 +100,7 @@ def test_proxies_get_every_method_and_replicas_have_it():
 
     proxy = Proxy()
     scale.add_to_server(scale.Replica, proxy)
-    wanted = {f"/tensorflow.serving.{service}/{name}" for service, names in rpc.SERVICES.items() for name in names}
+    wanted = {f"/tensorflow.serving.{service}/{name}" for service, names in methods.SERVICES.items() for name in names}
     assert set(proxy.methods) == wanted
     assert all(callable(getattr(scale.Replica, path.rpartition("/")[2])) for path in wanted)
 

@@ -4,10 +4,11 @@ import time
 
 import pytest
 
-from kerazoo.serve import protos, session
-from kerazoo.serve.models import Models, Watch
+from kerazoo.serve.models import session
+from kerazoo.serve.models.catalogue import Models, Watch
+from kerazoo.serve.models.versions import Retries
 from kerazoo.serve.service import Service
-from kerazoo.serve.versions import Retries
+from kerazoo.serve.wire import protos
 from tests.serve import half_plus
 
 

@@ -1,4 +1,4 @@
-"""SERVING 10: batching with TF Serving's parameters and words; and the adaptive one that runs without them."""
+"""Promises 10: batching with TF Serving's parameters and words; and the adaptive one that runs without them."""
 
 import threading
 import time
@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kerazoo.serve import batching, config
-from kerazoo.serve.adaptive import Joiner, Size
-from kerazoo.serve.batching import Parameters, batched
-from kerazoo.serve.servable import Servable
-from kerazoo.serve.status import Status, invalid
+from kerazoo.serve import config
+from kerazoo.serve.models import batching
+from kerazoo.serve.models.adaptive import Joiner, Size
+from kerazoo.serve.models.batching import Parameters, batched
+from kerazoo.serve.models.servable import Servable
+from kerazoo.serve.wire.status import Status, invalid
 
 
 class Model:

@@ -9,9 +9,9 @@ import pytest
 
 import kerazoo
 from kerazoo.codecs import image as image_
-from kerazoo.serve import bundle, warmup
-from kerazoo.serve.bundle import Cores
-from kerazoo.serve.status import Status
+from kerazoo.serve.models import cores, engines, warmup
+from kerazoo.serve.models.engines import Cores
+from kerazoo.serve.wire.status import Status
 
 ENGINES = ["onnx", "litert", "savedmodel"]
 
@@ -37,7 +37,7 @@ def refused(servable, signature, inputs):
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_every_engine_answers_the_same(exported, engine):
-    servable = bundle.load(exported, engine)
+    servable = engines.load(exported, engine)
     assert servable.engine == engine
     assert {"serving_default", "network"} <= set(servable.signatures)
     expected = kerazoo.load("lenet5:mnist", engine="keras")
@@ -48,43 +48,43 @@ def test_every_engine_answers_the_same(exported, engine):
         assert found["score"][row, 0] == pytest.approx(result.scores[0], rel=0.03)
     pixels = np.random.default_rng(0).uniform(0, 255, (3, 32, 32, 1)).astype(np.float32)
     logits = servable.run("network", {"image": pixels}, ["logits"])["logits"]
-    reference = bundle.load(exported, "savedmodel").run("network", {"image": pixels}, ["logits"])["logits"]
+    reference = engines.load(exported, "savedmodel").run("network", {"image": pixels}, ["logits"])["logits"]
     np.testing.assert_allclose(logits, reference, rtol=1e-3, atol=1e-3)
     servable.close()
 
 
 def test_the_fastest_that_is_there(exported, tmp_path):
-    times = json.loads((exported / bundle.EXTRA / bundle.TIMES).read_text())
-    assert bundle.load(exported).engine == min(times, key=times.get)
+    times = json.loads((exported / engines.EXTRA / engines.TIMES).read_text())
+    assert engines.load(exported).engine == min(times, key=times.get)
     copy = shutil.copytree(exported, tmp_path / "1")
-    (copy / bundle.EXTRA / "model.onnx").unlink()
-    (copy / bundle.EXTRA / "model.tflite").unlink()
-    assert bundle.load(copy).engine == "savedmodel"
+    (copy / engines.EXTRA / "model.onnx").unlink()
+    (copy / engines.EXTRA / "model.tflite").unlink()
+    assert engines.load(copy).engine == "savedmodel"
     with pytest.raises(Status, match="has no onnx; it has savedmodel"):
-        bundle.load(copy, "onnx")
+        engines.load(copy, "onnx")
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_wrong_golden_is_refused(exported, tmp_path, engine):
     copy = shutil.copytree(exported, tmp_path / "1")
-    card = json.loads((copy / bundle.EXTRA / "card.json").read_text())
-    scores = card["golden"]["response"]["score"]["values"]
-    card["golden"]["response"]["score"]["values"] = scores[::-1]
-    (copy / bundle.EXTRA / "card.json").write_text(json.dumps(card))
+    card = json.loads((copy / engines.EXTRA / "card.json").read_text())
+    scores = card["goldens"]["classify"]["response"]["score"]["values"]
+    card["goldens"]["classify"]["response"]["score"]["values"] = scores[::-1]
+    (copy / engines.EXTRA / "card.json").write_text(json.dumps(card))
     with pytest.raises(Status, match="FAILED_PRECONDITION.*differs from Keras"):
-        bundle.load(copy, engine)
+        engines.load(copy, engine)
 
 
 @pytest.mark.parametrize("file", ["model.onnx", "card.json"])
 def test_a_damaged_bundle_is_refused(exported, tmp_path, file):
     copy = shutil.copytree(exported, tmp_path / "1")
-    (copy / bundle.EXTRA / file).write_bytes(b"damaged")
+    (copy / engines.EXTRA / file).write_bytes(b"damaged")
     with pytest.raises(Status):
-        bundle.load(copy, "onnx")
+        engines.load(copy, "onnx")
 
 
 def test_what_does_not_fit_is_refused_in_words(exported):
-    servable = bundle.load(exported, "onnx")
+    servable = engines.load(exported, "onnx")
     assert refused(servable, "serving_default", {"image_bytes": np.float32([1])}) == (
         "Expects arg[0] to be string but float is provided"
     )
@@ -102,12 +102,12 @@ def test_what_does_not_fit_is_refused_in_words(exported):
 
 
 def test_12_1_a_bundle_records_its_golden_as_warm_up(exported):
-    servable = bundle.load(exported, "onnx")
+    servable = engines.load(exported, "onnx")
     assert warmup.replay(servable, exported) == 1
 
 
 def test_one_bad_picture_in_a_crowd_costs_only_itself(exported):
-    servable = bundle.load(exported, "onnx")
+    servable = engines.load(exported, "onnx")
     good, bad = [], []
 
     def ask(client):
@@ -152,6 +152,6 @@ def _taken(cores):
 def test_a_containers_share_of_the_cores(text, expected, tmp_path, monkeypatch):
     if text is not None:
         (tmp_path / "cpu.max").write_text(text)
-    monkeypatch.setattr(bundle.os, "sched_getaffinity", lambda pid: set(range(8)))
-    monkeypatch.setattr(bundle, "Path", lambda name: tmp_path / "cpu.max")
-    assert bundle.cores() == expected
+    monkeypatch.setattr(cores.os, "sched_getaffinity", lambda pid: set(range(8)))
+    monkeypatch.setattr(cores, "Path", lambda name: tmp_path / "cpu.max")
+    assert cores.available() == expected

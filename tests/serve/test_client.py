@@ -11,10 +11,13 @@ import kerazoo
 from kerazoo import cli, loading, registry
 from kerazoo.errors import InputError, KerazooError, UnknownModel, UsageError
 from kerazoo.export import prepare
-from kerazoo.serve import http, server
-from kerazoo.serve.models import Watch
+from kerazoo.serve import server
+from kerazoo.serve.http.app import App, RestOptions
+from kerazoo.serve.http.listening import listen
+from kerazoo.serve.http.listening import start as start_rest
+from kerazoo.serve.models.catalogue import Watch
+from kerazoo.serve.models.versions import Retries
 from kerazoo.serve.server import Options, one_model
-from kerazoo.serve.versions import Retries
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +117,7 @@ def test_what_is_no_address(url):
 
 
 def test_a_token(running, digits, tmp_path, capsys):
-    guarded = http.start(http.App(running.service, http.Options(threads=1, token="secret")), http.listen(0))
+    guarded = start_rest(App(running.service, RestOptions(threads=1, token="secret")), listen(0))
     url = f"http://127.0.0.1:{guarded.port}"
     try:
         with pytest.raises(KerazooError):
@@ -128,11 +131,11 @@ def test_a_token(running, digits, tmp_path, capsys):
 
 
 def test_a_kept_connection_that_was_closed_is_opened_again(running, digits):
-    short = http.start(http.App(running.service, http.Options(threads=1)), http.listen(0))
+    short = start_rest(App(running.service, RestOptions(threads=1)), listen(0))
     remote = kerazoo.Client(f"http://127.0.0.1:{short.port}", "lenet5")
     remote(digits / "a.png")
     short.stop(0)
-    again = http.start(http.App(running.service, http.Options(threads=1)), http.listen(short.port))
+    again = start_rest(App(running.service, RestOptions(threads=1)), listen(short.port))
     try:
         assert remote(digits / "a.png").top(1)
     finally:

@@ -1,20 +1,22 @@
-"""SERVING 4.9, 5.10, 5.11 and 11.3 on models that answer what they are told to."""
+"""Promises 4.9, 5.10, 5.11 and 11.3 on models that answer what they are told to."""
 
 import json
 
 import numpy as np
 import pytest
 
-from kerazoo.serve import inference, protos, rest
-from kerazoo.serve.inference import Rules
+from kerazoo.serve.http import rest
+from kerazoo.serve.http.rest import Request
 from kerazoo.serve.metrics import Counter, Histogram, Metrics
-from kerazoo.serve.models import Models, Watch
-from kerazoo.serve.rest import Request
-from kerazoo.serve.servable import Servable
+from kerazoo.serve.models import inference
+from kerazoo.serve.models.catalogue import Models, Watch
+from kerazoo.serve.models.inference import Rules
+from kerazoo.serve.models.servable import Servable
+from kerazoo.serve.models.versions import Retries
 from kerazoo.serve.server import one_model
 from kerazoo.serve.service import Service
-from kerazoo.serve.status import Status
-from kerazoo.serve.versions import Retries
+from kerazoo.serve.wire import protos
+from kerazoo.serve.wire.status import Status
 
 
 def model(outputs, inputs=("inputs",), method="tensorflow/serving/predict"):

@@ -1,4 +1,4 @@
-"""SERVING 3, 4 and 5: the JSON dialect, tensors in bodies, examples, and how numbers are written."""
+"""Promises 3, 4 and 5: the JSON dialect, tensors in bodies, examples, and how numbers are written."""
 
 import json
 import math
@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kerazoo.serve import inference, json_examples, json_tensors, json_text, protos
-from kerazoo.serve.status import Status
+from kerazoo.serve.models import inference
+from kerazoo.serve.wire import json_examples, json_tensors, json_text, protos
+from kerazoo.serve.wire.status import Status
 
 FLOAT, INT32, UINT8, INT8, STRING, INT64, BOOL, HALF, UINT64 = 1, 3, 4, 6, 7, 9, 10, 19, 23
 

@@ -1,15 +1,15 @@
-"""SERVING 8 and 9: versions, policies, hot load, retries, labels, reload. Loads are instant here."""
+"""Promises 8 and 9: versions, policies, hot load, retries, labels, reload. Loads are instant here."""
 
 import threading
 import time
 
 import pytest
 
-from kerazoo.serve import protos
-from kerazoo.serve.models import Models, Watch
-from kerazoo.serve.servable import Servable, Spec
-from kerazoo.serve.status import Status, invalid
-from kerazoo.serve.versions import Retries
+from kerazoo.serve.models.catalogue import Models, Watch
+from kerazoo.serve.models.servable import Servable, Spec
+from kerazoo.serve.models.versions import Retries
+from kerazoo.serve.wire import protos
+from kerazoo.serve.wire.status import Status, invalid
 
 FAST = Watch(poll_seconds=0.02, retries=Retries(0, 0.05))
 

@@ -13,9 +13,9 @@ from PIL import Image
 from kerazoo import registry
 from kerazoo.export import prepare
 from kerazoo.serve import server
-from kerazoo.serve.models import Watch
+from kerazoo.serve.models.catalogue import Watch
+from kerazoo.serve.models.versions import Retries
 from kerazoo.serve.server import Options, one_model
-from kerazoo.serve.versions import Retries
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
 
@@ -77,7 +77,7 @@ def test_in_a_browser(running, tmp_path):
         document.getElementById("model").onchange();
         take(new File([new Uint8Array([{picture}])], "digit.png", {{type: "image/png"}}));
     }}, 500));</script></body>"""
-    from kerazoo.serve.rest import Response
+    from kerazoo.serve.http.rest import Response
 
     page = get(running, "/")[1].replace(b"</body>", drop.encode())
     running.rest.app.options.pages["/dropping"] = lambda request: Response(200, page, "text/html; charset=utf-8")

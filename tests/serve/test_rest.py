@@ -1,4 +1,4 @@
-"""SERVING 2 to 6 over REST, on the classic models; the first tests without a socket, the last ones with."""
+"""Promises 2 to 6 over REST, on the classic models; the first tests without a socket, the last ones with."""
 
 import contextlib
 import functools
@@ -12,13 +12,17 @@ from http.client import HTTPConnection
 
 import pytest
 
-from kerazoo.serve import http, rest
-from kerazoo.serve.rest import Request
+from kerazoo.serve.http import rest
+from kerazoo.serve.http.app import App, RestOptions
+from kerazoo.serve.http.listening import listen
+from kerazoo.serve.http.listening import start as start_rest
+from kerazoo.serve.http.rest import Request
+from kerazoo.serve.limits import Limits
 
 
 @pytest.fixture(scope="module")
 def app(service):
-    return http.App(service, http.Options(threads=4, limits=http.Limits(body=10_000, seconds=20)))
+    return App(service, RestOptions(threads=4, limits=Limits(body=10_000, seconds=20)))
 
 
 @pytest.fixture(scope="module")
@@ -234,7 +238,7 @@ def test_11_4_every_request_is_counted(app, ask):
 
 @pytest.fixture(scope="module")
 def port(app):
-    running = http.start(app, http.listen(0))
+    running = start_rest(app, listen(0))
     yield running.port
     running.stop(1)
 
@@ -297,7 +301,7 @@ def test_answers_do_not_wait_for_the_client_to_acknowledge_their_first_part(serv
     import uvicorn
 
     monkeypatch.setattr(uvicorn, "Config", functools.partial(uvicorn.Config, loop=loop))
-    running = http.start(http.App(service), http.listen(0))
+    running = start_rest(App(service), listen(0))
     connection = HTTPConnection("localhost", running.port, timeout=10)
     try:
         connection.request("GET", "/v1/models/half_plus_two")
@@ -336,8 +340,8 @@ def test_who_asks_before_sending_a_long_body_is_only_refused(port):
 
 
 def test_who_says_nothing_or_drips_is_let_go_and_who_asks_is_not(service):
-    limits = http.Limits(idle=0.5)
-    running = http.start(http.App(service, http.Options(threads=1, limits=limits)), http.listen(0))
+    limits = Limits(idle=0.5)
+    running = start_rest(App(service, RestOptions(threads=1, limits=limits)), listen(0))
     address = ("localhost", running.port)
     asking = HTTPConnection(*address, timeout=10)
     try:
@@ -368,8 +372,8 @@ def test_what_is_not_http(port, raw):
 
 
 def test_2_12_cors(service):
-    app = http.App(service, http.Options(threads=1, cors=True))
-    running = http.start(app, http.listen(0))
+    app = App(service, RestOptions(threads=1, cors=True))
+    running = start_rest(app, listen(0))
     try:
         with urllib.request.urlopen(f"http://localhost:{running.port}/v1/models/half_plus_two") as response:
             assert response.headers["access-control-allow-origin"] == "*"
@@ -380,7 +384,7 @@ def test_2_12_cors(service):
 
 
 def test_a_token(service):
-    running = http.start(http.App(service, http.Options(threads=1, token="secret")), http.listen(0))
+    running = start_rest(App(service, RestOptions(threads=1, token="secret")), listen(0))
     look = b"GET /v1/models/half_plus_two HTTP/1.1\r\nHost: x\r\n%s\r\n"
     try:
         assert b" 401 " in send(running.port, look % b"")
@@ -391,8 +395,8 @@ def test_a_token(service):
 
 
 def test_a_slow_sender_is_told_and_let_go(service):
-    limits = http.Limits(seconds=0.3)
-    running = http.start(http.App(service, http.Options(threads=1, limits=limits)), http.listen(0))
+    limits = Limits(seconds=0.3)
+    running = start_rest(App(service, RestOptions(threads=1, limits=limits)), listen(0))
     head = b"POST /v1/models/half_plus_two:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"
     try:
         assert b" 408 " in send(running.port, head)
@@ -403,4 +407,4 @@ def test_a_slow_sender_is_told_and_let_go(service):
 
 def test_a_taken_port_is_said(port):
     with pytest.raises(Exception, match=f"REST cannot listen on port {port}"):
-        http.listen(port)
+        listen(port)

@@ -11,12 +11,17 @@ import grpc
 import pytest
 
 from benchmarks import malformed, robustness
-from kerazoo.serve import http, protos, rpc
-from kerazoo.serve.models import Models, Watch
-from kerazoo.serve.servable import Servable
+from kerazoo.serve.http.app import App, RestOptions
+from kerazoo.serve.http.listening import listen
+from kerazoo.serve.http.listening import start as start_rest
+from kerazoo.serve.limits import Limits
+from kerazoo.serve.models.catalogue import Models, Watch
+from kerazoo.serve.models.servable import Servable
+from kerazoo.serve.models.versions import Retries
+from kerazoo.serve.rpc.listening import start as start_grpc
 from kerazoo.serve.server import one_model
 from kerazoo.serve.service import Service
-from kerazoo.serve.versions import Retries
+from kerazoo.serve.wire import protos
 
 COUNT = int(os.environ.get("KERAZOO_MALFORMED", "150"))
 """Requests of each kind."""
@@ -76,8 +81,8 @@ def ask_rest(port, results):
 
 def test_a_server_that_ends_answers_what_it_has_begun(gated):
     gate, service = gated
-    rest = http.start(http.App(service, http.Options(threads=2)), http.listen(0))
-    running = rpc.start(service, ["127.0.0.1:0"], 2)
+    rest = start_rest(App(service, RestOptions(threads=2)), listen(0))
+    running = start_grpc(service, ["127.0.0.1:0"], 2)
     results = []
     request = robustness.predict_request(1.0).SerializeToString()
     with grpc.insecure_channel(f"127.0.0.1:{running.ports[0]}") as channel:
@@ -115,14 +120,14 @@ def test_a_quick_model_is_asked_where_its_request_comes_in_until_it_is_slow(tmp_
     models.configure([one_model("m", tmp_path / "m")])
     service = Service(models)
     if wire == "rest":
-        running = http.start(http.App(service), http.listen(0))
+        running = start_rest(App(service), listen(0))
         results = []
 
         def ask():
             ask_rest(running.port, results)
             assert results.pop().startswith(b"HTTP/1.1 200")
     else:
-        running = rpc.start(service, ["127.0.0.1:0"], 2)
+        running = start_grpc(service, ["127.0.0.1:0"], 2)
         channel = grpc.insecure_channel(f"127.0.0.1:{running.ports[0]}")
         request = robustness.predict_request(1.0).SerializeToString()
         call = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
@@ -155,8 +160,8 @@ def test_a_quick_model_is_asked_where_its_request_comes_in_until_it_is_slow(tmp_
 
 def test_7_18_a_slow_model_is_not_waited_for(gated):
     gate, service = gated
-    limits = http.Limits(seconds=0.3)
-    rest = http.start(http.App(service, http.Options(threads=2, limits=limits)), http.listen(0))
+    limits = Limits(seconds=0.3)
+    rest = start_rest(App(service, RestOptions(threads=2, limits=limits)), listen(0))
     results = []
     try:
         ask_rest(rest.port, results)
@@ -170,8 +175,8 @@ def test_7_18_a_slow_model_is_not_waited_for(gated):
 
 def test_more_than_may_wait_are_told_to_come_back(gated):
     gate, service = gated
-    options = http.Options(threads=1, limits=http.Limits(waiting=2))
-    rest = http.start(http.App(service, options), http.listen(0))
+    options = RestOptions(threads=1, limits=Limits(waiting=2))
+    rest = start_rest(App(service, options), listen(0))
     results = []
     try:
         askers = [threading.Thread(target=ask_rest, args=(rest.port, results)) for _ in range(5)]
@@ -190,7 +195,7 @@ def test_more_than_may_wait_are_told_to_come_back(gated):
 
 def test_more_than_may_wait_over_grpc_are_told_to_come_back(gated):
     gate, service = gated
-    running = rpc.start(service, ["127.0.0.1:0"], 1, waiting=2)
+    running = start_grpc(service, ["127.0.0.1:0"], 1, waiting=2)
     request = robustness.predict_request(1.0).SerializeToString()
     with grpc.insecure_channel(f"127.0.0.1:{running.ports[0]}") as channel:
         call = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
@@ -212,8 +217,8 @@ def test_more_than_may_wait_over_grpc_are_told_to_come_back(gated):
 
 @pytest.fixture(scope="module")
 def ports(service):
-    rest = http.start(http.App(service, http.Options(threads=4, limits=http.Limits(seconds=2))), http.listen(0))
-    running = rpc.start(service, ["127.0.0.1:0"], 4)
+    rest = start_rest(App(service, RestOptions(threads=4, limits=Limits(seconds=2))), listen(0))
+    running = start_grpc(service, ["127.0.0.1:0"], 4)
     with grpc.insecure_channel(f"127.0.0.1:{running.ports[0]}") as channel:
         yield rest.port, channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
     rest.stop(1)

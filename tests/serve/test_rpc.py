@@ -1,4 +1,4 @@
-"""SERVING 7: gRPC, asked with the official stubs of `tensorflow-serving-api`."""
+"""Promises 7: gRPC, asked with the official stubs of `tensorflow-serving-api`."""
 
 import grpc
 import pytest
@@ -15,12 +15,12 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from kerazoo.serve import rpc
+from kerazoo.serve.rpc.listening import start as start_grpc
 
 
 @pytest.fixture(scope="module")
 def channel(service):
-    running = rpc.start(service, ["localhost:0"], 4)
+    running = start_grpc(service, ["localhost:0"], 4)
     options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
     with grpc.insecure_channel(f"localhost:{running.ports[0]}", options) as opened:
         yield opened

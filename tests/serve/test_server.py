@@ -1,4 +1,4 @@
-"""SERVING 1, 9, 11 and 12: a whole server, started as users start it."""
+"""Promises 1, 9, 11 and 12: a whole server, started as users start it."""
 
 import json
 import os
@@ -24,11 +24,14 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from kerazoo.serve import batching, config, flags, http, options, server, warmup
-from kerazoo.serve.models import Watch
+from kerazoo.serve import config, flags, options, server
+from kerazoo.serve.http.app import METRICS as METRICS_PATH
+from kerazoo.serve.models import batching, warmup
+from kerazoo.serve.models.catalogue import Watch
+from kerazoo.serve.models.loading import Batching, Loading
+from kerazoo.serve.models.versions import Retries
 from kerazoo.serve.server import Options, one_model
-from kerazoo.serve.status import Status
-from kerazoo.serve.versions import Retries
+from kerazoo.serve.wire.status import Status
 
 QUICK = Watch(0.05, Retries(0))
 
@@ -336,7 +339,7 @@ def test_12_2_what_cannot_be_warmed_up_is_not_loaded(start, two, logs, message):
         start(one_model("m", two))
     assert message in caught.value.message
     assert caught.value.message.startswith("1 servable(s) did not become available: {{{name: m version: 123} due to")
-    assert predict(start(one_model("m", two), warmup=False), "m") == {"predictions": [3.0]}
+    assert predict(start(one_model("m", two), loading=Loading(warmup=False)), "m") == {"predictions": [3.0]}
 
 
 def test_12_a_damaged_record_file(tmp_path):
@@ -357,11 +360,11 @@ def test_11_1_11_2_metrics(start, classics, tmp_path):
     model = one_model("half_plus_two", classics / "half_plus_two")
     running = start(model)
     predict(running)
-    status, text = get(running, http.METRICS)
+    status, text = get(running, METRICS_PATH)
     assert status == 200
     assert b':tensorflow:serving:request_count{model_name="half_plus_two",status="OK"} 1\n' in text
-    assert get(running, f"{http.METRICS}?x") == (400, f"Unexpected path: {http.METRICS}?x".encode())
-    assert get(start(model, metrics=None), http.METRICS)[0] == 404
+    assert get(running, f"{METRICS_PATH}?x") == (400, f"Unexpected path: {METRICS_PATH}?x".encode())
+    assert get(start(model, metrics=None), METRICS_PATH)[0] == 404
     (tmp_path / "m").write_text('prometheus_config { enable: true, path: "/mine" }')
     given = options.of_flags(flags.parse([f"--monitoring_config_file={tmp_path / 'm'}", "--model_base_path=/x"]))
     assert given.metrics == "/mine"
@@ -485,7 +488,7 @@ def test_10_9_parameters_of_each_version(start, classics, tmp_path):
         shutil.copytree(classics / "half_plus_two", tmp_path / name)
     (tmp_path / "with" / "00000123" / batching.FILE).write_text("max_batch_size { value: 2 }")
     models = [one_model(name, tmp_path / name) for name in ("with", "without")]
-    running = start(*models, batching=server.Batching(own=True))
+    running = start(*models, loading=Loading(batching=Batching(own=True)))
     body = json.dumps({"instances": [1.0, 2.0, 3.0]}).encode()
     assert get(running, "/v1/models/without:predict", body)[0] == 200
     assert b"Task size 3 is larger than maximum input batch size 2" in get(running, "/v1/models/with:predict", body)[1]

@@ -1,4 +1,4 @@
-"""SERVING 7.6 and 7.7: tensors on the wire, held against TensorFlow's own reading of them."""
+"""Promises 7.6 and 7.7: tensors on the wire, held against TensorFlow's own reading of them."""
 
 import numpy as np
 import pytest
@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from kerazoo.serve import protos, tensors
-from kerazoo.serve.status import Status
+from kerazoo.serve.wire import protos, tensors
+from kerazoo.serve.wire.status import Status
 
 KINDS = ["<f4", "<f8", "<i4", "u1", "<i2", "i1", "<i8", "?", "<u2", "<f2", "<u4", "<u8", "<c8", "<c16"]
 arrays = st.sampled_from(KINDS).flatmap(

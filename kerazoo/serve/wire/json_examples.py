@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from kerazoo.serve import protos
-from kerazoo.serve.inference import Classes
-from kerazoo.serve.json_tensors import floats
-from kerazoo.serve.json_text import UNDECODABLE, is_base64, kind, string, unbase64
-from kerazoo.serve.status import invalid
+from kerazoo.serve.models.inference import Classes
+from kerazoo.serve.wire import protos
+from kerazoo.serve.wire.json_tensors import floats
+from kerazoo.serve.wire.json_text import UNDECODABLE, is_base64, kind, string, unbase64
+from kerazoo.serve.wire.status import invalid
 
 
 def examples(body: Mapping[str, Any], method: str) -> list[bytes]:

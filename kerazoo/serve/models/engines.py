@@ -4,30 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
-import os
-import queue
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from kerazoo import formats
 from kerazoo.contract import Network, Port, Task
-from kerazoo.engines import open_network
 from kerazoo.engines.card import FOLDER, of_folder
 from kerazoo.errors import KerazooError
 from kerazoo.export import golden as golden_
 from kerazoo.export import verify
-from kerazoo.serve import savedmodel
-from kerazoo.serve import status as status_
-from kerazoo.serve.adaptive import MOST, Joiner, Size
-from kerazoo.serve.servable import Servable
-from kerazoo.serve.session import DEFAULTS, Options
-from kerazoo.serve.session import load as load_session
-from kerazoo.serve.status import Status, invalid
+from kerazoo.serve.models import savedmodel
+from kerazoo.serve.models.adaptive import MOST, Joiner, Size
+from kerazoo.serve.models.cores import Cores, Crew, crew
+from kerazoo.serve.models.servable import Servable
+from kerazoo.serve.models.session import DEFAULTS, SessionOptions
+from kerazoo.serve.models.session import load as load_session
+from kerazoo.serve.wire import status as status_
+from kerazoo.serve.wire.status import Status, invalid
 
 EXTRA = FOLDER
 ENGINES = {form.engine: form.file for form in formats.NETWORKS}
@@ -38,79 +34,6 @@ TIMES = "engines.json"
 """In a bundle, beside the engines' files: engine -> milliseconds, as measured when it was prepared."""
 
 
-def cores() -> int:
-    """Cores that this process may use: those it is bound to, or fewer where its container is given less time."""
-    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with contextlib.suppress(OSError, ValueError):
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return max(min(bound, math.ceil(int(quota) / int(period))), 1)  # "max" is no number: no limit.
-    return bound
-
-
-@dataclass
-class Cores:
-    """Hands the machine's cores to requests: all of them to one that is alone, one each to those that come together."""
-
-    count: int = field(default_factory=cores)
-    running: int = 0
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def __post_init__(self) -> None:
-        self.free = threading.Semaphore(self.count)
-
-    @contextlib.contextmanager
-    def taken(self) -> Iterator[bool]:
-        """Waits for a core; says whether nobody else is running or waiting."""
-        with self.lock:
-            alone = self.running == 0
-            self.running += 1
-        try:
-            with self.free:
-                yield alone
-        finally:
-            with self.lock:
-                self.running -= 1
-
-
-CORES = Cores()
-
-
-@dataclass
-class _Crew:
-    """The same network several times: one with all cores, and narrow ones for requests that share the machine.
-
-    ONNX sessions run for many threads at once, a LiteRT interpreter for one, so that there is one a core.
-    """
-
-    wide: queue.SimpleQueue[Network]
-    narrow: queue.SimpleQueue[Network]
-
-    @contextlib.contextmanager
-    def hired(self) -> Iterator[Network]:
-        with CORES.taken() as alone:
-            pool = self.narrow
-            network = None
-            if alone:
-                with contextlib.suppress(queue.Empty):
-                    network, pool = self.wide.get_nowait(), self.wide
-            if network is None:
-                network = self.narrow.get()
-            try:
-                yield network
-            finally:
-                pool.put(network)
-
-
-def _crew(engine: str, path: Path) -> _Crew:
-    wide: queue.SimpleQueue[Network] = queue.SimpleQueue()
-    narrow: queue.SimpleQueue[Network] = queue.SimpleQueue()
-    wide.put(open_network(engine, path, CORES.count)[0])
-    shared = open_network(engine, path, 1)[0]
-    for index in range(CORES.count):
-        narrow.put(shared if engine == "onnx" or index == 0 else open_network(engine, path, 1)[0])
-    return _Crew(wide, narrow)
-
-
 def is_bundle(folder: Path) -> bool:
     return (folder / EXTRA / "card.json").is_file()
 
@@ -118,14 +41,16 @@ def is_bundle(folder: Path) -> bool:
 def load(
     folder: Path,
     engine: str = "auto",
-    options: Options = DEFAULTS,
+    options: SessionOptions = DEFAULTS,
     seen: Callable[[int], object] = lambda rows: None,
+    cores: Cores | None = None,
 ) -> Servable:
     """Opens a bundle and asks it its golden.
 
     Args:
         engine: `auto` is the fastest one measured; or `onnx`, `litert` or `savedmodel`.
         seen: Is told the rows of every batch that runs.
+        cores: Those of the server; all of the machine where none are given.
 
     Raises:
         Status: It cannot be opened, lacks the engine, or answers its golden wrongly.
@@ -139,7 +64,8 @@ def load(
             servable = Servable(signatures, session.run, session.close, "savedmodel", card)
         else:
             most = 1 if chosen == "litert" else MOST  # It runs rows one by one.
-            running = _Bundle(card.task, _crew(chosen, folder / EXTRA / ENGINES[chosen]), seen, most)
+            opened = crew(chosen, folder / EXTRA / ENGINES[chosen], cores or Cores())
+            running = _OnEngine(card.task, opened, seen, most)
             servable = Servable(signatures, running.run, running.close, chosen, card)
         if card.golden is not None:
             golden = golden_.from_card(card.golden)
@@ -171,16 +97,16 @@ def _chosen(folder: Path, engine: str) -> str:
 
 
 @dataclass
-class _Bundle:
+class _OnEngine:
     task: Task
-    crew: _Crew | None
+    crew: Crew | None
     seen: Callable[[int], object]
     most: int
     join: Joiner | None = None
 
     def __post_init__(self) -> None:
-        if self.task.batched:
-            self.join = Joiner(self._answer, CORES.count, self.seen, Size(self.most))
+        if self.task.batched and self.crew is not None:
+            self.join = Joiner(self._answer, self.crew.cores.count, self.seen, Size(self.most))
 
     def _answer(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         with self._hired() as network:

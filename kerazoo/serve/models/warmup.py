@@ -7,15 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import google_crc32c
 from google.protobuf.message import DecodeError
 
-from kerazoo.serve import inference, protos, tensors
-from kerazoo.serve.servable import Servable
-from kerazoo.serve.status import Status, invalid
+from kerazoo.serve.models import inference
+from kerazoo.serve.models.servable import Servable
+from kerazoo.serve.wire import protos, tensors
+from kerazoo.serve.wire.status import Status, invalid
 
 FILE = Path("assets.extra", "tf_serving_warmup_requests")
 MOST = 1000
-UNSUPPORTED = {"session_run_log": 5, "predict_streamed_log": 7}
 
 
 def replay(servable: Servable, folder: Path, times: int = 1) -> int:
@@ -87,22 +88,7 @@ def record(data: bytes) -> bytes:
     return head + struct.pack("<I", crc(head)) + data + struct.pack("<I", crc(data))
 
 
-def _table() -> tuple[int, ...]:
-    rows = []
-    for value in range(256):
-        for _ in range(8):
-            value = (value >> 1) ^ (0x82F63B78 if value & 1 else 0)
-        rows.append(value)
-    return tuple(rows)
-
-
-_CRC = _table()
-
-
 def crc(data: bytes) -> int:
     """TFRecord's masked CRC-32C."""
-    value = 0xFFFFFFFF
-    for byte in data:
-        value = (value >> 8) ^ _CRC[(value ^ byte) & 0xFF]
-    value ^= 0xFFFFFFFF
+    value = google_crc32c.value(data)
     return (((value >> 15) | (value << 17)) + 0xA282EAD8) & 0xFFFFFFFF

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from kerazoo.serve import tensors
-from kerazoo.serve.json_text import UNDECODABLE, is_base64, kind, quoted, string, unbase64
-from kerazoo.serve.status import Status, invalid
+from kerazoo.serve.wire import tensors
+from kerazoo.serve.wire.json_text import UNDECODABLE, is_base64, kind, quoted, string, unbase64
+from kerazoo.serve.wire.status import Status, invalid
 
 DEEPEST = 32
 """Most dimensions of a tensor; NumPy and TensorFlow have little use for more."""

@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 
 from kerazoo.engines.quiet import import_tensorflow, quiet
-from kerazoo.serve import savedmodel
-from kerazoo.serve.servable import Servable
-from kerazoo.serve.status import CODES, Status, invalid
+from kerazoo.serve.models import savedmodel
+from kerazoo.serve.models.servable import Servable
+from kerazoo.serve.wire.status import CODES, Status, invalid
 
 
 @dataclass(frozen=True)
-class Options:
+class SessionOptions:
     """How sessions are made.
 
     Attributes:
@@ -38,13 +38,13 @@ class Options:
     config: bytes = b""
 
 
-DEFAULTS = Options()
+DEFAULTS = SessionOptions()
 
 SMALL = 300
 """A graph of fewer operations has no branches that are worth running side by side."""
 
 
-def load(folder: Path, options: Options = DEFAULTS) -> Servable:
+def load(folder: Path, options: SessionOptions = DEFAULTS) -> Servable:
     """Opens the SavedModel in a folder.
 
     Raises:
@@ -71,7 +71,7 @@ def load(folder: Path, options: Options = DEFAULTS) -> Servable:
 
 
 @dataclass(frozen=True)
-class _Plan:
+class _Callable:
     """How one set of inputs and outputs runs: the inputs' types, and TensorFlow's callable."""
 
     kinds: tuple[np.dtype[Any], ...]
@@ -83,26 +83,26 @@ class _Session:
     session: Any
     signatures: Mapping[str, Any]
     small: bool
-    plans: dict[Any, _Plan] = field(default_factory=dict)
+    callables: dict[Any, _Callable] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self, signature: str, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]) -> dict[str, np.ndarray]:
         key = (signature, tuple(inputs), tuple(outputs))
-        plan = self.plans.get(key) or self._plan(key)
-        for index, (array, kind) in enumerate(zip(inputs.values(), plan.kinds, strict=True)):
+        found = self.callables.get(key) or self._callable(key)
+        for index, (array, kind) in enumerate(zip(inputs.values(), found.kinds, strict=True)):
             if array.dtype != kind:
                 raise invalid(f"Expects arg[{index}] to be {_named(kind)} but {_named(array.dtype)} is provided")
         try:
-            values = plan.call(*inputs.values())
+            values = found.call(*inputs.values())
         except Exception as error:
             raise _status(error) from None
         return dict(zip(outputs, map(np.asarray, values), strict=True))
 
-    def _plan(self, key: tuple[str, tuple[str, ...], tuple[str, ...]]) -> _Plan:
+    def _callable(self, key: tuple[str, tuple[str, ...], tuple[str, ...]]) -> _Callable:
         described = self.signatures[key[0]]
         feeds = [described.inputs[alias].name for alias in key[1]]
         with self.lock:
-            if key not in self.plans:
+            if key not in self.callables:
                 from tensorflow.core.protobuf import config_pb2
 
                 # The graph knows its types; old signatures do not always.
@@ -112,8 +112,8 @@ class _Session:
                     # On the thread that asks: handing a small graph to TensorFlow's own costs more than running it.
                     options.run_options.inter_op_thread_pool = -1
                 options.fetch.extend(described.outputs[alias].name for alias in key[2])
-                self.plans[key] = _Plan(kinds, self.session._make_callable_from_options(options))
-            return self.plans[key]
+                self.callables[key] = _Callable(kinds, self.session._make_callable_from_options(options))
+            return self.callables[key]
 
     def _kind(self, tensor: str) -> np.dtype[Any]:
         try:
@@ -122,7 +122,7 @@ class _Session:
             raise Status("NOT_FOUND", f"FeedInputs: unable to find feed output {tensor}") from None
 
     def close(self) -> None:
-        self.plans.clear()
+        self.callables.clear()
         self.session.close()
         self.session = None
         gc.collect()

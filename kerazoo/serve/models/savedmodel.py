@@ -8,8 +8,8 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from kerazoo.serve import protos
-from kerazoo.serve.status import Status
+from kerazoo.serve.wire import protos
+from kerazoo.serve.wire.status import Status
 
 FILE = "saved_model.pb"
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kerazoo.serve import status as status_
-from kerazoo.serve.servable import Servable
-from kerazoo.serve.status import Status
+from kerazoo.serve.models.servable import Servable
+from kerazoo.serve.wire import status as status_
+from kerazoo.serve.wire.status import Status
 
 log = logging.getLogger("kerazoo.serve")
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from kerazoo import __version__, tasks
 from kerazoo.serve.client import ABOUT
-from kerazoo.serve.http import Page
-from kerazoo.serve.rest import JSON, Request, Response
-from kerazoo.serve.servable import Spec
+from kerazoo.serve.http.app import Page
+from kerazoo.serve.http.rest import JSON, Request, Response
+from kerazoo.serve.models.servable import Spec
 from kerazoo.serve.service import Service
-from kerazoo.serve.status import Status
+from kerazoo.serve.wire.status import Status
 
 TEXT = "text/plain"
 
@@ -43,7 +43,7 @@ def pages(service: Service, metrics: str | None) -> dict[str, Page]:
         return Response(200, json.dumps(description(service), ensure_ascii=False, indent=1).encode())
 
     def index(request: Request) -> Response:
-        page = importlib.resources.files("kerazoo.serve").joinpath("page.html").read_bytes()
+        page = importlib.resources.files("kerazoo.serve.http").joinpath("page.html").read_bytes()
         return Response(200, page, "text/html; charset=utf-8")
 
     found: dict[str, Page] = {

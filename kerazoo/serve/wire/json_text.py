@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from json.encoder import encode_basestring
 from typing import Any
 
-from kerazoo.serve.status import Status, invalid
+from kerazoo.serve.wire.status import Status, invalid
 
 UNDECODABLE = "surrogateescape"
 """Bytes that are not UTF-8 live on in Python's strings as lone surrogates."""

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kerazoo.serve.servable import Handle, Spec
-from kerazoo.serve.status import Status, invalid
-from kerazoo.serve.versions import Load, Model, Retries, Version, on_disk, wanted
+from kerazoo.serve.models.servable import Handle, Spec
+from kerazoo.serve.models.versions import Load, Model, Retries, Version, on_disk, wanted
+from kerazoo.serve.wire.status import Status, invalid
 
 log = logging.getLogger("kerazoo.serve")
 

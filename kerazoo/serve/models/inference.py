@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from kerazoo.serve import tensors
-from kerazoo.serve.servable import Servable
-from kerazoo.serve.status import Status, invalid
+from kerazoo.serve.models.servable import Servable
+from kerazoo.serve.wire import tensors
+from kerazoo.serve.wire.status import Status, invalid
 
 DEFAULT = "serving_default"
 METHODS = {name: f"tensorflow/serving/{name}" for name in ("predict", "classify", "regress")}

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from kerazoo.serve import protos
-from kerazoo.serve.status import Status, invalid
+from kerazoo.serve.wire import protos
+from kerazoo.serve.wire.status import Status, invalid
 
 MOST_BYTES = 1 << 30
 """Largest tensor that a request may declare. A few bytes can declare any size, since missing values are filled in."""

@@ -17,11 +17,12 @@ from urllib.parse import unquote
 import numpy as np
 from google.protobuf import json_format
 
-from kerazoo.serve import inference, json_examples, json_tensors, json_text, protos
-from kerazoo.serve import status as status_
-from kerazoo.serve.servable import Handle, Servable, Spec
+from kerazoo.serve.models import inference
+from kerazoo.serve.models.servable import Handle, Servable, Spec
 from kerazoo.serve.service import Service
-from kerazoo.serve.status import Status, invalid
+from kerazoo.serve.wire import json_examples, json_tensors, json_text, protos
+from kerazoo.serve.wire import status as status_
+from kerazoo.serve.wire.status import Status, invalid
 
 JSON = "application/json"
 INFLATED = 100 << 20

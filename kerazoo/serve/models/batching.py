@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from kerazoo.serve import config
-from kerazoo.serve import status as status_
-from kerazoo.serve.servable import Run, Servable
-from kerazoo.serve.status import Status, invalid
+from kerazoo.serve.models.servable import Run, Servable
+from kerazoo.serve.wire import status as status_
+from kerazoo.serve.wire.status import Status, invalid
 
 FILE = "batching_params.pbtxt"
 """Parameters of one version, in its folder."""

@@ -1,0 +1,1 @@
+"""The models of a server: versions, loading, engines, batching, and what can be asked of them."""

@@ -1,0 +1,1 @@
+"""gRPC: the services, and the port that offers them."""

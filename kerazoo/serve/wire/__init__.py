@@ -1,0 +1,1 @@
+"""Messages, tensors, JSON and statuses as they are sent and received."""
