@@ -220,14 +220,17 @@ def request_row(task: Task, item: Any, value_range: Range | None = None) -> dict
     """
     ports = task.request
     if not isinstance(item, Mapping):
-        codec = codecs.of(ports[0])
-        together = len(ports) > 1 and hasattr(codec, "unpack") and len({port.media for port in ports}) == 1
-        item = codec.unpack(item, ports) if together else {ports[0].name: item}
+        item = codecs.of(ports[0]).unpack(item, ports) if make_one_item(ports) else {ports[0].name: item}
     missing = [port.name for port in ports if port.name not in item]
     if missing:
         given = ", ".join(map(str, item)) or "nothing"
         raise InputError(f"No value for {', '.join(missing)}; the request has {given}.")
     return {port.name: _read(item[port.name], port, value_range) for port in ports}
+
+
+def make_one_item(ports: Sequence[Port]) -> bool:
+    """Whether several ports are filled by one item: all of one media, which knows files of them."""
+    return len(ports) > 1 and hasattr(codecs.of(ports[0]), "unpack") and len({port.media for port in ports}) == 1
 
 
 def _read(value: Any, port: Port, value_range: Range | None) -> Any:
