@@ -13,7 +13,10 @@ from kerazoo import __version__, packages
 from kerazoo.errors import KerazooError
 from kerazoo.printable import printable
 
-COMMANDS = ("predict", "models", "info", "fetch", "export", "evaluate", "serve", "cache")
+COMMANDS = ("predict", "models", "info", "fetch", "export", "evaluate", "serve", "cache", "completion")
+
+COMPLETING = "_KERAZOO_COMPLETE"
+"""The environment variable through which a shell asks what could come next."""
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
@@ -24,7 +27,14 @@ class _Commands(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        return getattr(importlib.import_module(f"{__name__}.{name}"), name) if name in COMMANDS else None
+        if name not in COMMANDS:
+            return None
+        command: click.Command = getattr(importlib.import_module(f"{__name__}.{name}"), name)
+        if COMPLETING in os.environ:
+            from kerazoo.cli import _complete
+
+            return _complete.taught(command)
+        return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -36,7 +46,9 @@ class _Commands(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
+@click.group(
+    name="kerazoo", cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80}
+)
 @click.version_option(__version__, prog_name="kerazoo")
 def cli() -> None:
     """Pretrained Keras models that serve.
@@ -85,6 +97,10 @@ def run(arguments: list[str] | None = None) -> int:
 
 def _run(arguments: list[str]) -> int:
     try:
+        if COMPLETING in os.environ:
+            from click.shell_completion import shell_complete
+
+            return shell_complete(cli, {}, str(cli.name), COMPLETING, os.environ[COMPLETING])
         # Not `cli.main`: it ends the process itself where a reader has gone, with a status that says failure.
         with cli.make_context(cli.name, list(arguments)) as context:
             status = cli.invoke(context) or 0
