@@ -5,13 +5,19 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from kerazoo import packages
+
 
 class _Module:
     def __init__(self, name: str) -> None:
         self._name = name
 
     def __getattr__(self, attribute: str) -> Any:
-        return getattr(importlib.import_module(self._name), attribute)
+        try:
+            module = importlib.import_module(self._name)
+        except ImportError as error:
+            raise packages.missing(error) from error
+        return getattr(module, attribute)
 
 
 if TYPE_CHECKING:
