@@ -47,13 +47,33 @@ class Assets:
 @functools.cache
 def labels(name: str) -> tuple[str, ...]:
     """Human names of the classes of a data set, in class order; names of two classes can be equal (two `crane`)."""
-    folder = importlib.resources.files("kerazoo").joinpath("labels")
-    path = folder.joinpath(f"{name}.txt")
-    if not path.is_file():
-        known = sorted(file.name.removesuffix(".txt") for file in folder.iterdir() if file.name.endswith(".txt"))
+    known = label_sets()
+    if name not in known:
         raise UsageError(f"There are no labels {name!r}; there are {', '.join(known)}.{near(name, known)}")
+    return tuple(label for _, label in _lines(name))
+
+
+def label_sets() -> list[str]:
+    """The data sets whose classes are known by name, sorted."""
+    folder = importlib.resources.files("kerazoo").joinpath("labels")
+    return sorted(file.name.removesuffix(".txt") for file in folder.iterdir() if file.name.endswith(".txt"))
+
+
+def identifiers(known: tuple[str, ...]) -> tuple[str, ...]:
+    """What the data set of these labels calls its classes in folders and lists (WordNet ids), if it does."""
+    for name in label_sets():
+        lines = _lines(name)
+        if tuple(label for _, label in lines) == known:
+            return tuple(identifier for identifier, _ in lines if identifier)
+    return ()
+
+
+def _lines(name: str) -> list[tuple[str, str]]:
+    """Identifier, where there is one, and label of each class."""
+    text = importlib.resources.files("kerazoo").joinpath("labels", f"{name}.txt").read_text(encoding="utf-8")
     # A line is the name, or an identifier (a WordNet id), a tab and the name.
-    return tuple(line.rpartition("\t")[2] for line in path.read_text(encoding="utf-8").splitlines())
+    parts = [line.rpartition("\t") for line in text.splitlines()]
+    return [(identifier, label) for identifier, _, label in parts]
 
 
 def of(entry: Entry) -> Assets:

@@ -230,18 +230,24 @@ def rows(pattern: str = "*", task: str | None = None) -> list[dict[str, Any]]:
 
     Args:
         pattern: A glob, or a part of the name.
-        task: Only models of this task.
+        task: Only models that do this, by default or among others.
     """
     out = []
     for variant, (module, described) in variants().items():
-        if task is not None and described.task != task:
-            continue
         entries: list[manifest.Entry | None] = [*manifest.entries_of(variant)]
         for entry in entries or [None]:
             name = f"{variant}:{entry.weights}" if entry else variant
             if fnmatch.fnmatch(name, pattern) or pattern in name:
-                out.append(_row(name, described, entry, module))
+                row = _row(name, described, entry, module)
+                out += [row] if task is None or task in row["tasks"] else []
     return out
+
+
+def _kinds(name: str, described: Variant) -> list[str]:
+    try:
+        return list(tasks_of(find(name))[0])
+    except UsageError:  # Without its weights it lacks what the task is made of, such as a vocabulary.
+        return [described.task]
 
 
 def _row(name: str, described: Variant, entry: manifest.Entry | None, module: Any) -> dict[str, Any]:
@@ -249,6 +255,7 @@ def _row(name: str, described: Variant, entry: manifest.Entry | None, module: An
     return {
         "name": name,
         "task": described.task,
+        "tasks": _kinds(name, described),
         "params": described.params,
         "input": [*size, described.input[-1]] if size else list(described.input),
         "weights": entry.weights if entry else None,

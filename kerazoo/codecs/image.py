@@ -181,9 +181,10 @@ def from_preprocessing(preprocessing: Mapping[str, Any]) -> tuple[Image, Normali
 
 
 def read(item: Any, port: Port) -> bytes:
-    """A path, encoded bytes, an open file, a PIL image of any mode, or an array to one encoded picture.
+    """A path, an address, encoded bytes, an open file, a PIL image of any mode, or an array to one encoded picture.
 
-    Arrays are uint8 [height, width] or [height, width, 1, 3 or 4].
+    Arrays, and what NumPy makes one of, are uint8 [height, width] or [height, width, 1, 3 or 4]; `ranged` makes others
+    so.
 
     Raises:
         InputError: It is none of these, or cannot be read.
@@ -195,21 +196,55 @@ def read(item: Any, port: Port) -> bytes:
 
     from kerazoo.ops.pictures import plain_image
 
-    if isinstance(item, np.ndarray):
-        fits = item.ndim == 2 or (item.ndim == 3 and item.shape[-1] in (1, 3, 4))
-        if item.dtype != np.uint8 or not fits or 0 in item.shape:
+    array = _array(item)
+    if array is not None:
+        fits = array.ndim == 2 or (array.ndim == 3 and array.shape[-1] in (1, 3, 4))
+        if array.dtype != np.uint8 or not fits or 0 in array.shape:
             raise InputError(
-                f"An array must be uint8 [height, width, 1, 3 or 4]; this is {item.dtype} {list(item.shape)}."
+                f"An array must be uint8 [height, width, 1, 3 or 4]; this is {array.dtype} {list(array.shape)}.\n"
+                "Other numbers are read where their range is stated: predictor(array, value_range=(0, 1))."
             )
-        item = Pillow.fromarray(item[..., 0] if item.ndim == 3 and item.shape[-1] == 1 else item)
+        item = Pillow.fromarray(array[..., 0] if array.ndim == 3 and array.shape[-1] == 1 else array)
     if not isinstance(item, Pillow.Image):
         raise InputError(
             f"A picture is a path, bytes, an open file, a PIL image or an array; this is {type(item).__name__}."
         )
     try:
-        return encoded(plain_image(item))
+        # Of the premultiplied modes this is the one that Pillow converts to its own kind only.
+        return encoded(plain_image(item.convert("LA") if item.mode == "La" else item))
     except (OSError, ValueError, MemoryError) as error:  # A lazily opened file is only read here.
         raise InputError(f"The PIL image cannot be read: {error}") from None
+
+
+def rows(item: Any) -> Any:
+    """The pictures of a batch, an array [count, height, width, channels]; `None` for anything else."""
+    array = _array(item)
+    return array if array is not None and array.ndim == 4 else None
+
+
+def ranged(item: Any, value_range: tuple[float, float]) -> Any:
+    """An array, or a PIL image of numbers (mode F or I), whose values lie in a range, as uint8; anything else as it is.
+
+    Raises:
+        InputError: A value lies outside the range, or is NaN.
+    """
+    array = np.asarray(item) if getattr(item, "mode", None) in ("F", "I") else _array(item)
+    if array is None:
+        return item
+    low, high = value_range
+    if array.dtype.kind not in "fiub" or array.size == 0:
+        raise InputError(f"An array of pictures holds numbers; this is {array.dtype} {list(array.shape)}.")
+    levels = (array.astype(np.float64) - low) * (255.0 / (high - low))
+    if not (levels.min() >= -0.5 and levels.max() <= 255.5):
+        raise InputError(
+            f"The array holds values from {array.min():g} to {array.max():g}; the stated range is {low:g} to {high:g}."
+        )
+    return np.clip(np.rint(levels), 0, 255).astype(np.uint8)
+
+
+def _array(item: Any) -> np.ndarray | None:
+    """An array, or a tensor of another library as one."""
+    return np.asarray(item) if isinstance(item, np.ndarray) or callable(getattr(item, "__array__", None)) else None
 
 
 def encoded(image: Any) -> bytes:

@@ -15,7 +15,7 @@ LAYERS = {
     "assets": 2, "tasks": 2, "weights": 2,
     "applications": 3,
     "registry": 4,
-    "predictor": 5, "engines": 5, "formats": 5,
+    "inputs": 5, "predictor": 5, "engines": 5, "formats": 5,
     "own": 6, "export": 6, "train": 6, "loading": 6, "evaluation": 6,
     "scale": 7, "serve": 7,
     "cli": 8, "__main__": 8,

@@ -24,6 +24,10 @@ def test_names_are_sorted_and_there(package):
         assert not name.startswith("_")
 
 
+def test_nothing_else_is_shown():
+    assert [name for name in dir(kerazoo) if not name.startswith("__")] == kerazoo.__all__
+
+
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.__name__)
 def test_an_unknown_name_is_an_attribute_error(package):
     with pytest.raises(AttributeError, match="nothing_of_the_kind"):
