@@ -14,12 +14,14 @@ import importlib.resources
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kerazoo import store
-from kerazoo.codecs.text import Vocabulary
 from kerazoo.errors import UsageError, WeightsDamaged, near
 from kerazoo.manifest import Entry
+
+if TYPE_CHECKING:
+    from kerazoo.codecs.text import Vocabulary
 
 
 @dataclass(frozen=True)
@@ -35,13 +37,13 @@ class Assets:
 
     labels: tuple[str, ...] | None = None
     preprocessing: Mapping[str, Any] | None = None
-    vocabulary: tuple[str, ...] | Mapping[str, tuple[str, ...]] | None = None
+    vocabulary: Vocabulary | Mapping[str, Vocabulary] | None = None
     missing: str | None = None
 
     def hashes(self) -> list[str]:
         """The sha256 of each vocabulary."""
         sides = self.vocabulary.values() if isinstance(self.vocabulary, Mapping) else [self.vocabulary]
-        return [words.sha256 for words in sides if isinstance(words, Vocabulary)]
+        return [words.sha256 for words in sides if words is not None]
 
 
 @functools.cache
@@ -130,6 +132,9 @@ def _vocabulary(path: Path, sha256: str | None) -> Vocabulary:
 
 
 def _read(path: Path) -> Vocabulary:
+    # What describes models must start without NumPy.
+    from kerazoo.codecs.text import Vocabulary
+
     try:
         return Vocabulary.loads(path.read_bytes(), str(path))
     except OSError as error:

@@ -118,11 +118,12 @@ def slim_conv_norm(conv: str, norm: str, scope: str) -> Recipe:
 def slim_classifier(scope: str) -> Recipe:
     """The layer `predictions`; of TF-Slim's 1001 classes the first is the background, which is left out.
 
-    Where it is a 1x1 convolution there, its kernel has two axes of length 1 more.
+    In a scope that is called `Conv2d...` it is a 1x1 convolution, whose kernel has two axes of length 1 more.
     """
+    ones = (0, 1) if "/Conv2d" in scope else ()
     return {
-        "predictions/kernel": (f"{scope}/weights", lambda value: value.squeeze(tuple(range(value.ndim - 2)))[:, 1:]),
-        "predictions/bias": (f"{scope}/biases", lambda biases: biases[1:]),
+        "predictions/kernel": (f"{scope}/weights", lambda value: value.squeeze(ones)[:, 1:]),
+        "predictions/bias": (f"{scope}/biases", lambda value: value[1:]),
     }
 
 
