@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -35,24 +36,25 @@ class Stems:
     @property
     def rate(self) -> int:
         """Frames a second."""
-        return self._opened[0][1]
+        return self._measured[0][1]
 
     @property
     def seconds(self) -> float:
-        samples, rate = self._opened[0]
-        return len(samples) / rate
+        return self._measured[0][0] / self.rate
 
     @property
     def levels(self) -> tuple[float, ...]:
         """Root mean square of each stem in dB below full scale; minus infinity for silence."""
         with np.errstate(divide="ignore"):
-            return tuple(float(20 * np.log10(level(samples))) for samples, _ in self._opened)
+            return tuple(float(20 * np.log10(loud)) for _, _, loud in self._measured)
 
-    @property
-    def _opened(self) -> list[tuple[np.ndarray, int]]:
+    @functools.cached_property
+    def _measured(self) -> list[tuple[int, int, float]]:
+        """Frames, frames a second and level of each stem."""
         from kerazoo.ops.numpy import open_sound
 
-        return [open_sound(bytes(sound)) for sound in self.sounds]
+        opened = (open_sound(bytes(sound)) for sound in self.sounds)
+        return [(len(samples), rate, level(samples)) for samples, rate in opened]
 
     def to_json(self, limit: int = 5) -> dict[str, Any]:
         """`rate`, `seconds`, and `stems`, the WAV files in base64 by name."""

@@ -10,10 +10,15 @@ from hypothesis import strategies as st
 
 from kerazoo.codecs.text import END, SPECIAL, START, Text, Vocabulary, placeholder, tokens, vocabulary
 from kerazoo.contract import Port
+from kerazoo.engines import open_network
 from kerazoo.errors import InputError, UsageError
+from kerazoo.export import golden, verify
+from kerazoo.export.convert import convert
+from kerazoo.formats import FORMATS
 from kerazoo.ops import numpy as ops
 from kerazoo.ops import tensorflow as graph_ops
 from kerazoo.tasks.translate import Translate
+from tests.conformance.models import fresh
 from tests.tasks.stubs import Stub, again, both, text
 
 # --- the codec ----------------------------------------------------------------------------------------------------
@@ -142,6 +147,20 @@ def test_a_beam_finds_the_likelier_sentence(search, said):
         expected = np.log(0.24 if search == "greedy" else 0.4) / 2
         np.testing.assert_allclose(answer["score"], expected, rtol=1e-4)
     assert again(task) == task
+
+
+@pytest.mark.slow
+def test_a_beam_is_the_same_in_every_format(tmp_path):
+    made = fresh("rnn_encdec")
+    task = replace(made.task, search="beam", width=3)
+    made = replace(made, tasks={task.kind: task})
+    assert convert(made, FORMATS, tmp_path) == dict.fromkeys(FORMATS)
+    goldens = golden.load(tmp_path / "golden.npz")
+    assert {call.outputs["logits"].shape[0] for call in goldens[task.kind].calls if call.part == "decoder"} == {3}
+    for form in FORMATS.values():
+        network, card = open_network(form.engine, tmp_path / form.file)
+        assert card.task == task
+        verify.check(card.tasks, goldens, network, form, form.name)
 
 
 def test_a_search_must_be_known():
