@@ -1,15 +1,18 @@
-# The same three entry points for people and for CI.
+# The same entry points for people and for CI.
 PYTHON ?= .venv/bin/python
 
-.PHONY: check test format
+.PHONY: check test slow format
 
 check:  ## lint, format and types
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
 
-test:  ## everything
-	$(PYTHON) -m pytest
+test:  ## what the README's command runs
+	$(PYTHON) -m pytest -n 2
+
+slow:  ## the rest: every size, real data, long trainings
+	$(PYTHON) -m pytest -n 2 -m slow
 
 format:  ## mend what can be mended
 	$(PYTHON) -m ruff check --fix .

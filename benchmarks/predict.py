@@ -56,7 +56,7 @@ def draw(path: Path, seed: int, height: int = 480, width: int = 640) -> None:
 def bare_loop(predictor: kerazoo.Predictor, artefact: Path) -> Callable[[Path], Any]:
     """The shortest code that answers a picture with the same runtime and the same recipe."""
     network, card = engines.open_network(predictor.engine, artefact)
-    fit: Any = card.task.image  # type: ignore[attr-defined]
+    fit: Any = card.task.input  # type: ignore[attr-defined]
     run: Any = network.sessions["network"] if predictor.engine == "onnx" else network.runners["network"]
 
     def answer(path: Path) -> Any:

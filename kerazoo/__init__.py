@@ -9,9 +9,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kerazoo import applications
+    from kerazoo import applications, errors
     from kerazoo.export import export
     from kerazoo.loading import load
+    from kerazoo.own.saving import save
     from kerazoo.predictor import Predictor
     from kerazoo.registry import rows as models
     from kerazoo.serve.client import Client
@@ -24,10 +25,12 @@ _WHERE = {
     "applications": ("kerazoo.applications", None),
     "export": ("kerazoo.export", "export"),
     "load": ("kerazoo.loading", "load"),
+    "errors": ("kerazoo.errors", None),
     "models": ("kerazoo.registry", "rows"),
+    "save": ("kerazoo.own.saving", "save"),
 }
 
-__all__ = ["Client", "Predictor", "applications", "export", "load", "models"]
+__all__ = ["Client", "Predictor", "applications", "errors", "export", "load", "models", "save"]
 
 
 def __getattr__(name: str) -> Any:

@@ -18,17 +18,22 @@ Tensors = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Port:
-    """One named, typed, shaped tensor. A port that holds encoded bytes ends in `_bytes`.
+    """One named, typed, shaped tensor.
+
+    A port that holds encoded bytes ends in `_bytes`, because TF Serving's REST then base64-encodes it; no code of ours
+    asks a name what it means: `media` says it.
 
     Attributes:
         name: What the tensor is called in requests, signatures and exported files.
         dtype: A NumPy name (`float32`, `int64`), or `string` for bytes and text.
         shape: The whole shape, batch axis included; `None` where any length fits.
+        media: What a value is to a person: the name of a module of `kerazoo.codecs`; `None` for plain numbers.
     """
 
     name: str
     dtype: str
     shape: tuple[int | None, ...]
+    media: str | None = None
 
 
 @dataclass(frozen=True)
@@ -57,14 +62,21 @@ class Network(Protocol):
 
 
 class Result(Protocol):
-    """What one request got, read from a response with NumPy alone."""
+    """What one request got, read from a response with NumPy alone.
 
-    def to_json(self) -> dict[str, Any]:
-        """The task's own keys of the JSON line (`top`, `mask`, `text`, ...)."""
+    In a notebook it shows itself where it has `_repr_png_` or `_repr_html_`.
+    """
+
+    def to_json(self, limit: int = 5) -> dict[str, Any]:
+        """The task's own keys of the JSON line (`top`, `mask`, `text`, ...); `limit` bounds rankings."""
         ...
 
-    def rows(self) -> list[str]:
-        """Lines for people."""
+    def rows(self, limit: int = 5) -> list[str]:
+        """Lines for people; `limit` bounds rankings."""
+        ...
+
+    def files(self) -> dict[str, bytes]:
+        """What is better looked at or listened to than read: key of `to_json` and suffix (`mask.png`) -> bytes."""
         ...
 
 
@@ -72,12 +84,13 @@ class Result(Protocol):
 class Task(Protocol):
     """Structural: a frozen dataclass with these fields is a task. It must also survive `tasks.to_card`.
 
-    It may have two methods more: `golden()`, one row of a small request, where the ports are not pictures or a seed;
-    and `parse(data, name)`, which reads a request of several ports from a file of its own kind.
+    It may have two methods more: `golden() -> dict`, one row of a small request, where the examples of its ports' media
+    would ask nothing of the network; and `compare(expected, got) -> dict`, the difference at each response port, where
+    values that lie far apart can mean the same (rankings, boxes).
     """
 
     kind: ClassVar[str]
-    """`classify`, `segment`, ...: the task's word on the command line and in cards."""
+    """`classify`, `segment`, ...: the word on the command line; several classes may do the same for a person."""
 
     batched: ClassVar[bool]
     """False: one request is one graph or one picture of its own size, never micro-batched."""
@@ -110,7 +123,7 @@ class Variant:
         config: What the family's `build` takes.
         params: Exact parameter count of `build(config)`, moving statistics included; a test holds it.
         input: Shape of the network's main input without the batch axis, for the tables.
-        task: The task's kind.
+        task: The kind of its default task.
         small: A smaller config with which tests run all layers quickly; `None` where the variant is small.
     """
 

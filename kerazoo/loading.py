@@ -1,109 +1,133 @@
-"""`kerazoo.load`: from a name or a path to a predictor, over the engine asked for."""
+"""`kerazoo.load`: from a name, a path or a `keras.Model` to a predictor, over the engine asked for."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from kerazoo import engines, registry
+from kerazoo import engines, formats, own
+from kerazoo.contract import Task
 from kerazoo.engines.quiet import import_tensorflow
-from kerazoo.errors import UsageError, near
+from kerazoo.errors import UsageError, WeightsDamaged, near
+from kerazoo.export import prepare
 from kerazoo.predictor import Predictor
+from kerazoo.registry import Built
 
 WEIGHTS_ONLY = (".h5", ".npz", ".pth", ".th", ".safetensors", ".ckpt", ".index", ".gz", ".tgz", ".zip", ".caffemodel")
 """Ends of the names of files that hold weights and no network."""
 
 
 def load(
-    model: str | Path,
+    model: Any,
     engine: str = "auto",
     say: Callable[[str], Any] = lambda line: None,
     *,
+    task: Any = None,
+    labels: Iterable[str] | None = None,
+    normalise: Any = None,
     threads: int | None = None,
 ) -> Predictor:
     """A predictor.
 
     Args:
-        model: `variant`, `variant:weights`, `variant:path/to/weights`, or the path of a .keras file, a SavedModel
-            folder, an .onnx file (or folder of parts) or a .tflite file.
+        model: `variant`, `variant:weights`, `variant:path/to/weights`; the path of a .keras file, a SavedModel folder,
+            an .onnx file (or folder of parts) or a .tflite file; or a `keras.Model`.
         engine: `auto` is the fastest verified artefact, prepared on first use; or one of `kerazoo.engines.NAMES`.
-        say: Is told, a line each, what takes long and why.
+        say: Is told, a line each, what takes long and why, and what was assumed about a file without a card.
+        task: The kind of one of the model's tasks, the default one if not given; for a `keras.Model` as `kerazoo.save`
+            takes it.
+        labels, normalise: Of a `keras.Model`, as `kerazoo.save` takes them.
         threads: Within one run on the engines onnx and litert; the machine's cores by default.
 
     Raises:
-        UnknownModel, UsageError, WeightsUnavailable, GateError: See the message.
+        UnknownModel, UsageError, WeightsUnavailable, WeightsDamaged, GateError: See the message.
     """
     if engine != "auto" and engine not in engines.NAMES:
         known = ("auto", *engines.NAMES)
         raise UsageError(f"Unknown engine {engine!r}; known are {', '.join(known)}.{near(engine, known)}")
-    path = Path(model)
+    if not isinstance(model, (str, os.PathLike)):
+        return _in_memory(model, engine, labels, task, normalise)
+    if labels is not None or normalise is not None:
+        raise UsageError("labels and normalise are those of a keras.Model; `kerazoo card FILE` states a file's.")
+    path = Path(model).expanduser()
     # Behind a colon, such a file is one of weights.
     alone = path.exists() or ":" not in str(model)
-    if (alone and path.suffix in (".onnx", ".tflite", ".keras")) or (path / "saved_model.pb").is_file():
-        return _open_path(path, engine, threads)
+    if alone and (form := _format_of(path)) is not None:
+        return _open_artefact(path, form, engine, task, threads)
     if alone and str(model).endswith(WEIGHTS_ONLY):
         raise UsageError(f"{model} holds weights only: say whose, as in resnet50:{model}")
-    found = registry.find(str(model))
-    registry.require_weights(found)
-    if engine == "keras" or found.entry is None:
-        if engine not in ("auto", "keras"):
-            raise UsageError(f"{found.name} runs on the engine keras; for {engine}, export it first.")
+    found = own.find(model, say)
+    if engine == engines.KERAS:
         import_tensorflow()
-        return _keras(registry.build(found))
-    from kerazoo.export import prepare
+        return _keras(found.build(), task)
+    try:
+        return _open(*_prepared(found, engine, say), task, threads)
+    except WeightsDamaged as error:
+        if isinstance(found, own.KerasFile):
+            found.card()  # Where the file itself is damaged, that is the error.
+        say(f"{str(error).splitlines()[0]} It is made again.")
+        prepare.discard(found)
+        return _open(*_prepared(found, engine, say), task, threads)
 
+
+def _prepared(found: own.Subject, engine: str, say: Callable[[str], Any]) -> tuple[formats.Format, Path]:
+    """The prepared artefact of an engine, or of the fastest."""
     if engine == "auto":
-        engine, artefact = prepare.fastest(found, say)
-    else:
-        artefact = prepare.artefact(found, engine, say)
-    return _open(engine, artefact, threads)
+        return prepare.fastest(found, say)
+    form = next(form for form in formats.FORMATS.values() if form.engine == engine)
+    return form, prepare.artefact(found, form, say)
 
 
-def _open_path(path: Path, engine: str, threads: int | None) -> Predictor:
+def _format_of(path: Path) -> formats.Format | None:
+    """The format of an artefact, which is opened as it is."""
+    for form in formats.NETWORKS:
+        if path.suffix == form.suffix:
+            return form
+    return formats.SAVED_MODEL if (path / "saved_model.pb").is_file() else None
+
+
+def _open_artefact(path: Path, form: formats.Format, engine: str, task: str | None, threads: int | None) -> Predictor:
     if not path.exists():
         raise UsageError(f"No such file: {path}")
-    own = {".onnx": "onnx", ".tflite": "litert", ".keras": "keras"}.get(path.suffix, "savedmodel")
-    if engine not in ("auto", own):
-        raise UsageError(f"{path} runs on the engine {own}; {engine} was asked for.")
-    return _keras(_built_from_keras(path)) if own == "keras" else _open(own, path, threads)
+    if engine not in ("auto", form.engine):
+        raise UsageError(f"{path} runs on the engine {form.engine}; {engine} was asked for.")
+    return _open(form, path, task, threads)
 
 
-def _open(engine: str, path: Path, threads: int | None = None) -> Predictor:
-    if engine == "savedmodel":
-        from kerazoo.engines import savedmodel
+def _open(form: formats.Format, path: Path, task: str | None, threads: int | None = None) -> Predictor:
+    network, card = engines.open_network(form.engine, path, threads)
+    kind, chosen = _task(card.model, card.tasks, task)
+    if form.whole and card.adapter is None:
+        signature = "serving_default" if kind == next(iter(card.tasks)) else kind
+        return Predictor(card.model, chosen, form.engine, network.part(signature), plain=True)
+    return Predictor(card.model, chosen, form.engine, functools.partial(chosen.answer, network))
 
-        bundle, card = savedmodel.open_network(path)
-        return Predictor(card.model, card.task, engine, bundle.part("serving_default"), plain=True)
-    network, card = engines.open_network(engine, path, threads)
-    return Predictor(card.model, card.task, engine, functools.partial(card.task.answer, network))
+
+def _task(name: str, several: Any, kind: str | None) -> tuple[str, Task]:
+    kind = next(iter(several)) if kind is None else kind
+    if kind not in several:
+        raise UsageError(f"{name} does {', '.join(several)}; {kind!r} was asked for.{near(str(kind), several)}")
+    return kind, several[kind]
 
 
-def _keras(built: registry.Built) -> Predictor:
+def _keras(built: Built, task: str | None = None) -> Predictor:
     from kerazoo.engines import keras as keras_engine
 
     network = keras_engine.network(built)
-    return Predictor(built.name, built.task, "keras", functools.partial(built.task.answer, network))
+    _, chosen = _task(built.name, built.tasks, task)
+    return Predictor(built.name, chosen, engines.KERAS, functools.partial(chosen.answer, network))
 
 
-def _built_from_keras(path: Path) -> registry.Built:
-    import_tensorflow()
-    import keras
+def _in_memory(model: Any, engine: str, labels: Iterable[str] | None, task: Any, normalise: Any) -> Predictor:
+    from kerazoo.own.describing import describe
 
-    try:
-        model = keras.models.load_model(path, compile=False)
-    except (ValueError, OSError, TypeError, KeyError) as error:
-        raise UsageError(f"{path} cannot be opened as a Keras model: {str(error).splitlines()[0]}") from None
-    if model.name not in registry.variants():
-        known = registry.variants()
-        raise UsageError(
-            f"{path} holds a model called {model.name!r}, which is no variant of Kerazoo, so its task is not known."
-            f"{near(model.name, known)}"
-        )
-    named = registry.find(model.name)
-    task, normalise = registry.task_of(named)
-    return registry.Built(str(path), model, task, normalise)
+    if engine not in ("auto", engines.KERAS):
+        raise UsageError(f"A keras.Model runs on the engine {engines.KERAS}; for {engine}, export it first.")
+    built, _ = describe(model, getattr(model, "name", "model"), labels, task, normalise)
+    return _keras(built)
 
 
 DEFAULT = "mobilenet_v1:imagenet"

@@ -28,6 +28,9 @@ HASHES = {"sha256": (64, 64), "md5": (32, 32), "sha1": (40, 40), "sha384": (96, 
 PyTorch's hubs publish the beginning of a sha256, within the file's name.
 """
 
+PINNING = ("sha256", "sha384")
+"""Kinds of hash for which nobody can make two files that share one; md5 and sha1 have been broken so."""
+
 PACKAGE = "package:"
 """A URL that begins so names a file inside the installed package."""
 
@@ -52,6 +55,11 @@ class File:
     hash_value: str | None
     size: int | None
     format: str
+
+    @property
+    def pinned(self) -> bool:
+        """Whether the published hash alone says which bytes these are: nobody can make others with the same one."""
+        return self.hash_kind in PINNING
 
 
 @dataclass(frozen=True)

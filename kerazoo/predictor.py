@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import itertools
-import json
-import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from kerazoo.contract import Answer, Port, Result, Task
+from kerazoo import codecs
+from kerazoo.contract import Answer, Result, Task
 from kerazoo.errors import InputError, KerazooError, UsageError
-
-MAX_BYTES = 256 * 2**20
-"""Largest file that is read as one input."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +21,14 @@ class Failure:
 
     error: KerazooError
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self, limit: int = 5) -> dict[str, Any]:
         return {"error": str(self.error)}
 
-    def rows(self) -> list[str]:
+    def rows(self, limit: int = 5) -> list[str]:
         return [f"error: {self.error}"]
+
+    def files(self) -> dict[str, bytes]:
+        return {}
 
 
 @dataclass(frozen=True)
@@ -124,9 +121,7 @@ class Predictor:
     def _row(self, item: Any) -> dict[str, Any]:
         row = request_row(self.task, item() if callable(item) else item)
         if self.plain:
-            from kerazoo.codecs.image import plain_bytes
-
-            row = {name: plain_bytes(value) if name.endswith("_bytes") else value for name, value in row.items()}
+            row = {port.name: codecs.of(port).plain(row[port.name]) for port in self.task.request}
         return row
 
 
@@ -145,98 +140,18 @@ def stack(task: Task, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def request_row(task: Task, item: Any) -> dict[str, Any]:
-    """One item as values of the task's request ports.
+    """One item as values of the task's request ports, each read as its media says.
 
     Raises:
         InputError: The item cannot be read, or has no value for a port.
     """
     ports = task.request
-    if not isinstance(item, Mapping) and len(ports) > 1:
-        item = _mapping(task, item)
-    if isinstance(item, Mapping):
-        missing = [port.name for port in ports if port.name not in item]
-        if missing:
-            raise InputError(f"No value for {', '.join(missing)}; the request has {', '.join(map(str, item))}.")
-        return {port.name: _value(port, item[port.name]) for port in ports}
-    return {ports[0].name: _value(ports[0], item)}
-
-
-def _value(port: Port, item: Any) -> Any:
-    if port.name.endswith("_bytes"):
-        return _encoded(item)
-    if port.dtype == "string":
-        if isinstance(item, bytes):
-            return item
-        if not isinstance(item, str):
-            raise InputError(f"{port.name} takes a text; this is {type(item).__name__}.")
-        return item.encode()
-    try:
-        array = np.asarray(item)
-        if array.dtype.kind == "f" and port.dtype.startswith("int") and not np.array_equal(array, np.rint(array)):
-            raise ValueError("not whole numbers")
-        return array.astype(port.dtype)
-    except (ValueError, TypeError, OverflowError) as error:
-        raise InputError(f"{port.name} takes {port.dtype}: {error}") from None
-
-
-def _encoded(item: Any) -> bytes:
-    if isinstance(item, (bytes, bytearray, memoryview)):
-        return bytes(item)
-    if isinstance(item, (str, Path)):
-        return read_file(Path(item))
-    from PIL import Image
-
-    if isinstance(item, np.ndarray):
-        if item.dtype != np.uint8 or item.ndim not in (2, 3) or (item.ndim == 3 and item.shape[-1] not in (1, 3, 4)):
-            raise InputError(
-                f"An array must be uint8 [height, width, 1, 3 or 4]; this is {item.dtype} {list(item.shape)}."
-            )
-        item = Image.fromarray(item[..., 0] if item.ndim == 3 and item.shape[-1] == 1 else item)
-    if isinstance(item, Image.Image):
-        out = io.BytesIO()
-        item.save(out, "PNG", compress_level=1)
-        return out.getvalue()
-    raise InputError(f"A picture is a path, bytes, a PIL image or an array; this is {type(item).__name__}.")
-
-
-def _mapping(task: Task, item: Any) -> Mapping[str, Any]:
-    names = ", ".join(port.name for port in task.request)
-    if not isinstance(item, (str, Path)):
-        raise InputError(f"The request has several ports ({names}): give a mapping, or the path of an .npz or .json.")
-    path = Path(item)
-    data = read_file(path)
-    if hasattr(task, "parse"):
-        return task.parse(data, str(path))
-    try:
-        if path.suffix == ".json":
-            loaded = json.loads(data)
-        else:
-            with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-                loaded = {name: archive[name] for name in archive.files}
-    except Exception as error:  # zipfile, NumPy and json each raise their own.
-        raise InputError(f"{path} is neither an .npz nor a .json of {names}: {error}") from None
-    if not isinstance(loaded, Mapping):
-        raise InputError(f"{path} must hold an object with the keys {names}.")
-    return loaded
-
-
-def read_file(path: Path) -> bytes:
-    """The bytes of one input.
-
-    Raises:
-        InputError: No such file, a folder, not allowed, or larger than `MAX_BYTES`.
-    """
-    try:
-        with path.open("rb") as file:
-            # Asking a file for more than it holds costs the allocation; a pipe does not know its size.
-            size = os.fstat(file.fileno()).st_size
-            data = file.read(min(size, MAX_BYTES) + 1 if size else MAX_BYTES + 1)
-    except FileNotFoundError:
-        raise InputError(f"No such file: {path}") from None
-    except IsADirectoryError:
-        raise InputError(f"{path} is a folder.") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    if len(data) > MAX_BYTES:
-        raise InputError(f"{path} is larger than {MAX_BYTES >> 20} MiB.")
-    return data
+    if not isinstance(item, Mapping):
+        codec = codecs.of(ports[0])
+        together = len(ports) > 1 and hasattr(codec, "unpack") and len({port.media for port in ports}) == 1
+        item = codec.unpack(item, ports) if together else {ports[0].name: item}
+    missing = [port.name for port in ports if port.name not in item]
+    if missing:
+        given = ", ".join(map(str, item)) or "nothing"
+        raise InputError(f"No value for {', '.join(missing)}; the request has {given}.")
+    return {port.name: codecs.of(port).read(item[port.name], port) for port in ports}

@@ -5,20 +5,21 @@ Nothing is listed here: variants are found in the family files, weights in the m
 
 from __future__ import annotations
 
+import dataclasses
 import fnmatch
 import functools
 import hashlib
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kerazoo import applications, manifest, store
+from kerazoo import applications, manifest, store, tasks
 from kerazoo.assets import Assets
 from kerazoo.assets import of as assets_of
 from kerazoo.codecs.image import Normalise, from_preprocessing
-from kerazoo.contract import Task, Variant
+from kerazoo.contract import Signature, Task, Variant
 from kerazoo.errors import UnknownModel, UsageError, near
 
 if TYPE_CHECKING:
@@ -42,6 +43,36 @@ class Model:
     path: Path | None = None
 
     @property
+    def stem(self) -> str:
+        """What its artefacts are called."""
+        return self.variant
+
+    @property
+    def cached(self) -> str:
+        """What its place in the cache is called."""
+        return self.name if self.entry is not None else f"{self.variant}:own"
+
+    def identity(self) -> list[Any]:
+        """What artefacts of it depend on: other weights or another recipe give another list."""
+        require_weights(self)
+        entry = self.entry
+        if entry is not None:
+            published = entry.file().hash_value
+            if published is None:  # Then the file's own hash tells it from another.
+                self.fetch()
+                published = store.sha256_of(entry)
+            return [published, dict(entry.preprocessing), entry.labels]
+        return [file_sha256(Path(str(self.path)))]
+
+    def fetch(self) -> None:
+        """Brings its weights into the cache."""
+        if self.entry is not None:
+            store.fetch(self.entry)
+
+    def build(self) -> Built:
+        return build(self)
+
+    @property
     def described(self) -> Variant:
         return variants()[self.variant][1]
 
@@ -57,17 +88,31 @@ class Built:
 
     Attributes:
         name: The model's name.
-        keras: The functional model, ending in logits where there are classes.
-        task: What it does.
-        normalise: What the deployed network does to its port `image` first; `None` where there is none.
+        keras: The functional model, ending in logits where there are classes; or, with an adapter, a loaded SavedModel.
+        tasks: What it does, by kind, the default first.
+        normalise: What the deployed network does to its input first; `None` where there is none.
         weights_sha256: Of the weight file; `None` for weights that came from no file.
+        config: Variant and sizes, where a builder of Kerazoo made it.
+        adapter: How a SavedModel that was made elsewhere calls and holds what the task wants.
     """
 
     name: str
     keras: keras_.Model
-    task: Task
+    tasks: Mapping[str, Task]
     normalise: Normalise | None = None
     weights_sha256: str | None = None
+    config: Mapping[str, Any] | None = None
+    adapter: Any = None
+
+    @property
+    def task(self) -> Task:
+        """The default task."""
+        return next(iter(self.tasks.values()))
+
+    @property
+    def parts(self) -> dict[str, Signature]:
+        """Of all tasks."""
+        return tasks.parts(self.tasks)
 
 
 @functools.cache
@@ -108,8 +153,8 @@ def find(name: str) -> Model:
     raise UnknownModel(f"Unknown weights {weights!r}: {has}, and no such file exists.{near(weights, words)}")
 
 
-def task_of(model: Model) -> tuple[Task, Normalise | None]:
-    """The model's task and the normalisation that its weights want, without building it."""
+def tasks_of(model: Model) -> tuple[dict[str, Task], Normalise | None]:
+    """The model's tasks, the default first, and the normalisation that its weights want, without building it."""
     entry = model.entry
     if entry is None and model.path is not None:
         # Weights of the user's own are taken to be trained as the variant's first published ones were.
@@ -117,7 +162,7 @@ def task_of(model: Model) -> tuple[Task, Normalise | None]:
     assets = assets_of(entry) if entry is not None else Assets()
     normalise = from_preprocessing(assets.preprocessing)[1] if assets.preprocessing is not None else None
     config = model.described.config
-    return model.family.task(config, assets), normalise or getattr(model.family, "NORMALISE", None)
+    return model.family.tasks(config, assets), normalise or getattr(model.family, "NORMALISE", None)
 
 
 def config_of(model: Model) -> Any:
@@ -149,14 +194,28 @@ def build(name: str | Model, progress: Callable[..., Any] | None = None) -> Buil
 
     model = find(name) if isinstance(name, str) else name
     require_weights(model)
-    task, normalise = task_of(model)
+    several, normalise = tasks_of(model)
     if model.entry is not None:
         path, word = store.fetch(model.entry, progress=progress), model.entry.weights
     else:
         path, word = Path(str(model.path)), str(model.path)
     keras_model = model.family.build(config_of(model))
     weights.restore(keras_model, model.family, model.variant, word)
-    return Built(model.name, keras_model, task, normalise, hashlib.sha256(path.read_bytes()).hexdigest())
+    config = {"variant": model.variant, **dataclasses.asdict(config_of(model))}
+    return Built(model.name, keras_model, several, normalise, file_sha256(path), config)
+
+
+def file_sha256(path: Path) -> str:
+    """Of a file of any size.
+
+    Raises:
+        UsageError: It cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
 def rows(pattern: str = "*", task: str | None = None) -> list[dict[str, Any]]:

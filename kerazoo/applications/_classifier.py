@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from kerazoo import weights as weights_
 from kerazoo.assets import Assets
 from kerazoo.codecs.image import Image, from_preprocessing
-from kerazoo.contract import Variant
+from kerazoo.contract import Task, Variant
 from kerazoo.errors import UsageError
 from kerazoo.lazy import keras
 from kerazoo.tasks.classify import Classify
@@ -67,7 +67,7 @@ def finish(config: ClassifierConfig, inputs: Any, outputs: Any) -> keras_.Model:
     return keras.Model(sources[0] if len(sources) == 1 else sources, outputs, name=config.name)
 
 
-def task(config: ClassifierConfig, assets: Assets) -> Classify:
+def tasks(config: ClassifierConfig, assets: Assets) -> dict[str, Task]:
     """Classification with the assets' labels and resize recipe, or plain ones where there are none."""
     labels = assets.labels or tuple(f"class_{index}" for index in range(config.classes))
     if assets.preprocessing is not None:
@@ -75,7 +75,7 @@ def task(config: ClassifierConfig, assets: Assets) -> Classify:
     else:
         height, width, channels = config.input_shape
         image = Image(height or 224, width or 224, channels)
-    return Classify(image, labels)
+    return {"classify": Classify(image, labels)}
 
 
 def checked(variant: str, trained: ClassifierConfig, config: ClassifierConfig, weights: str | None, least: int) -> None:

@@ -26,7 +26,7 @@ import numpy as np
 
 from kerazoo.applications import _plain
 from kerazoo.applications._classifier import ClassifierConfig, builder, entrance, finish, without_top
-from kerazoo.applications._classifier import task as task
+from kerazoo.applications._classifier import tasks as tasks
 from kerazoo.contract import Variant
 from kerazoo.lazy import keras, own_layers
 from kerazoo.weights import convert

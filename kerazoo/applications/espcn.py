@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING
 from kerazoo import weights as weights_
 from kerazoo.assets import Assets
 from kerazoo.codecs.image import Normalise
-from kerazoo.contract import Variant
+from kerazoo.contract import Task, Variant
 from kerazoo.errors import UsageError
 from kerazoo.lazy import keras
-from kerazoo.tasks.redraw import Redraw
+from kerazoo.tasks.redraw import SuperResolution
 
 if TYPE_CHECKING:
     import keras as keras_
@@ -71,9 +71,9 @@ def build(config: Config) -> keras_.Model:
     return keras.Model(inputs, outputs, name=config.name)
 
 
-def task(config: Config, assets: Assets) -> Redraw:
+def tasks(config: Config, assets: Assets) -> dict[str, Task]:
     """Super-resolution of colour pictures of any size."""
-    return Redraw(config.scale, context=sum(kernel // 2 for kernel in config.kernels))
+    return {"redraw": SuperResolution(config.scale, context=sum(kernel // 2 for kernel in config.kernels))}
 
 
 def ESPCN(

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from kerazoo import weights as weights_
 from kerazoo.assets import Assets
-from kerazoo.contract import Variant
+from kerazoo.contract import Task, Variant
 from kerazoo.errors import UsageError
 from kerazoo.lazy import keras
 from kerazoo.tasks.nodes import Nodes
@@ -102,9 +102,11 @@ def loss() -> Any:
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight")
 
 
-def task(config: Config, assets: Assets) -> Nodes:
+def tasks(config: Config, assets: Assets) -> dict[str, Task]:
     """Node classification; `class_0`, `class_1`, ... where there are no labels."""
-    return Nodes(assets.labels or tuple(f"class_{index}" for index in range(config.classes)), config.features)
+    return {
+        "nodes": Nodes(assets.labels or tuple(f"class_{index}" for index in range(config.classes)), config.features)
+    }
 
 
 def GCN(

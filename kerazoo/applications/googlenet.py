@@ -32,7 +32,7 @@ from kerazoo.applications._classifier import (
     shape_of,
     without_top,
 )
-from kerazoo.applications._classifier import task as task
+from kerazoo.applications._classifier import tasks as tasks
 from kerazoo.applications._googlenet import MODULES
 from kerazoo.applications._pooling import ceil_max_pool
 from kerazoo.contract import Variant

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kerazoo.applications._classifier import ClassifierConfig, Shape, builder, entrance, finish, without_top
-from kerazoo.applications._classifier import task as task
+from kerazoo.applications._classifier import tasks as tasks
 from kerazoo.contract import Variant
 from kerazoo.errors import UsageError
 from kerazoo.lazy import keras

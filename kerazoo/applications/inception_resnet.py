@@ -43,7 +43,7 @@ from kerazoo.applications._branches import (
     torch_recipe,
 )
 from kerazoo.applications._classifier import ClassifierConfig, builder, entrance, finish, without_top
-from kerazoo.applications._classifier import task as task
+from kerazoo.applications._classifier import tasks as tasks
 from kerazoo.applications._created import renamed
 from kerazoo.contract import Variant
 from kerazoo.lazy import keras

@@ -34,7 +34,7 @@ from kerazoo.applications._branches import (
     torch_recipe,
 )
 from kerazoo.applications._classifier import ClassifierConfig, builder, entrance, finish, without_top
-from kerazoo.applications._classifier import task as task
+from kerazoo.applications._classifier import tasks as tasks
 from kerazoo.applications._googlenet import MODULES
 from kerazoo.applications._pooling import ceil_max_pool
 from kerazoo.contract import Variant

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kerazoo.applications._classifier import ClassifierConfig, builder, entrance, finish, without_top
-from kerazoo.applications._classifier import task as task
+from kerazoo.applications._classifier import tasks as tasks
 from kerazoo.contract import Variant
 from kerazoo.lazy import keras
 

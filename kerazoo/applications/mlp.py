@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kerazoo.applications._classifier import task as task
+from kerazoo.applications._classifier import tasks as tasks
 from kerazoo.applications._dense import DenseConfig, dense_builder, stack
 from kerazoo.contract import Variant
 from kerazoo.lazy import keras

@@ -31,7 +31,7 @@ from kerazoo.applications._classifier import (
     shape_of,
     without_top,
 )
-from kerazoo.applications._classifier import task as task
+from kerazoo.applications._classifier import tasks as tasks
 from kerazoo.contract import Variant
 from kerazoo.errors import UsageError
 from kerazoo.lazy import keras

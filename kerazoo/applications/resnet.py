@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from kerazoo.applications._classifier import builder
-from kerazoo.applications._classifier import task as task
+from kerazoo.applications._classifier import tasks as tasks
 from kerazoo.applications._resnet import Config as Config
 from kerazoo.applications._resnet import build as build
 from kerazoo.contract import Variant

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kerazoo.applications._classifier import ClassifierConfig, builder, entrance, finish, without_top
-from kerazoo.applications._classifier import task as task
+from kerazoo.applications._classifier import tasks as tasks
 from kerazoo.contract import Variant
 from kerazoo.lazy import keras
 from kerazoo.weights import convert

@@ -19,7 +19,7 @@ from dataclasses import replace
 from typing import Any
 
 from kerazoo.applications._classifier import builder
-from kerazoo.applications._classifier import task as task
+from kerazoo.applications._classifier import tasks as tasks
 from kerazoo.applications._resnet import Config as Config
 from kerazoo.applications._resnet import build as build
 from kerazoo.applications._resnet import from_torch

@@ -26,7 +26,8 @@ from typing import TYPE_CHECKING, Any
 
 from kerazoo import weights as weights_
 from kerazoo.assets import Assets
-from kerazoo.contract import Variant
+from kerazoo.codecs.text import Text, Vocabulary
+from kerazoo.contract import Port, Task, Variant
 from kerazoo.errors import UsageError
 from kerazoo.lazy import keras
 from kerazoo.tasks.translate import Translate
@@ -113,7 +114,7 @@ def _decoder(config: Config) -> Any:
     )
 
 
-def task(config: Config, assets: Assets) -> Translate:
+def tasks(config: Config, assets: Assets) -> dict[str, Task]:
     """Translation with the assets' vocabulary.
 
     Raises:
@@ -129,7 +130,9 @@ def task(config: Config, assets: Assets) -> Translate:
     for side, size in (("source", config.source_words), ("target", config.target_words)):
         if len(pair[side]) != size:
             raise UsageError(f"The {side} vocabulary has {len(pair[side])} words; {config.name} has {size}.")
-    return Translate(tuple(pair["source"]), tuple(pair["target"]), config.length, config.units, limit=config.length)
+    context, state = (Port(name, "float32", (None, config.units)) for name in ("context", "state"))
+    source, target = Text(Vocabulary(pair["source"]), config.length), Vocabulary(pair["target"])
+    return {"translate": Translate(source, target, (context,), (state,), limit=config.length)}
 
 
 def RNNEncoderDecoder(

@@ -21,7 +21,7 @@ import numpy as np
 
 from kerazoo.applications import _plain
 from kerazoo.applications._classifier import ClassifierConfig, builder, entrance, finish, without_top
-from kerazoo.applications._classifier import task as task
+from kerazoo.applications._classifier import tasks as tasks
 from kerazoo.applications._pooling import ceil_max_pool
 from kerazoo.contract import Variant
 from kerazoo.errors import UsageError

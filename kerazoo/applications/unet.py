@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 from kerazoo import weights as weights_
 from kerazoo.assets import Assets
 from kerazoo.codecs.image import Normalise
-from kerazoo.contract import Variant
+from kerazoo.contract import Task, Variant
 from kerazoo.errors import UsageError
 from kerazoo.lazy import keras
-from kerazoo.tasks.segment import Segment
+from kerazoo.tasks.segment import Tiled
 
 if TYPE_CHECKING:
     import keras as keras_
@@ -140,7 +140,7 @@ def shrink(config: Config) -> int:
     return 4 + _crops(len(config.filters) - 1)[0] if config.padding == "valid" else 0
 
 
-def task(config: Config, assets: Assets) -> Segment:
+def tasks(config: Config, assets: Assets) -> dict[str, Task]:
     """Segmentation of pictures of any size, tile by tile; `class_0`, `class_1`, ... where there are no labels."""
     labels = assets.labels or tuple(f"class_{index}" for index in range(config.classes))
     height, width, channels = config.input_shape
@@ -148,7 +148,7 @@ def task(config: Config, assets: Assets) -> Segment:
     tile = min(height or usual, width or usual)
     # A padded network sees zeros beyond its tile: what lies next to them is left to the neighbouring tile.
     overlap = tile // 8 if config.padding == "same" else 0
-    return Segment(labels, tile, shrink(config), overlap, channels)
+    return {"segment": Tiled(labels, tile, shrink(config), overlap, channels)}
 
 
 def UNet(

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from kerazoo import weights as weights_
 from kerazoo.assets import Assets
-from kerazoo.contract import Variant
+from kerazoo.contract import Task, Variant
 from kerazoo.errors import UsageError
 from kerazoo.lazy import keras
 from kerazoo.tasks.sample import Sample
@@ -108,9 +108,9 @@ def reconstruction() -> Any:
     return reconstruction
 
 
-def task(config: Config, assets: Assets) -> Sample:
+def tasks(config: Config, assets: Assets) -> dict[str, Task]:
     """A picture from a seed."""
-    return Sample(config.latents, *config.input_shape)
+    return {"sample": Sample(config.latents, *config.input_shape)}
 
 
 def VAE(

@@ -22,7 +22,7 @@ import numpy as np
 
 from kerazoo.applications import _plain
 from kerazoo.applications._classifier import ClassifierConfig, builder, entrance, finish, without_top
-from kerazoo.applications._classifier import task as task
+from kerazoo.applications._classifier import tasks as tasks
 from kerazoo.contract import Variant
 from kerazoo.lazy import keras
 from kerazoo.weights import convert

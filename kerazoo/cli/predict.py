@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from kerazoo.predictor import Prediction, Predictor
     from kerazoo.scale import Spread
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
-"""What counts as a picture in a folder."""
-
 
 @dataclass(frozen=True)
 class Source:
@@ -111,8 +108,7 @@ def predict(
         predictions = predictor.stream(sources, batch=batch)
     for prediction in predictions:
         result, label = prediction.result, prediction.item.label
-        ranked = hasattr(result, "top")
-        plain = result.to_json(top) if ranked else result.to_json()  # type: ignore[call-arg]
+        plain = result.to_json(top)
         bad = "error" in plain
         failed |= bad
         if not bad and writer:
@@ -146,7 +142,7 @@ def _counted(predictions: Iterator[Prediction], total: int) -> Iterator[Predicti
 
 
 def _print(label: str | None, result: Any, plain: dict[str, Any], top: int, hint: bool) -> None:
-    rows = result.rows(top) if hasattr(result, "top") else result.rows()
+    rows = result.rows(top)
     indent = ""
     if label is not None:
         click.echo(label)
@@ -195,20 +191,21 @@ def _is_many(text: str) -> bool:
 
 
 def _seeds(task: Task, seeds: Iterable[int]) -> Iterator[Source]:
-    if [port.name for port in task.request] != ["seed"]:
+    if [port.media for port in task.request] != ["seed"]:
         raise UsageError(f"--seed is for models that sample; this one does {task.kind} and takes INPUT.")
     for seed in seeds:
         yield Source(str(seed), lambda seed=seed: seed)  # type: ignore[misc]
 
 
 def _sources(inputs: Iterable[str], task: Task, recursive: bool) -> Iterator[Source]:
-    names = [port.name for port in task.request]
-    if names == ["seed"]:
+    from kerazoo import codecs
+
+    if [port.media for port in task.request] == ["seed"]:
         raise UsageError("This model samples: give --seed NUMBER instead of INPUT.")
-    if all(port.dtype == "string" and not port.name.endswith("_bytes") for port in task.request):
+    suffixes = set(codecs.of(task.request[0]).SUFFIXES)
+    if not suffixes:
         yield from _texts(inputs)
         return
-    suffixes = SUFFIXES if any(name.endswith("_bytes") for name in names) else {".npz", ".json"}
     for text in inputs:
         yield from _files(text, suffixes, recursive)
 
@@ -279,7 +276,7 @@ def _download(url: str) -> bytes:
     import urllib.error
     import urllib.request
 
-    from kerazoo.predictor import MAX_BYTES
+    from kerazoo.codecs._files import MAX_BYTES
 
     if os.environ.get("KERAZOO_OFFLINE", "").lower() in ("1", "true", "yes"):
         raise InputError("KERAZOO_OFFLINE is set: URLs are not fetched.")

@@ -176,7 +176,7 @@ def _options(given: Flags, engine: str, host: str | None, drain: float) -> Any:
 
 def _model(text: str) -> Any:
     """The configuration of one MODEL, prepared if it is one of the zoo's."""
-    from kerazoo import registry
+    from kerazoo import own
     from kerazoo.cli import say
     from kerazoo.errors import UsageError
     from kerazoo.export import prepare
@@ -191,6 +191,5 @@ def _model(text: str) -> Any:
         if not any(child.name.isdigit() for child in folder.iterdir() if child.is_dir()):
             raise UsageError(f"{folder} has no version folders, such as {folder}/1 with a SavedModel in it.")
         return server.one_model(name if equals else folder.name, folder)
-    model = registry.find(text)
-    registry.require_weights(model)
-    return server.one_model(model.variant, prepare.bundle(model, say))
+    model = own.find(text, say)
+    return server.one_model(model.stem, prepare.bundle(model, say))

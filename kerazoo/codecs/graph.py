@@ -5,18 +5,44 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from kerazoo.codecs import number
+from kerazoo.codecs._files import read_bytes
+from kerazoo.contract import Port
 from kerazoo.errors import InputError
+
+SUFFIXES: tuple[str, ...] = (".npz", ".json")
+MIME = None
+
+read = number.read
+plain = number.plain
+example = number.example
+distance = number.distance
 
 MAX_VALUES = 2**28
 """Most feature values that a compressed file may unfold to (1 GiB of float32)."""
 
 
-def read(data: bytes, name: str = "The graph") -> dict[str, np.ndarray]:
+def unpack(item: Any, ports: Sequence[Port]) -> Mapping[str, Any]:
+    """A graph file, its bytes or an open file to a value for each of a graph's ports; see `loads`.
+
+    Raises:
+        InputError: It is no graph.
+    """
+    data = read_bytes(item, "A graph")
+    if data is None:
+        raise InputError(
+            f"A graph is a mapping or an .npz or .json file of features and edges; not {type(item).__name__}."
+        )
+    return loads(data, str(item) if isinstance(item, (str, Path)) else "The graph")
+
+
+def loads(data: bytes, name: str = "The graph") -> dict[str, np.ndarray]:
     """The bytes of a graph file to the arrays of a request.
 
     Two layouts are read. Plain: `features` [nodes, F] and `edges` [n, 2], pairs of node numbers in any order; both as
@@ -62,7 +88,7 @@ def _open(data: bytes, name: str) -> Mapping[str, Any]:
 
 
 def arrays(found: Mapping[str, Any], name: str = "The graph") -> dict[str, np.ndarray]:
-    """`read` for what is already opened: a mapping of arrays or nested lists."""
+    """`loads` for what is already opened: a mapping of arrays or nested lists."""
     if "edges" not in found or not ("features" in found or "x_data" in found):
         raise InputError(f"{name} must hold features and edges; it holds {', '.join(map(str, found)) or 'nothing'}.")
     features = _numbers(found["features"], "features", name) if "features" in found else _dense(found, name)

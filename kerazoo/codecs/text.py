@@ -9,6 +9,7 @@ that has it so, and another word when it is written as two.
 from __future__ import annotations
 
 import functools
+import hashlib
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
@@ -17,8 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from kerazoo.contract import Tensor
-from kerazoo.errors import UsageError
+from kerazoo.contract import Port, Tensor
+from kerazoo.errors import GateError, InputError, UsageError
+
+SUFFIXES: tuple[str, ...] = ()
+MIME = "text/plain"
 
 SPECIAL = ("<pad>", "<unk>", "<start>", "<end>")
 """The first words of every vocabulary; no text is ever split into one of them."""
@@ -36,6 +40,70 @@ _LAST = 0x3FFFF
 _LONGEST = 64
 # Powers of an odd number modulo 2^64, as the signed numbers that every engine wraps alike.
 _POWERS = np.array([pow(0x9E3779B97F4A7C15, n, 2**64) for n in range(_LONGEST)], np.uint64).astype(np.int64)
+
+
+def read(item: Any, port: Port) -> bytes:
+    """A text, or its UTF-8 bytes, to the bytes.
+
+    Raises:
+        InputError: It is neither, or cannot be written as UTF-8.
+    """
+    if isinstance(item, bytes):
+        return item
+    if not isinstance(item, str):
+        raise InputError(f"{port.name} takes a text; this is {type(item).__name__}.")
+    try:
+        return item.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"{port.name} is no text that UTF-8 can hold: {error.reason}.") from None
+
+
+def plain(value: bytes) -> bytes:
+    return value
+
+
+def example(port: Port, rng: np.random.Generator) -> bytes:
+    return b"the quick brown fox"
+
+
+def distance(expected: Any, got: Any) -> float:
+    """Share of the texts that differ.
+
+    Raises:
+        GateError: Another number of texts.
+    """
+    a, b = np.asarray(expected, object), np.asarray(got, object)
+    if a.shape != b.shape:
+        raise GateError(f"has the shape {list(b.shape)}; {list(a.shape)} is expected")
+    return float(np.mean(a != b)) if a.size else 0.0
+
+
+class Vocabulary(tuple[str, ...]):
+    """Words by number. A tuple that cards do not write out: it travels as a file beside them, known by its hash."""
+
+    def dumps(self) -> bytes:
+        """One word a line, in UTF-8."""
+        return "".join(f"{word}\n" for word in self).encode()
+
+    @functools.cached_property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.dumps()).hexdigest()
+
+    @classmethod
+    def loads(cls, data: bytes, name: str = "The vocabulary") -> Vocabulary:
+        """The inverse of `dumps`.
+
+        Raises:
+            UsageError: It is not UTF-8, or a line is empty.
+        """
+        try:
+            lines = data.decode().split("\n")
+        except UnicodeDecodeError as error:
+            raise UsageError(f"{name} is not UTF-8: {error.reason} at byte {error.start}.") from None
+        words = [line.removesuffix("\r") for line in (lines[:-1] if lines[-1] == "" else lines)]
+        if "" in words:
+            raise UsageError(f"{name}: line {words.index('') + 1} is empty; a vocabulary has one word a line.")
+        return cls(words)
 
 
 @functools.cache
@@ -76,7 +144,7 @@ def _letters(ops: Any, text: Tensor, lower: bool) -> Tensor:
     """One text to code points [n], n at least 1: the end is always a space."""
     codes = ops.concat([ops.code_points(text), ops.full((1,), ord(" "), "int32")], 0)
     source, target = _folding(lower)
-    place = ops.maximum(ops.search(source, codes) - 1, 0)
+    place = ops.maximum(ops.searchsorted(source, codes) - 1, 0)
     return ops.where(ops.gather(source, place) == codes, ops.gather(target, place), codes)
 
 
@@ -87,7 +155,7 @@ def _starts(ops: Any, codes: Tensor) -> tuple[Tensor, Tensor]:
     word; so does an apostrophe, and ends the token there: `l'homme` is `l'` and `homme`.
     """
     starts, kinds = _kinds()
-    kind = ops.gather(kinds, ops.search(starts, codes) - 1)
+    kind = ops.gather(kinds, ops.searchsorted(starts, codes) - 1)
     space = ops.full((1,), _SPACE, "int32")
     between = (ops.concat([space, kind[:-1]], 0) == _WORD) & (ops.concat([kind[1:], space], 0) == _WORD)
     elided = (kind == _APOSTROPHE) & between
@@ -112,16 +180,16 @@ def tokens(text: str, lower: bool = True) -> list[str]:
     return out
 
 
-def vocabulary(sentences: Iterable[Iterable[str]], size: int) -> tuple[str, ...]:
+def vocabulary(sentences: Iterable[Iterable[str]], size: int) -> Vocabulary:
     """The special words and the most frequent tokens of tokenised sentences, `size` at most; ties by spelling."""
     counts = Counter(token for sentence in sentences for token in sentence)
     ranked = sorted(counts, key=lambda token: (-counts[token], token))
-    return (*SPECIAL, *ranked[: size - len(SPECIAL)])
+    return Vocabulary((*SPECIAL, *ranked[: size - len(SPECIAL)]))
 
 
-def placeholder(size: int) -> tuple[str, ...]:
+def placeholder(size: int) -> Vocabulary:
     """A vocabulary of invented words, for trying a network that has been trained on none."""
-    return (*SPECIAL, *(f"word{index}" for index in range(len(SPECIAL), size)))
+    return Vocabulary((*SPECIAL, *(f"word{index}" for index in range(len(SPECIAL), size))))
 
 
 def _hash(word: str) -> int:
@@ -149,7 +217,7 @@ class Text:
         lower: Whether capitals are read as small letters.
     """
 
-    words: tuple[str, ...]
+    words: Vocabulary
     length: int
     lower: bool = True
 
@@ -157,30 +225,40 @@ class Text:
         if self.words[: len(SPECIAL)] != SPECIAL or len(self.words) == len(SPECIAL):
             raise UsageError(f"A vocabulary begins with {' '.join(SPECIAL)} and has at least one word more.")
 
-    def encode(self, ops: Any, text: Tensor) -> Tensor:
+    @property
+    def port(self) -> Port:
+        """Of a request: sentences."""
+        return Port("text", "string", (None,), "text")
+
+    @property
+    def tensor(self) -> Port:
+        """Of a network: word numbers."""
+        return Port("tokens", "int32", (None, self.length))
+
+    def prepare(self, ops: Any, text: Tensor) -> Tensor:
         """UTF-8 texts [batch] to int32 [batch, length]; a word that is not known becomes `<unk>`.
 
         Raises:
             InputError: A text has no word at all, or more than `length - 1`; nothing is cut off unsaid.
         """
-        return ops.map_range(lambda i: self._encode(ops, text[i]), ops.length(text), (self.length,), "int32")
+        return ops.map_range(lambda i: self._prepare(ops, text[i]), ops.length(text), (self.length,), "int32")
 
-    def _encode(self, ops: Any, text: Tensor) -> Tensor:
+    def _prepare(self, ops: Any, text: Tensor) -> Tensor:
         codes = _letters(ops, text, self.lower)
         begins, blank = _starts(ops, codes)
         size = ops.length(codes)
-        count = ops.total(ops.cast(begins, "int32"), 0)
+        count = ops.sum(ops.cast(begins, "int32"), 0)
         ops.check(count > 0, "The text is empty.")
         ops.check(count < self.length, f"The text has more than {self.length - 1} words and signs; give it in parts.")
         # Every letter's token, and its place in it; spaces count for nothing.
-        token = ops.maximum(ops.cumulate(ops.cast(begins, "int32")) - 1, 0)
+        token = ops.maximum(ops.cumsum(ops.cast(begins, "int32")) - 1, 0)
         here = ops.arange(size)
         first = ops.segment_sum(ops.where(begins, here, ops.full((size,), 0, "int32")), token, size)
         place = ops.minimum(here - ops.gather(first, token), _LONGEST - 1)
         value = (ops.cast(codes, "int64") + 1) * ops.gather(_POWERS, ops.maximum(place, 0))
         found = ops.segment_sum(ops.where(blank, ops.full((size,), 0, "int64"), value), token, size)
         hashes, numbers = _table(self.words)
-        nearest = ops.maximum(ops.search(hashes, found) - 1, 0)
+        nearest = ops.maximum(ops.searchsorted(hashes, found) - 1, 0)
         unknown = ops.full((size,), UNKNOWN, "int32")
         number = ops.where(ops.gather(hashes, nearest) == found, ops.gather(numbers, nearest), unknown)
         # The rest of the row: `<end>` and padding.

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from kerazoo.codecs.image import Normalise
-from kerazoo.contract import Signature, Tensors
+from kerazoo.contract import Network, Signature, Tensors
+from kerazoo.engines.adapter import adapted
+from kerazoo.engines.savedmodel import SavedModelNetwork
 from kerazoo.registry import Built
 
 
@@ -20,7 +23,7 @@ class KerasNetwork:
     """
 
     model: Any
-    parts: dict[str, Signature]
+    parts: Mapping[str, Signature]
     normalise: Normalise | None
     ops: Any
     here: str = "network"
@@ -28,22 +31,30 @@ class KerasNetwork:
     def __call__(self, inputs: Tensors) -> Tensors:
         signature = self.parts[self.here]
         tensors = [
-            self.normalise(inputs[port.name]) if self.normalise and port.name == "image" else inputs[port.name]
+            self.normalise(inputs[port.name])
+            if self.normalise is not None and port.media == self.normalise.media
+            else inputs[port.name]
             for port in signature.inputs
         ]
         outputs = self.model(tensors if len(tensors) > 1 else tensors[0], training=False)
+        if isinstance(outputs, Mapping):
+            outputs = [outputs[port.name] for port in signature.outputs]
         outputs = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
         if self.ops.__name__.endswith("numpy"):
             outputs = [np.asarray(output) for output in outputs]
         return dict(zip((port.name for port in signature.outputs), outputs, strict=True))
 
     def part(self, name: str) -> KerasNetwork:
-        model = self.model if name == "network" else self.model.get_layer(name)
-        return KerasNetwork(model, self.parts, self.normalise, self.ops, name)
+        # A model within the model; the single part of a model is the model itself.
+        inner = {layer.name: layer for layer in self.model.layers} if len(self.parts) > 1 or name != "network" else {}
+        return KerasNetwork(inner.get(name, self.model), self.parts, self.normalise, self.ops, name)
 
 
-def network(built: Built, ops: Any = None) -> KerasNetwork:
+def network(built: Built, ops: Any = None) -> Network:
     """The network of a built model, on NumPy ops unless others are given."""
     if ops is None:
         from kerazoo.ops import numpy as ops
-    return KerasNetwork(built.keras, dict(built.task.parts), built.normalise, ops)
+    if built.adapter is not None:
+        inner = SavedModelNetwork(built.keras, ops=ops)
+        return adapted(inner, built.adapter, built.parts, built.normalise)
+    return KerasNetwork(built.keras, built.parts, built.normalise, ops)

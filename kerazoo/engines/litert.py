@@ -2,64 +2,151 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from dataclasses import dataclass
+import queue
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from kerazoo.contract import Tensors
-from kerazoo.engines.card import Card, of_litert
+from kerazoo import seal
+from kerazoo.contract import Network, Tensors
+from kerazoo.engines.adapter import adapted
+from kerazoo.engines.card import Card, of_archive
 from kerazoo.engines.quiet import quiet
 from kerazoo.errors import UsageError
 from kerazoo.ops import numpy as ops
 
+AT_ONCE = os.cpu_count() or 1
+"""Most interpreters of one network: more could not run side by side."""
+
 
 @dataclass(frozen=True)
-class LiteRTNetwork:
-    """Signature runners by part name.
+class Opened:
+    """One interpreter and its signature runners, which only one thread may use at a time."""
 
-    A batched model's file takes one row: bigger batches run row by row, which costs a CPU nothing.
+    interpreter: Any
+    runners: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Interpreters:
+    """Interpreters of one file, each handed to one thread at a time: an interpreter is not safe from two.
+
+    They are made as threads come; the first shows that the file can be opened.
     """
 
-    runners: dict[str, Any]
-    rowwise: bool
-    here: str = "network"
-    ops: Any = ops
+    path: Path
+    threads: int
+    free: queue.LifoQueue[Opened | None] = field(default_factory=queue.LifoQueue)
 
-    def __call__(self, inputs: Tensors) -> Tensors:
-        runner = self.runners[self.here]
-        rows = len(next(iter(inputs.values())))
-        if not self.rowwise or rows == 1:
-            return runner(**inputs)
-        if rows == 0:
-            raise UsageError("LiteRT runs one row at a time and was given none.")
-        answers = [runner(**{name: array[i : i + 1] for name, array in inputs.items()}) for i in range(rows)]
-        return {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
+    def __post_init__(self) -> None:
+        for _ in range(AT_ONCE - 1):
+            self.free.put(None)  # One that is not made yet.
+        self.free.put(_opened(self.path, self.threads))
 
-    def part(self, name: str) -> LiteRTNetwork:
-        return LiteRTNetwork(self.runners, self.rowwise, name)
+    @contextlib.contextmanager
+    def taken(self) -> Iterator[Opened]:
+        """An interpreter of one's own for a while; waits where all are taken."""
+        opened = self.free.get()
+        try:
+            if opened is None:
+                opened = _opened(self.path, self.threads)
+            yield opened
+        finally:
+            self.free.put(opened)
 
 
-def open_network(path: Path, threads: int | None = None) -> tuple[LiteRTNetwork, Card]:
-    """Opens an exported model.
-
-    Args:
-        path: A .tflite file.
-        threads: The machine's cores by default.
-
-    Raises:
-        UsageError: It is not a LiteRT model, or not one that Kerazoo exported.
-    """
-    card = of_litert(path)
+def _opened(path: Path, threads: int) -> Opened:
     with quiet():
         from ai_edge_litert.interpreter import Interpreter
 
         try:
-            interpreter = Interpreter(str(path), num_threads=threads or os.cpu_count())
+            interpreter = Interpreter(str(path), num_threads=threads)
             interpreter.allocate_tensors()
             runners = {name: interpreter.get_signature_runner(name) for name in interpreter.get_signature_list()}
         except (ValueError, RuntimeError) as error:
             raise UsageError(f"{path} cannot be opened as a LiteRT model: {str(error).splitlines()[0]}") from None
-    return LiteRTNetwork(runners, card.task.batched), card
+    return Opened(interpreter, runners)
+
+
+@dataclass(frozen=True)
+class LiteRTNetwork:
+    """The signatures of a file by part name.
+
+    A batched model's file takes one row: bigger batches run row by row, which costs a CPU nothing.
+    """
+
+    interpreters: Interpreters
+    row_by_row: bool
+    here: str = "network"
+    ops: Any = ops
+
+    def __call__(self, inputs: Tensors) -> Tensors:
+        with self.interpreters.taken() as opened:
+            run = opened.runners[self.here]
+            return rows(run, inputs) if self.row_by_row else run(**inputs)
+
+    def part(self, name: str) -> LiteRTNetwork:
+        return LiteRTNetwork(self.interpreters, self.row_by_row, name)
+
+
+def rows(run: Any, inputs: Tensors) -> Tensors:
+    """A file of one row over a batch.
+
+    Raises:
+        UsageError: The batch is empty.
+    """
+    count = len(next(iter(inputs.values())))
+    if count == 1:
+        return run(**inputs)
+    if count == 0:
+        raise UsageError("LiteRT runs one row at a time and was given none.")
+    answers = [run(**{name: array[i : i + 1] for name, array in inputs.items()}) for i in range(count)]
+    return {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
+
+
+@dataclass(frozen=True)
+class TensorNetwork:
+    """A file that need not have signatures, by the names of its tensors."""
+
+    interpreters: Interpreters
+    ops: Any = ops
+
+    def __call__(self, inputs: Tensors) -> Tensors:
+        with self.interpreters.taken() as opened:
+            interpreter = opened.interpreter
+            takes = {each["name"]: each["index"] for each in interpreter.get_input_details()}
+            gives = {each["name"]: each["index"] for each in interpreter.get_output_details()}
+
+            def run(**row: Any) -> Mapping[str, Any]:
+                for name, value in row.items():
+                    interpreter.set_tensor(takes[name], value)
+                interpreter.invoke()
+                return {name: interpreter.get_tensor(index) for name, index in gives.items()}
+
+            return rows(run, inputs)
+
+    def part(self, name: str) -> TensorNetwork:
+        return self
+
+
+def open_network(path: Path, threads: int | None = None) -> tuple[Network, Card]:
+    """Opens a model that carries a card.
+
+    Args:
+        path: A .tflite file.
+        threads: Within one run; the machine's cores by default.
+
+    Raises:
+        UsageError: It is not a LiteRT model, or has no card.
+    """
+    card = of_archive(path)
+    seal.check_file(path)
+    interpreters = Interpreters(path, threads or AT_ONCE)
+    if card.adapter is not None:
+        return adapted(TensorNetwork(interpreters), card.adapter, card.parts, card.normalise), card
+    return LiteRTNetwork(interpreters, card.task.batched), card

@@ -6,15 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kerazoo.contract import Tensors
-from kerazoo.engines.card import KEY, Card, loads, missing
+from kerazoo import seal
+from kerazoo.contract import Network, Tensors
+from kerazoo.engines import card as card_
+from kerazoo.engines.adapter import adapted
+from kerazoo.engines.card import KEY, Card
 from kerazoo.errors import UsageError
 from kerazoo.ops import numpy as ops
 
 
 @dataclass(frozen=True)
 class OnnxNetwork:
-    """ONNX sessions by part name; a single net has the one part `network`."""
+    """ONNX sessions by part name; a single net has the one part `network`. Sessions run for many threads at once."""
 
     sessions: dict[str, Any]
     here: str = "network"
@@ -29,15 +32,11 @@ class OnnxNetwork:
         return OnnxNetwork(self.sessions, name)
 
 
-def open_network(path: Path, threads: int | None = None) -> tuple[OnnxNetwork, Card]:
-    """Opens an exported model.
-
-    Args:
-        path: An .onnx file, or a folder with `<part>.onnx` files.
-        threads: Within one run; the machine's cores by default.
+def open_sessions(path: Path, threads: int | None = None) -> dict[str, Any]:
+    """The sessions of an .onnx file, or of a folder with `<part>.onnx` files.
 
     Raises:
-        UsageError: It is not an ONNX model, or not one that Kerazoo exported.
+        UsageError: It is not an ONNX model.
     """
     import onnxruntime
 
@@ -51,17 +50,32 @@ def open_network(path: Path, threads: int | None = None) -> tuple[OnnxNetwork, C
     if not files:
         raise UsageError(f"{path} holds no .onnx files.")
     try:
-        sessions = {
+        return {
             name: onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
             for name, file in files.items()
         }
     except Exception as error:  # onnxruntime's exceptions share no base class but Exception.
         raise UsageError(f"{path} cannot be opened as an ONNX model: {str(error).splitlines()[0]}") from None
+
+
+def open_network(path: Path, threads: int | None = None) -> tuple[Network, Card]:
+    """Opens a model that carries a card.
+
+    Args:
+        path: An .onnx file, or a folder with `<part>.onnx` files.
+        threads: Within one run; the machine's cores by default.
+
+    Raises:
+        UsageError: It is not an ONNX model, or has no card.
+    """
+    sessions = open_sessions(path, threads)
     first = next(iter(sessions.values()))
-    text = first.get_modelmeta().custom_metadata_map.get(KEY)
-    if text is None:
-        raise missing(path)
-    card = loads(text, path)
+    metadata = first.get_modelmeta().custom_metadata_map
+    if KEY not in metadata:
+        raise card_.missing(path)
+    for file in sorted(path.glob("*.onnx")) if path.is_dir() else (path,):
+        seal.check_file(file)
+    card = card_.loads(metadata[KEY], path, lambda name: metadata[f"{KEY}/{name}"].encode())
     if not path.is_dir():
-        sessions = {next(iter(card.task.parts)): first}  # A single file is the only part, whatever its name.
-    return OnnxNetwork(sessions), card
+        sessions = {next(iter(card.parts)): first}  # A single file is the only part, whatever its name.
+    return adapted(OnnxNetwork(sessions), card.adapter, card.parts, card.normalise), card

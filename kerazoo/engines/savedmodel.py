@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from kerazoo.contract import Tensors
-from kerazoo.engines.card import Card, of_saved_model
+from kerazoo import seal
+from kerazoo.contract import Network, Tensors
+from kerazoo.engines.adapter import adapted
+from kerazoo.engines.card import FOLDER, Card, of_folder
 from kerazoo.engines.quiet import import_tensorflow
 from kerazoo.errors import InputError, UsageError
 from kerazoo.ops import numpy as ops
@@ -18,7 +20,7 @@ from kerazoo.ops import numpy as ops
 
 @dataclass(frozen=True)
 class SavedModelNetwork:
-    """The tensor signatures of a bundle by part name, on NumPy arrays."""
+    """The tensor signatures of a bundle by part name, on NumPy arrays; or traced with TensorFlow's ops."""
 
     loaded: Any
     here: str = "network"
@@ -28,6 +30,8 @@ class SavedModelNetwork:
         signatures = self.loaded.signatures
         if self.here not in signatures:
             raise UsageError(f"The SavedModel has the signatures {', '.join(sorted(signatures))}; not {self.here!r}.")
+        if self.ops is not ops:
+            return signatures[self.here](**inputs)  # On its way into another SavedModel.
         import tensorflow as tf
 
         try:
@@ -39,7 +43,7 @@ class SavedModelNetwork:
         return {name: output.numpy() for name, output in outputs.items()}
 
     def part(self, name: str) -> SavedModelNetwork:
-        return SavedModelNetwork(self.loaded, name)
+        return SavedModelNetwork(self.loaded, name, self.ops)
 
 
 def _plain(value: Any) -> Any:
@@ -47,17 +51,32 @@ def _plain(value: Any) -> Any:
     return array.tolist() if array.dtype == object else array
 
 
-def open_network(path: Path) -> tuple[SavedModelNetwork, Card]:
-    """Opens a bundle; its part `serving_default` is the whole answer, from request to response ports.
+def open_saved_model(path: Path) -> Any:
+    """The loaded SavedModel, with its `signatures`.
 
     Raises:
-        UsageError: The folder is not a SavedModel, or not one that Kerazoo exported.
+        UsageError: The folder is not a SavedModel.
     """
-    card = of_saved_model(path)
     import_tensorflow()
     import tensorflow as tf
 
     try:
-        return SavedModelNetwork(tf.saved_model.load(str(path))), card
+        return tf.saved_model.load(str(path))
     except (OSError, ValueError) as error:
         raise UsageError(f"{path} cannot be opened as a SavedModel: {str(error).splitlines()[0]}") from None
+
+
+def open_network(path: Path, threads: int | None = None) -> tuple[Network, Card]:
+    """Opens a SavedModel that carries a card; a bundle's part `serving_default` is the whole answer.
+
+    Args:
+        path: A version folder.
+        threads: TensorFlow's own, of the whole process; they are not chosen here.
+
+    Raises:
+        UsageError: The folder is not a SavedModel, or has no card.
+    """
+    card = of_folder(path)
+    seal.check_folder(path, FOLDER)
+    network = SavedModelNetwork(open_saved_model(path))
+    return adapted(network, card.adapter, card.parts, card.normalise), card

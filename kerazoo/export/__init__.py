@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -10,11 +11,13 @@ import types
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kerazoo.errors import GateError, KerazooError, UsageError, near
+from kerazoo import formats
+from kerazoo.errors import GateError, KerazooError, UsageError
 
-FORMATS = ("savedmodel", "onnx", "litert")
+if TYPE_CHECKING:
+    from kerazoo.own import Subject
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class Artefact:
     """One checked export.
 
     Attributes:
-        format: `savedmodel`, `onnx` or `litert`.
+        format: The word of its format.
         path: Where it lies.
         differences: Measured against Keras: relative errors of network outputs and of the answer's ports.
     """
@@ -32,52 +35,67 @@ class Artefact:
     differences: Mapping[str, float] = field(default_factory=dict)
 
 
-def export(model: str, to: Iterable[str] = ("savedmodel",), path: str | Path = ".") -> list[Artefact]:
+def export(
+    model: Any,
+    to: str | Iterable[str] = (formats.SAVED_MODEL.name,),
+    path: str | Path = ".",
+    *,
+    labels: Iterable[str] | None = None,
+    task: Any = None,
+    normalise: Any = None,
+) -> list[Artefact]:
     """Exports a model to one or more formats, each verified before it is put into place.
 
     Args:
-        model: A model's name.
-        to: Of `savedmodel`, `onnx`, `litert`.
-        path: A folder; it gets `<variant>/1/` (a bundle that TF Serving loads, with the other formats inside),
-            `<variant>.onnx`, `<variant>.tflite`.
+        model: A model's name, the path of a file of one's own, or a `keras.Model`.
+        to: Words of `kerazoo.formats.FORMATS`: `savedmodel`, `onnx`, `litert`; one, or several.
+        path: A folder; it gets `<name>/1/` (a bundle that TF Serving loads, with the other formats inside),
+            `<name>.onnx`, `<name>.tflite`.
+        labels, task, normalise: Of a `keras.Model`, as `kerazoo.save` takes them.
 
     Raises:
         UsageError: Unknown format, or the model has no weights.
         GateError: An artefact does not answer as Keras does; nothing is left of it.
     """
-    from kerazoo import registry
+    from kerazoo import own
+
+    words = [to] if isinstance(to, str) else list(dict.fromkeys(to))
+    chosen = [formats.find(word) for word in words]
+    if not chosen:
+        raise UsageError(f"Name the formats to export to: {', '.join(formats.FORMATS)}.")
+    with own.subject(model, labels=labels, task=task, normalise=normalise) as found:
+        return _exported(found, chosen, Path(path).expanduser())
+
+
+def _exported(found: Subject, chosen: list[formats.Format], folder: Path) -> list[Artefact]:
     from kerazoo.export import golden as golden_
     from kerazoo.export import prepare
 
-    formats = list(dict.fromkeys(to))
-    for name in formats:
-        if name not in FORMATS:
-            raise UsageError(f"Unknown format {name!r}; known are {', '.join(FORMATS)}.{near(name, FORMATS)}")
-    found = registry.find(model)
-    folder = Path(path)
-    targets = {
-        "savedmodel": folder / found.variant / "1",
-        "onnx": folder / f"{found.variant}.onnx",
-        "litert": folder / f"{found.variant}.tflite",
-    }
-    for name in formats:
-        _refuse_taken(targets[name])
+    def target(form: formats.Format) -> Path:
+        return folder / found.stem / "1" if form.whole else folder / f"{found.stem}{form.suffix}"
+
+    for form in chosen:
+        _refuse_taken(target(form))
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".kerazoo-") as temporary:
-        placed = []
-        for artefact in checked(found.name, formats, Path(temporary)):
+        made = []
+        for artefact in checked(found, chosen, Path(temporary)):
             if isinstance(artefact, GateError):
                 raise artefact
-            target = targets[artefact.format]
-            target.parent.mkdir(parents=True, exist_ok=True)
-            _refuse_taken(target)
-            artefact.path.rename(target)
-            placed.append(Artefact(artefact.format, target, artefact.differences))
-        engines = {artefact.format: artefact.path for artefact in placed if artefact.format != "savedmodel"}
-        if "savedmodel" in formats and engines:
-            # A server that opens the bundle then need not run TensorFlow.
-            golden = golden_.load(Path(temporary) / "golden.npz")
-            prepare.add_engines(targets["savedmodel"], engines, prepare.timed(engines, golden))
+            made.append(artefact)
+        networks = {each.format: each.path for each in made if not formats.find(each.format).whole}
+        for artefact in made:
+            if formats.find(artefact.format).whole and networks:
+                # A server that opens the bundle then need not run TensorFlow.
+                goldens = golden_.load(Path(temporary) / "golden.npz")
+                prepare.add_engines(artefact.path, networks, prepare.timed(networks, goldens))
+        placed = []
+        for artefact in made:
+            place = target(formats.find(artefact.format))
+            place.parent.mkdir(parents=True, exist_ok=True)
+            _refuse_taken(place)
+            artefact.path.rename(place)
+            placed.append(Artefact(artefact.format, place, artefact.differences))
     return placed
 
 
@@ -86,48 +104,48 @@ def _refuse_taken(target: Path) -> None:
         raise UsageError(f"{target} exists already and was not overwritten. Remove it, or choose another folder.")
 
 
-def checked(model: str, formats: Iterable[str], folder: Path) -> Iterator[Artefact | GateError]:
+def checked(found: Subject, chosen: Iterable[formats.Format], folder: Path) -> Iterator[Artefact | GateError]:
     """Converts in a process of its own, then verifies one artefact after the other in the folder.
 
     Yields:
         For each format the artefact, which the caller moves into place, or why there is none.
     """
-    from kerazoo.export import golden as golden_
-    from kerazoo.export.convert import FILES
-
-    failures = json.loads(run("kerazoo.export.convert", model, str(folder), *formats))
-    golden = golden_.load(folder / "golden.npz")
+    failures = json.loads(run("kerazoo.export.convert", found.name, str(folder), *(form.name for form in chosen)))
     for name, failure in failures.items():
-        path = folder / FILES[name]
+        form = formats.find(name)
+        path = folder / form.file
         try:
             if failure is not None:
-                raise GateError(f"{model} cannot be converted to {name}: {failure}")
-            yield Artefact(name, path, _verified(name, path, golden))
+                raise GateError(f"{found.name} cannot be converted to {name}: {failure}")
+            yield Artefact(name, path, _verified(form, path))
         except GateError as error:
             yield error
 
 
-def _verified(name: str, path: Path, golden: Any) -> dict[str, float]:
-    from kerazoo.engines import open_network
+def _verified(form: formats.Format, path: Path) -> dict[str, float]:
     from kerazoo.export import verify
 
-    if name == "savedmodel":
-        # A fresh process, as a server's is, and TensorFlow stays out of this one.
-        return json.loads(run("kerazoo.export.verify", str(path), str(path.parent / "golden.npz")))
-    network, card = open_network(name, path)
-    return verify.check(card.task, golden, network, name, path.name)
+    arguments = str(path), str(path.parent / "golden.npz"), form.name
+    # What is whole needs TensorFlow: a fresh process, as a server's is, and TensorFlow stays out of this one.
+    return json.loads(run("kerazoo.export.verify", *arguments)) if form.whole else verify.main(*arguments)
 
 
 def run(module: str, *arguments: str) -> str:
-    """Runs a module of ours in a fresh interpreter; its standard output.
+    """Runs a module of ours in a fresh interpreter, which ends with this process; its standard output.
 
     Raises:
         KerazooError: It failed; an error of ours comes back as the same class with the same words.
     """
-    done = subprocess.run(
-        [sys.executable, "-m", "kerazoo.export.worker", module, *arguments],
-        capture_output=True, text=True, stdin=subprocess.DEVNULL,
-    )  # fmt: skip
+    # The worker's input ends when this process does, however that comes.
+    ours, theirs = os.pipe()
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "kerazoo.export.worker", module, *arguments],
+            capture_output=True, text=True, stdin=ours,
+        )  # fmt: skip
+    finally:
+        os.close(ours)
+        os.close(theirs)
     if done.returncode == 0:
         return done.stdout
     from kerazoo import errors
@@ -148,4 +166,4 @@ class _Module(types.ModuleType):
 
 sys.modules[__name__].__class__ = _Module
 
-__all__ = ["FORMATS", "Artefact", "checked", "export", "run"]
+__all__ = ["Artefact", "checked", "export", "run"]

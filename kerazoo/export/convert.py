@@ -9,39 +9,48 @@ from __future__ import annotations
 import importlib.metadata
 import shutil
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from kerazoo.contract import Port, Signature
+from kerazoo import formats, own, seal
+from kerazoo.contract import Network, Port, Signature, Task
+from kerazoo.engines import card as card_
 from kerazoo.engines import keras as keras_engine
 from kerazoo.engines import onnx as onnx_engine
 from kerazoo.engines.card import KEY, Card
+from kerazoo.errors import KerazooError
 from kerazoo.export import golden as golden_
-from kerazoo.export.verify import refuse_flat
+from kerazoo.export.verify import ANSWER
 from kerazoo.registry import Built
 
 AGAIN = 5
 """Further tries of a conversion that came out with another rank."""
 
-FILES = {"savedmodel": "savedmodel", "onnx": "model.onnx", "litert": "model.tflite"}
-"""What each format is called in the folder."""
+_MACHINE = ("no space left on device", "disk quota exceeded", "out of memory", "cannot allocate memory")
+"""How libraries that wrap the system's errors put it."""
+
+PACKAGES = ("kerazoo", "tensorflow", "keras", "tf2onnx", "onnx")
+"""Whose versions a card tells."""
 
 
-def card_of(built: Built, golden: golden_.Golden) -> Card:
-    """The card that the artefacts of a built model carry."""
-    packages = ("kerazoo", "tensorflow", "keras", "tf2onnx", "onnx")
+def card_of(built: Built, goldens: Mapping[str, golden_.Golden]) -> Card:
+    """The card that the artefacts of a built model carry; the normalisation is inside them."""
     return Card(
         built.name,
-        built.task,
+        built.tasks,
+        config=built.config,
         weights_sha256=built.weights_sha256,
-        versions={name: importlib.metadata.version(name) for name in packages},
-        golden=golden_.to_card(golden),
+        versions={name: importlib.metadata.version(name) for name in PACKAGES},
+        goldens={name: golden_.to_card(golden) for name, golden in goldens.items()},
     )
 
 
-def convert(built: Built, formats: Iterable[str], folder: Path) -> dict[str, str | None]:
+def convert(built: Built, names: Iterable[str], folder: Path) -> dict[str, str | None]:
     """Writes unchecked artefacts and `golden.npz` into an existing folder.
+
+    Args:
+        names: Of `kerazoo.formats.FORMATS`.
 
     Returns:
         For each format the reason why it could not be written, or `None`.
@@ -49,36 +58,46 @@ def convert(built: Built, formats: Iterable[str], folder: Path) -> dict[str, str
     Raises:
         GateError: The Keras model's own answer is flat or not finite.
     """
-    network = keras_engine.network(built)
-    golden = golden_.answer(built.task, network)
-    refuse_flat(golden, built.name)
-    golden_.save(golden, folder / "golden.npz")
-    card = card_of(built, golden)
+    goldens = golden_.goldens_of(built)
+    golden_.save(goldens, folder / "golden.npz")
+    card = card_of(built, goldens)
     failures: dict[str, str | None] = {}
-    for name in formats:
+    for name in names:
+        form = formats.find(name)
+        path = folder / form.file
         try:
-            _WRITERS[name](built, card, folder / FILES[name])
+            _WRITERS[form.engine](built, card, path)
             for _ in range(AGAIN):
-                if name != "onnx" or _same_ranks(folder / FILES[name], golden):
+                if form is not formats.ONNX or _same_ranks(path, goldens):
                     break
-                _remove(folder / FILES[name])
-                _WRITERS[name](built, card, folder / FILES[name])
+                _remove(path)
+                _WRITERS[form.engine](built, card, path)
             failures[name] = None
-        except OSError:
-            raise  # A full disk says nothing about the format.
         except Exception as error:  # Each converter raises what it likes; the others must go on.
+            if _of_the_machine(error):
+                raise KerazooError(f"{built.name} could not be converted to {name} now: {error}") from error
             failures[name] = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
     return failures
 
 
-def _same_ranks(path: Path, golden: golden_.Golden) -> bool:
+def _of_the_machine(error: BaseException | None) -> bool:
+    """Whether a full disk or memory is behind an error, which says nothing about the model."""
+    while error is not None:
+        text = str(error).lower()
+        if isinstance(error, (OSError, MemoryError)) or any(words in text for words in _MACHINE):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _same_ranks(path: Path, goldens: Mapping[str, golden_.Golden]) -> bool:
     """Whether every output has as many axes as Keras' has.
 
     tf2onnx's optimiser visits nodes in an order that changes from run to run, and in a few of a hundred runs it drops
     the last Squeeze of a network that ends in one channel. The gate would refuse the file; another try mends it.
     """
     network, _ = onnx_engine.open_network(path)
-    for call in {call.part: call for call in golden.calls}.values():
+    for call in {call.part: call for golden in goldens.values() for call in golden.calls}.values():
         found = network.part(call.part)(call.inputs)
         if any(found[name].ndim != expected.ndim for name, expected in call.outputs.items() if name in found):
             return False
@@ -95,7 +114,7 @@ def _traced(built: Built, part: str, fixed: bool) -> tuple[Callable[..., Any], l
 
     from kerazoo.ops import tensorflow as ops
 
-    signature = built.task.parts[part]
+    signature = built.parts[part]
     network = keras_engine.network(built, ops).part(part)
 
     def run(*tensors: Any) -> Any:
@@ -115,27 +134,29 @@ def _specs(signature: Signature, one_row: bool = False) -> list[Any]:
 
 
 def saved_model(built: Built, card: Card, path: Path) -> None:
-    """A bundle: `serving_default` from request to response, and `network`, or one signature a part."""
+    """A bundle: from request to response a signature a task, `serving_default` the first; and one a part."""
     import keras
 
     from kerazoo.ops import tensorflow as ops
 
-    task = built.task
     network = keras_engine.network(built, ops)
-
-    def serving_default(*tensors: Any) -> Any:
-        return task.answer(network, dict(zip((port.name for port in task.request), tensors, strict=True)))
-
     archive = keras.export.ExportArchive()
     archive.track(built.keras)
-    archive.add_endpoint("serving_default", serving_default, _specs(Signature(task.request, task.response)))
-    for part in task.parts:
+    for index, (name, task) in enumerate(built.tasks.items()):
+        specs = _specs(Signature(task.request, task.response))
+        archive.add_endpoint(name if index else ANSWER, _whole(task, network), specs)
+    for part in built.parts:
         archive.add_endpoint(part, *_traced(built, part, fixed=False))
     archive.write_out(str(path), verbose=False)
-    extra = path / "assets.extra" / KEY
-    extra.mkdir(parents=True)
-    (extra / "card.json").write_text(card.dumps(), encoding="utf-8")
+    card_.into_folder(path, card)
     _record_warmup(card, path / "assets.extra" / "tf_serving_warmup_requests")
+    seal.seal_folder(path, card_.FOLDER)
+
+
+def _whole(task: Task, network: Network) -> Callable[..., Any]:
+    """The whole answer as a function of one positional tensor a request port."""
+    names = [port.name for port in task.request]
+    return lambda *tensors: task.answer(network, dict(zip(names, tensors, strict=True)))
 
 
 def _record_warmup(card: Card, path: Path) -> None:
@@ -148,7 +169,7 @@ def _record_warmup(card: Card, path: Path) -> None:
     log = prediction_log_pb2.PredictionLog()
     request = log.predict_log.request
     request.model_spec.name = card.model.partition(":")[0]
-    request.model_spec.signature_name = "serving_default"
+    request.model_spec.signature_name = ANSWER
     for name, value in golden_.from_card(card.golden).request.items():
         request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
     with tf.io.TFRecordWriter(str(path)) as writer:
@@ -160,17 +181,19 @@ def onnx(built: Built, card: Card, path: Path) -> None:
     import tensorflow as tf
     import tf2onnx
 
-    parts = list(built.task.parts)
+    parts = list(built.parts)
     if len(parts) > 1:
         path.mkdir()
     for part in parts:
         run, specs = _traced(built, part, fixed=False)
         proto, _ = tf2onnx.convert.from_function(tf.function(run, input_signature=specs), specs, opset=18)
-        entry = proto.metadata_props.add()
-        entry.key, entry.value = KEY, card.dumps()
+        for key, value in {KEY: card.dumps(), **{f"{KEY}/{n}": d.decode() for n, d in card.files().items()}}.items():
+            entry = proto.metadata_props.add()
+            entry.key, entry.value = key, value
         proto.producer_name, proto.producer_version = "kerazoo", card.versions["kerazoo"]
         target = path if len(parts) == 1 else path / f"{part}.onnx"
         target.write_bytes(proto.SerializeToString())
+        seal.seal_onnx(target)
 
 
 def litert(built: Built, card: Card, path: Path) -> None:
@@ -181,24 +204,27 @@ def litert(built: Built, card: Card, path: Path) -> None:
     source = path.with_suffix(".source")
     archive = keras.export.ExportArchive()
     archive.track(built.keras)
-    for part in built.task.parts:
+    for part in built.parts:
         archive.add_endpoint(part, *_traced(built, part, fixed=True))
     archive.write_out(str(source), verbose=False)
-    converter = tf.lite.TFLiteConverter.from_saved_model(str(source), signature_keys=list(built.task.parts))
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(source), signature_keys=list(built.parts))
     path.write_bytes(converter.convert())
     shutil.rmtree(source)
-    with zipfile.ZipFile(path, "a") as associated:
-        associated.writestr(f"{KEY}.json", card.dumps())
-        labels = getattr(built.task, "labels", None)
-        if labels:
+    card_.into_archive(path, card)
+    labels = getattr(built.task, "labels", None)
+    if labels:
+        with zipfile.ZipFile(path, "a") as associated:
             associated.writestr("labels.txt", "\n".join(labels) + "\n")
+    seal.seal_zip(path)
 
 
-_WRITERS: dict[str, Callable[[Built, Card, Path], None]] = {"savedmodel": saved_model, "onnx": onnx, "litert": litert}
+_WRITERS: dict[str, Callable[[Built, Card, Path], None]] = {
+    formats.SAVED_MODEL.engine: saved_model,
+    formats.ONNX.engine: onnx,
+    formats.LITERT.engine: litert,
+}
 
 
-def main(model: str, folder: str, *formats: str) -> dict[str, str | None]:
-    """Builds the model, answers the golden with Keras, writes `golden.npz` and the unchecked artefacts."""
-    from kerazoo import registry
-
-    return convert(registry.build(model), formats, Path(folder))
+def main(model: str, folder: str, *names: str) -> dict[str, str | None]:
+    """Builds the model, answers the goldens with Keras, writes `golden.npz` and the unchecked artefacts."""
+    return convert(own.find(model).build(), names, Path(folder))

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from kerazoo.contract import Network, Port, Task, Tensors
+from kerazoo import codecs
+from kerazoo.contract import Network, Task, Tensors
+from kerazoo.engines import keras as keras_engine
+from kerazoo.errors import GateError
 from kerazoo.predictor import stack
+from kerazoo.registry import Built
+
+KEPT = 3
+"""Of the calls of one part the first so many are kept, and the last: a loop asks hundreds of times."""
 
 
 @dataclass(frozen=True)
@@ -35,56 +40,78 @@ class Golden:
 
 
 @dataclass(frozen=True)
-class _Recorder:
+class Recorder:
+    """A network that keeps what it is asked: the first calls and the last of each part."""
+
     inner: Network
-    calls: list[Call]
     here: str = "network"
+    kept: dict[str, list[Call]] = field(default_factory=dict)
 
     @property
     def ops(self) -> Any:
         return self.inner.ops
 
+    @property
+    def calls(self) -> tuple[Call, ...]:
+        return tuple(call for calls in self.kept.values() for call in calls)
+
     def __call__(self, inputs: Tensors) -> Tensors:
         outputs = self.inner(inputs)
-        self.calls.append(Call(self.here, dict(inputs), dict(outputs)))
+        calls = self.kept.setdefault(self.here, [])
+        del calls[KEPT:]
+        calls.append(Call(self.here, dict(inputs), dict(outputs)))
         return outputs
 
-    def part(self, name: str) -> _Recorder:
-        return _Recorder(self.inner.part(name), self.calls, name)
+    def part(self, name: str) -> Recorder:
+        return Recorder(self.inner.part(name), name, self.kept)
 
 
 def answer(task: Task, network: Network, request: Tensors | None = None) -> Golden:
-    """Asks the golden request and records everything that the network was asked."""
+    """Asks the golden request and records what the network was asked."""
     request = dict(request or golden_request(task))
-    calls: list[Call] = []
-    response = task.answer(_Recorder(network, calls), request)
-    return Golden(request, dict(response), tuple(calls))
+    recorder = Recorder(network)
+    response = task.answer(recorder, request)
+    return Golden(request, dict(response), recorder.calls)
 
 
 def golden_request(task: Task) -> dict[str, Any]:
     """A small request with something to see in it, the same on every machine."""
+    rng = np.random.default_rng(7)
     own = getattr(task, "golden", None)
-    rows = [own()] if own is not None else [{port.name: _value(port) for port in task.request}]
-    return stack(task, rows)
+    row = own() if own is not None else {port.name: codecs.of(port).example(port, rng) for port in task.request}
+    return stack(task, [row])
 
 
-def _value(port: Port) -> Any:
-    if port.name.endswith("_bytes"):
-        return picture()
-    if port.name == "seed":
-        return 7
-    raise ValueError(f"The task must say with a method `golden` what its port {port.name} is asked.")
+def goldens_of(built: Built) -> dict[str, Golden]:
+    """Every task's golden, answered by the model as it was built.
+
+    Raises:
+        GateError: An output is flat or not finite.
+    """
+    network = keras_engine.network(built)
+    goldens = {name: answer(task, network) for name, task in built.tasks.items()}
+    for golden in goldens.values():
+        refuse_flat(golden, built.name)
+    return goldens
 
 
-def picture(height: int = 60, width: int = 80) -> bytes:
-    """A PNG with colours, edges and slopes."""
-    y, x = np.mgrid[0:height, 0:width]
-    red = (x * 255) // (width - 1)
-    green = np.where((x // 10 + y // 10) % 2 == 0, 220, 40)
-    blue = np.where((x - width // 2) ** 2 + (y - height // 2) ** 2 < (height // 3) ** 2, 250, (y * 180) // height)
-    out = io.BytesIO()
-    Image.fromarray(np.stack([red, green, blue], -1).astype(np.uint8)).save(out, "PNG", optimize=True)
-    return out.getvalue()
+def refuse_flat(golden: Golden, what: str) -> None:
+    """Refuses a reference that any artefact would equal.
+
+    Raises:
+        GateError: A network output is not finite, or is the same everywhere.
+    """
+    for call in golden.calls:
+        for name, tensor in call.outputs.items():
+            if tensor.dtype.kind != "f":
+                continue
+            if not np.isfinite(tensor).all():
+                raise GateError(f"{what}: the Keras model's own output {name!r} holds NaN or infinity.")
+            if tensor.size > 1 and np.ptp(tensor) <= 1e-6 * np.abs(tensor).max():
+                raise GateError(
+                    f"{what}: the Keras model's output {name!r} is flat (all {tensor.flat[0]:.3g}), "
+                    "so nothing can be compared. Are these trained weights?"
+                )
 
 
 def to_card(golden: Golden) -> dict[str, Any]:
@@ -115,23 +142,30 @@ def _array(plain: Mapping[str, Any]) -> np.ndarray:
     return array.reshape(plain["shape"])
 
 
-def save(golden: Golden, path: Any) -> None:
-    """Everything, calls included, as one .npz without pickles."""
-    arrays = {"card": np.frombuffer(json.dumps(to_card(golden)).encode(), np.uint8)}
-    for index, call in enumerate(golden.calls):
-        for side, tensors in (("inputs", call.inputs), ("outputs", call.outputs)):
-            arrays |= {f"{index}/{call.part}/{side}/{name}": tensor for name, tensor in tensors.items()}
+def save(goldens: Mapping[str, Golden], path: Any) -> None:
+    """The goldens of several tasks, calls included, as one .npz without pickles."""
+    cards = {task: to_card(golden) for task, golden in goldens.items()}
+    arrays = {"cards": np.frombuffer(json.dumps(cards).encode(), np.uint8)}
+    for task, golden in goldens.items():
+        for index, call in enumerate(golden.calls):
+            for side, tensors in (("inputs", call.inputs), ("outputs", call.outputs)):
+                arrays |= {f"{task}/{index}/{call.part}/{side}/{name}": tensor for name, tensor in tensors.items()}
     np.savez(path, **arrays)  # type: ignore[arg-type]
 
 
-def load(path: Any) -> Golden:
+def load(path: Any) -> dict[str, Golden]:
     """The inverse of `save`."""
     with np.load(path, allow_pickle=False) as archive:
         stored = {name: archive[name] for name in archive.files}
-    golden = from_card(json.loads(stored.pop("card").tobytes()))
-    calls: dict[int, Call] = {}
+    cards = json.loads(stored.pop("cards").tobytes())
+    calls: dict[str, dict[int, Call]] = {task: {} for task in cards}
     for key, tensor in stored.items():
-        index, part, side, name = key.split("/", 3)
-        call = calls.setdefault(int(index), Call(part, {}, {}))
+        task, index, part, side, name = key.split("/", 4)
+        call = calls[task].setdefault(int(index), Call(part, {}, {}))
         (call.inputs if side == "inputs" else call.outputs)[name] = tensor
-    return Golden(golden.request, golden.response, tuple(calls[index] for index in sorted(calls)))
+    made = {}
+    for task, card in cards.items():
+        golden = from_card(card)
+        ordered = tuple(calls[task][index] for index in sorted(calls[task]))
+        made[task] = Golden(golden.request, golden.response, ordered)
+    return made

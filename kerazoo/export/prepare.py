@@ -2,74 +2,83 @@
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import hashlib
+import importlib.metadata
 import json
 import os
 import shutil
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kerazoo import __version__, store
+from kerazoo import __version__, formats, seal, store
 from kerazoo.contract import Network, Tensors
 from kerazoo.engines import open_network
+from kerazoo.engines.card import FOLDER
 from kerazoo.errors import GateError
 from kerazoo.export import checked
-from kerazoo.export.convert import FILES
+from kerazoo.export import golden as golden_
 from kerazoo.export.golden import Golden
-from kerazoo.registry import Model
+from kerazoo.formats import Format
+from kerazoo.own import Subject
 
 RUNS = 15
 """Timed runs an engine; the median counts."""
 
+TIMES = "engines.json"
+"""In a bundle, beside the engines' files: format -> milliseconds, as measured when it was prepared."""
 
-def folder_of(model: Model) -> Path:
+PACKAGES = ("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "ai-edge-litert")
+"""Whose versions a conversion that failed depends on: another version may succeed."""
+
+
+def folder_of(model: Subject) -> Path:
     """Where a model's artefacts lie: other weights, another recipe or another version lie elsewhere."""
-    entry = model.entry
-    if entry is not None:
-        made_from = [__version__, entry.file().hash_value, dict(entry.preprocessing), entry.labels]
-    elif model.path is not None:
-        made_from = [__version__, hashlib.sha256(model.path.read_bytes()).hexdigest()]
-    else:
-        raise ValueError(f"{model.name} has no weights.")
-    digest = hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
-    return store.artefacts(model.name if entry is not None else f"{model.variant}:own") / digest[:16]
+    made_from = json.dumps([__version__, *model.identity()], sort_keys=True)
+    return store.artefacts(model.cached) / hashlib.sha256(made_from.encode()).hexdigest()[:16]
 
 
-def fastest(model: Model, say: Callable[[str], Any]) -> tuple[str, Path]:
-    """The fastest verified engine of a model and its artefact; both are prepared if they are not there yet.
+def fastest(model: Subject, say: Callable[[str], Any]) -> tuple[Format, Path]:
+    """The fastest verified format of a model and its artefact, prepared if it is not there yet.
+
+    Where neither of the formats without TensorFlow can be had, it is the SavedModel.
 
     Raises:
         GateError: No format of the model could be verified.
     """
-    record = _record(model)
-    if "fastest" not in record:
-        record = _prepare(model, ("onnx", "litert"), say)
-    if record["fastest"] is None:
-        raise GateError(f"No artefact of {model.name} could be verified:\n" + "\n".join(record["failures"].values()))
-    return record["fastest"], folder_of(model) / FILES[record["fastest"]]
+    record = _prepared(model, formats.NETWORKS, say)
+    times = {name: row["ms"] for name, row in record["artefacts"].items() if "ms" in row}
+    form = formats.find(min(times, key=lambda name: times[name])) if times else formats.SAVED_MODEL
+    if times:
+        return form, folder_of(model) / form.file
+    try:
+        return form, artefact(model, form, say)
+    except GateError as error:
+        why = [row["why"] for name, row in record["failures"].items() if name != form.name]
+        raise GateError("\n".join([f"No artefact of {model.name} could be verified:", *why, str(error)])) from None
 
 
-def artefact(model: Model, engine: str, say: Callable[[str], Any]) -> Path:
-    """The verified artefact of one engine, prepared if it is not there yet.
+def artefact(model: Subject, form: Format, say: Callable[[str], Any]) -> Path:
+    """The verified artefact of one format, prepared if it is not there yet.
 
     Raises:
         GateError: It could not be verified.
     """
-    record = _record(model)
-    if engine not in record.get("artefacts", {}):
-        formats = ("savedmodel",) if engine == "savedmodel" else ("onnx", "litert")
-        record = _prepare(model, formats, say)
-    if engine in record["failures"]:
-        raise GateError(record["failures"][engine])
-    return folder_of(model) / FILES[engine]
+    record = _prepared(model, (form,) if form.whole else formats.NETWORKS, say)
+    if form.name in record["failures"]:
+        raise GateError(record["failures"][form.name]["why"])
+    return folder_of(model) / form.file
 
 
-def bundle(model: Model, say: Callable[[str], Any]) -> Path:
+def discard(model: Subject) -> None:
+    """Removes what was prepared of a model; it is made again when it is asked for."""
+    shutil.rmtree(folder_of(model), ignore_errors=True)
+
+
+def bundle(model: Subject, say: Callable[[str], Any]) -> Path:
     """A base folder with one version, `1`: the bundle, with every engine that was verified and how fast each is.
 
     Raises:
@@ -78,103 +87,130 @@ def bundle(model: Model, say: Callable[[str], Any]) -> Path:
     base = folder_of(model) / "bundle"
     if (base / "1").is_dir():
         return base
-    with contextlib.suppress(GateError):
-        fastest(model, say)
-    saved = artefact(model, "savedmodel", say)
+    record = _prepared(model, formats.NETWORKS, say)
+    times = {name: row["ms"] for name, row in record["artefacts"].items() if "ms" in row}
+    saved = artefact(model, formats.SAVED_MODEL, say)
     from filelock import FileLock
 
     with FileLock(folder_of(model) / ".lock"):
         if not (base / "1").is_dir():
-            with tempfile.TemporaryDirectory(dir=folder_of(model), prefix=".making-") as temporary:
-                made, verified = Path(temporary) / "1", _record(model)["artefacts"]
+            with store.making(folder_of(model)) as temporary:
+                made = temporary / "1"
                 shutil.copytree(saved, made, copy_function=_linked)
-                times = {name: row["ms"] for name, row in verified.items() if "ms" in row}
-                add_engines(made, {name: folder_of(model) / FILES[name] for name in times}, times)
+                add_engines(made, {name: folder_of(model) / formats.find(name).file for name in times}, times)
                 base.mkdir(exist_ok=True)
                 os.rename(made, base / "1")
     return base
 
 
 def add_engines(bundle: Path, files: Mapping[str, Path], times: Mapping[str, float]) -> None:
-    """Puts engines' files beside a bundle's card, and how many milliseconds each takes.
+    """Puts engines' files beside a bundle's card, and how many milliseconds each takes, and seals it anew.
 
     Args:
         bundle: A version folder.
-        files: Of `onnx` and `litert`, the verified artefacts.
-        times: What each took on this machine.
+        files: Format -> its verified artefact.
+        times: Format -> what it took on this machine.
     """
-    extra = bundle / "assets.extra" / "kerazoo"
+    extra = bundle / FOLDER
     extra.mkdir(parents=True, exist_ok=True)
     for name, source in files.items():
-        (shutil.copytree if source.is_dir() else _linked)(str(source), str(extra / FILES[name]))
-    (extra / "engines.json").write_text(json.dumps(dict(times)), encoding="utf-8")
+        (shutil.copytree if source.is_dir() else _linked)(str(source), str(extra / formats.find(name).file))
+    (extra / TIMES).write_text(json.dumps(dict(times)), encoding="utf-8")
+    seal.seal_folder(bundle, FOLDER)
 
 
 def _linked(source: str, target: str) -> None:
     """The same file under another name where the disk can do that, else a copy."""
+    if os.path.basename(source) == seal.MANIFEST:
+        return  # It is written anew, and must not change under its other name.
     try:
         os.link(source, target)
     except OSError:
         shutil.copy2(source, target)
 
 
-def _record(model: Model) -> dict[str, Any]:
+def _record(model: Subject) -> dict[str, Any]:
+    """`artefacts` and `failures` by format; a failure counts for the converters that it happened with."""
+    record: dict[str, Any] = {"artefacts": {}, "failures": {}}
     try:
-        return json.loads((folder_of(model) / "prepared.json").read_bytes())
-    except (OSError, ValueError):
-        return {}
+        stored = json.loads((folder_of(model) / "prepared.json").read_bytes())
+        for name, row in stored["artefacts"].items():
+            if name in formats.FORMATS and (folder_of(model) / formats.find(name).file).exists():
+                record["artefacts"][name] = {"ms": float(row["ms"])} if "ms" in row else {}
+        for name, row in stored["failures"].items():
+            if row["versions"] == _versions():
+                record["failures"][name] = {"why": str(row["why"]), "versions": row["versions"]}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        pass  # None yet, or damaged: it is made again.
+    return record
 
 
-def _prepare(model: Model, formats: Iterable[str], say: Callable[[str], Any]) -> dict[str, Any]:
+@functools.cache
+def _versions() -> dict[str, str | None]:
+    found: dict[str, str | None] = {}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def _complete(record: Mapping[str, Any], chosen: Iterable[Format]) -> bool:
+    return all(form.name in record["artefacts"] or form.name in record["failures"] for form in chosen)
+
+
+def _prepared(model: Subject, chosen: Sequence[Format], say: Callable[[str], Any]) -> dict[str, Any]:
+    """The record, in which each of the formats is an artefact or a failure."""
     from filelock import FileLock
 
-    if model.entry is not None:
-        store.fetch(model.entry)  # Before the long part, and with its own words where it fails.
+    record = _record(model)
+    if _complete(record, chosen):
+        return record
+    model.fetch()  # Before the long part, and with its own words where it fails.
     folder = folder_of(model)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
         record = _record(model)
-        if all(name in record.get("artefacts", {}) or name in record.get("failures", {}) for name in formats):
+        if _complete(record, chosen):
             return record  # Another process was faster.
-        say(f"Preparing {model.name} for {' and '.join(formats)}, once on this machine (export, verify, time) ...")
-        record = {"artefacts": {}, "failures": {}, **record}
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".making-") as temporary:
-            for name, made in zip(formats, checked(model.name, formats, Path(temporary)), strict=True):
+        words = " and ".join(form.name for form in chosen)
+        say(f"Preparing {model.name} for {words}, once on this machine (export, verify, time) ...")
+        store.sweep(folder)
+        with store.making(folder) as temporary:
+            for form, made in zip(chosen, checked(model, chosen, temporary), strict=True):
                 if isinstance(made, GateError):
-                    record["failures"][name] = str(made)
+                    record["failures"][form.name] = {"why": str(made), "versions": _versions()}
                     continue
-                target = folder / FILES[name]
+                target = folder / form.file
                 if target.is_dir():  # One that lost its record; a folder cannot be renamed over it.
                     shutil.rmtree(target)
                 made.path.rename(target)
-                record["artefacts"][name] = {"differences": dict(made.differences)}
-            if "onnx" in formats:
-                _time_all(record, folder, Path(temporary) / "golden.npz")
-        new = folder / "prepared.json.new"
-        new.write_text(json.dumps(record, indent=2), encoding="utf-8")
+                record["artefacts"][form.name] = {}
+                record["failures"].pop(form.name, None)
+            files = {name: folder / formats.find(name).file for name in record["artefacts"]}
+            networks = {name: path for name, path in files.items() if not formats.find(name).whole}
+            times = timed(networks, golden_.load(temporary / "golden.npz"))
+            for name, spent in times.items():
+                record["artefacts"][name]["ms"] = spent
+        new = folder / ".prepared.json.new"
+        new.write_text(json.dumps(record), encoding="utf-8")
         os.replace(new, folder / "prepared.json")
-    for name, failure in record["failures"].items():
-        say(f"{name} is left out: {failure}")
-    if "onnx" in formats and record["fastest"]:
-        times = ", ".join(f"{n} {a['ms']:.1f} ms" for n, a in record["artefacts"].items() if "ms" in a)
-        say(f"Prepared {model.name}: {times}; taking {record['fastest']}.")
+    if times:
+        shown = ", ".join(f"{name} {_duration(spent)}" for name, spent in times.items())
+        say(f"Prepared {model.name}: {shown}; taking {min(times, key=lambda name: times[name])}.")
     return record
 
 
-def _time_all(record: dict[str, Any], folder: Path, golden: Path) -> None:
-    from kerazoo.export import golden as golden_
-
-    files = {name: folder / FILES[name] for name in ("onnx", "litert") if name in record["artefacts"]}
-    times = timed(files, golden_.load(golden))
-    for name, spent in times.items():
-        record["artefacts"][name]["ms"] = spent
-    record["fastest"] = min(times, key=lambda name: times[name]) if times else None
+def _duration(ms: float) -> str:
+    return f"{ms:.1f} ms" if ms >= 0.1 else f"{ms * 1e3:.0f} us"
 
 
-def timed(files: Mapping[str, Path], golden: Golden) -> dict[str, float]:
-    """Milliseconds that each engine's network takes for a golden, here and now."""
-    calls = [(call.part, call.inputs) for call in golden.calls]
-    return {name: round(median_ms(open_network(name, path)[0], calls), 3) for name, path in files.items()}
+def timed(files: Mapping[str, Path], goldens: Mapping[str, Golden]) -> dict[str, float]:
+    """Milliseconds that each format's network takes for the default task's golden, here and now."""
+    calls = [(call.part, call.inputs) for call in next(iter(goldens.values())).calls]
+    engines = {name: formats.find(name).engine for name in files}
+    return {name: round(median_ms(open_network(engines[name], path)[0], calls), 3) for name, path in files.items()}
 
 
 def median_ms(network: Network, calls: Sequence[tuple[str, Tensors]]) -> float:

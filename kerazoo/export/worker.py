@@ -5,16 +5,26 @@ Whatever else the libraries print goes to stderr. An error of ours comes back by
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
 import sys
+import threading
 
 from kerazoo.errors import KerazooError
 
 
+def _end_with_the_parent() -> None:
+    # Nothing is ever written there: the read ends when the other end is closed, by the parent or by its death.
+    with contextlib.suppress(OSError):
+        os.read(0, 1)
+    os._exit(1)
+
+
 def main(module: str, *arguments: str) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # TensorFlow's C++ writes to descriptor 1.
     try:

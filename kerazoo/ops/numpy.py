@@ -223,13 +223,13 @@ def where(condition: Any, yes: Any, no: Any) -> np.ndarray:
     return np.where(condition, yes, no)
 
 
-def total(array: Any, axis: int, keepdims: bool = False) -> np.ndarray:
+def sum(array: Any, axis: int, keepdims: bool = False) -> np.ndarray:
     """Sum along one axis, in the array's own dtype."""
     array = np.asarray(array)
     return array.sum(axis=axis, keepdims=keepdims, dtype=array.dtype)
 
 
-def cumulate(array: Any) -> np.ndarray:
+def cumsum(array: Any) -> np.ndarray:
     """Running sum along the last axis, in the array's own dtype."""
     array = np.asarray(array)
     return array.cumsum(axis=-1, dtype=array.dtype)
@@ -237,6 +237,11 @@ def cumulate(array: Any) -> np.ndarray:
 
 def sqrt(array: Any) -> np.ndarray:
     return np.sqrt(array)
+
+
+def round(array: Any) -> np.ndarray:
+    """To whole numbers, halves to the even one."""
+    return np.rint(array)
 
 
 def sigmoid(logits: Any) -> np.ndarray:
@@ -255,7 +260,7 @@ def unique(values: np.ndarray) -> np.ndarray:
     return np.unique(values)
 
 
-def count(indices: np.ndarray, size: Any) -> np.ndarray:
+def bincount(indices: np.ndarray, size: Any) -> np.ndarray:
     """int32 [size]: how often each of 0, 1, ..., size - 1 occurs in [n]."""
     return np.bincount(indices, minlength=int(size))[: int(size)].astype(np.int32)
 
@@ -267,7 +272,7 @@ def segment_sum(values: np.ndarray, indices: np.ndarray, size: Any) -> np.ndarra
     return out
 
 
-def search(ascending: Any, values: np.ndarray) -> np.ndarray:
+def searchsorted(ascending: Any, values: np.ndarray) -> np.ndarray:
     """int32 [n]: for each of `values` [n] how many of `ascending` [m], which has no two equal ones, are at most it."""
     return np.searchsorted(np.asarray(ascending), values, side="right").astype(np.int32)
 

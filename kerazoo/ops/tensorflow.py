@@ -2,7 +2,7 @@
 
 Each function has its twin of the same name in `kerazoo.ops.numpy`, which documents it; a test holds one against the
 other. What the graph cannot do, the host does before it asks: EXIF rotation, transparency and rare formats
-(`kerazoo.codecs.image.plain_bytes`).
+(`kerazoo.codecs.image.plain`).
 """
 
 from __future__ import annotations
@@ -155,16 +155,20 @@ def where(condition: Any, yes: Any, no: Any) -> Any:
     return tf.where(condition, yes, no)
 
 
-def total(array: Any, axis: int, keepdims: bool = False) -> Any:
+def sum(array: Any, axis: int, keepdims: bool = False) -> Any:
     return tf.reduce_sum(array, axis=axis, keepdims=keepdims)
 
 
-def cumulate(array: Any) -> Any:
+def cumsum(array: Any) -> Any:
     return tf.cumsum(array, axis=-1)
 
 
 def sqrt(array: Any) -> Any:
     return tf.sqrt(array)
+
+
+def round(array: Any) -> Any:
+    return tf.round(array)
 
 
 def sigmoid(logits: Any) -> Any:
@@ -179,7 +183,7 @@ def unique(values: Any) -> Any:
     return tf.unique(tf.sort(values))[0]
 
 
-def count(indices: Any, size: Any) -> Any:
+def bincount(indices: Any, size: Any) -> Any:
     size = tf.cast(size, tf.int32)
     return tf.math.bincount(tf.cast(indices, tf.int32), minlength=size, maxlength=size)
 
@@ -188,7 +192,7 @@ def segment_sum(values: Any, indices: Any, size: Any) -> Any:
     return tf.math.unsorted_segment_sum(values, indices, size)
 
 
-def search(ascending: Any, values: Any) -> Any:
+def searchsorted(ascending: Any, values: Any) -> Any:
     return tf.searchsorted(tf.convert_to_tensor(ascending), values, side="right")
 
 

@@ -70,7 +70,8 @@ def _about(get: _Http, model: str | None) -> tuple[str, Task]:
 
 def _known(model: str) -> Task:
     try:
-        return registry.task_of(registry.find(model))[0]
+        several, _ = registry.tasks_of(registry.find(model))
+        return next(iter(several.values()))
     except UnknownModel:
         raise UnknownModel(
             f"Nobody says what {model!r} does: the server has no page {ABOUT}, and no variant is called so."

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from kerazoo import manifest
 from kerazoo.manifest import Entry, File
+from kerazoo.store.making import PREFIX, sweep
 from kerazoo.store.paths import beside, home, packaged, path_of
 from kerazoo.store.receipts import RECEIPT, state
 
@@ -54,6 +54,8 @@ def manifest_files() -> Iterator[tuple[Entry, File, Path]]:
 def prune(artefacts: bool = True) -> int:
     """Removes what can be had again: interrupted downloads, weights that no manifest entry names, prepared `artefacts`.
 
+    What another process is fetching or making is left to it.
+
     Returns:
         Bytes freed.
     """
@@ -66,16 +68,35 @@ def prune(artefacts: bool = True) -> int:
     # Contents come before their folder in this order; a folder that still holds something stays.
     for path in sorted((home() / "weights").rglob("*"), reverse=True):
         with contextlib.suppress(OSError):
-            if path.is_dir() and not path.is_symlink():
-                path.rmdir()
-            elif path not in keep:
+            if path not in keep:
                 # A download that another process is at work on is left to it.
                 with filelock.FileLock(locks[path], timeout=0) if path in locks else contextlib.nullcontext():
-                    size = path.lstat().st_size
-                    path.unlink()
-                    freed += size
-    prepared = home() / "artefacts"
-    if artefacts and prepared.is_dir() and not prepared.is_symlink():
-        freed += sum(path.lstat().st_size for path in prepared.rglob("*") if not path.is_dir() or path.is_symlink())
-        shutil.rmtree(prepared, ignore_errors=True)
+                    freed += _removed(path)
+    return freed + _prune_artefacts(home() / "artefacts", artefacts)
+
+
+def _prune_artefacts(folder: Path, all_of_it: bool) -> int:
+    """Removes what killed processes left, or `all_of_it` but the folders in which a process is making something."""
+    if folder.is_symlink() or not folder.is_dir():
+        return 0
+    freed = sum(sweep(parent) for parent in {path.parent for path in folder.rglob(f"{PREFIX}*")})
+    if not all_of_it:
+        return freed
+    busy = {path.parent for path in folder.rglob(f"{PREFIX}*") if path.is_dir()}
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if not any(path.is_relative_to(maker) for maker in busy):
+            with contextlib.suppress(OSError):
+                freed += _removed(path)
+    with contextlib.suppress(OSError):
+        folder.rmdir()
     return freed
+
+
+def _removed(path: Path) -> int:
+    """Removes a file, or a folder that is empty; the bytes freed."""
+    if path.is_dir() and not path.is_symlink():
+        path.rmdir()
+        return 0
+    size = path.lstat().st_size
+    path.unlink()
+    return size

@@ -3,40 +3,56 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import http.client
-import queue
-import socket
+import re
 import sys
-import threading
 import time
-import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
+from kerazoo import http
+from kerazoo.http import Failed, TooLarge, TooSlow
 from kerazoo.manifest import File
+from kerazoo.store import limits
 from kerazoo.store.paths import CHUNK, Progress, write
-
-CONNECT_SECONDS = 3.0
-"""Longest wait for a connection: name resolution, every address of the name and the TLS handshake together."""
-
-READ_SECONDS = 20.0
-"""Longest silence of a server that has answered the connection."""
 
 ATTEMPTS = 5
 """How often a source that breaks off may be resumed within one fetch, as long as each attempt brought something."""
 
 
-class SourceFailed(Exception):
-    """One source did not deliver; the next one is tried."""
+class WrongSize(Failed):
+    """The source has another file than the manifest."""
 
 
-def download(file: File, url: str, part: Path, report: Progress) -> None:
-    """Brings `part` to its full length, going on from the bytes that are there; nothing is verified yet."""
+@dataclass(frozen=True)
+class Body:
+    """What a source sends.
+
+    Attributes:
+        start, end: First byte within the file and the byte after the last; `end` is `None` where it is not known.
+        resumable: Whether the source could go on from where it breaks off.
+    """
+
+    start: int
+    end: int | None
+    chunks: Iterator[bytes]
+    resumable: bool
+
+
+def download(file: File, url: str, part: Path, report: Progress, end: float) -> None:
+    """Brings `part` to its full length, going on from the bytes that are there; nothing is verified yet.
+
+    Args:
+        end: When `time.monotonic()` says so, time is over.
+
+    Raises:
+        Failed: The source did not deliver; the next one can be tried.
+    """
     for _ in range(ATTEMPTS):
+        if part.is_symlink() or (part.exists() and not part.is_file()):
+            part.unlink()
         have = part.stat().st_size if part.exists() else 0
         # Without a hash nothing would notice that the rest belongs to another version.
         if file.hash_kind is None or (file.size is not None and have > file.size):
@@ -45,123 +61,92 @@ def download(file: File, url: str, part: Path, report: Progress) -> None:
         if have and have == file.size:
             return
         try:
-            with _open(url, have) as response:
-                _receive(file, response, have, part, report)
+            with (_local if urlsplit(url).scheme == "file" else _web)(file, url, have, end) as body:
+                _receive(file, body, part, report)
             return
-        except SourceFailed:
+        except (TooSlow, TooLarge, WrongSize):
+            raise
+        except Failed:
             if not part.exists() or part.stat().st_size <= have:
                 raise
         time.sleep(0.1)
-    raise SourceFailed(f"broke off {ATTEMPTS} times")
+    raise Failed(f"it broke off {ATTEMPTS} times")
 
 
-def _open(url: str, start: int) -> Any:
-    """The response, whatever its status."""
-    headers = {"User-Agent": "kerazoo", "Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
-    request = urllib.request.Request(url, headers=headers)
+@contextlib.contextmanager
+def _web(file: File, url: str, have: int, end: float) -> Iterator[Body]:
+    seconds = end - time.monotonic()
+    if seconds <= 0:
+        raise TooSlow(f"it was not asked: the time is over ({limits.SECONDS})")
+    most = (file.size or int(limits.limit(limits.BYTES))) - have
+    allowed = http.Limits(seconds, have + most, limits.limit(limits.RATE), limits.GRACE_SECONDS)
     try:
-        # Half of the time, so that one address that swallows packets leaves some for the next.
-        return _told(urllib.request.build_opener(_Web, _Redirects).open, request, None, CONNECT_SECONDS / 2)
-    except urllib.error.HTTPError as error:
-        return error
+        with http.opened(url, allowed, {"Range": f"bytes={have}-"} if have else None) as answer:
+            if answer.status == 416 and have:
+                yield Body(have, have, iter(()), True)  # There are no more bytes than are here.
+                return
+            start = _start(answer, have)
+            if answer.length is None and file.hash_kind is None and "Transfer-Encoding" not in answer.headers:
+                raise Failed("it does not say how long the file is, and no hash would show that its end is missing")
+            length = None if answer.length is None else start + answer.length
+            yield Body(start, length, answer.chunks, start > 0 or answer.headers.get("Accept-Ranges") == "bytes")
+    except TooSlow as error:
+        raise TooSlow(f"{error} ({limits.SECONDS} and {limits.RATE} set the limits)") from error
+    except TooLarge as error:
+        if file.size is not None:
+            raise WrongSize(f"has more than the expected {file.size} bytes") from error
+        raise TooLarge(f"{error} ({limits.BYTES} sets the limit)") from error
 
 
-def _receive(file: File, response: Any, asked: int, part: Path, report: Progress) -> None:
+def _start(answer: http.Answer, asked: int) -> int:
+    """The first byte that an answer holds."""
+    if answer.status == 200:
+        return 0
+    if answer.status != 206 or not asked:
+        raise Failed(http.status_words(answer.status))
+    found = re.fullmatch(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", answer.headers.get("Content-Range", ""), re.A)
+    if not found or int(found[1]) != asked or answer.length not in (None, int(found[2]) + 1 - asked):
+        raise Failed("it answered another range than was asked for")
+    return asked
+
+
+@contextlib.contextmanager
+def _local(file: File, url: str, have: int, end: float) -> Iterator[Body]:
+    try:
+        path = Path(urllib.request.url2pathname(urlsplit(url).path))
+        # A pipe or a device would be read without end.
+        if path.exists() and not path.is_file():
+            raise Failed("it is no plain file")
+        with path.open("rb") as source:
+            length = source.seek(0, 2)
+            source.seek(have)
+            yield Body(have, length, iter(lambda: source.read(CHUNK), b""), True)
+    except (OSError, ValueError) as error:
+        raise Failed(getattr(error, "strerror", None) or "it is no path that can be opened") from error
+
+
+def _receive(file: File, body: Body, part: Path, report: Progress) -> None:
     """Writes a body to `part`, which stays behind on failure only where it can be resumed."""
-    status, headers = response.status, response.headers
-    length = headers.get("Content-Length", "")
-    sized = length.isdigit()
-    if status == 416 and asked:
-        return  # There are no more bytes than are here.
-    if status not in (None, 200, 206):
-        # Not the server's own wording, which can hold anything.
-        raise SourceFailed(f"HTTP {status} {http.client.responses.get(status, '')}".strip())
-    if status == 206 and not headers.get("Content-Range", "").startswith(f"bytes {asked}-"):
-        raise SourceFailed("answered another range than was asked for")
-    if not sized and file.hash_kind is None and "Transfer-Encoding" not in headers:
-        raise SourceFailed("does not say how long the file is, and no hash would show that its end is missing")
-    start = asked if status == 206 else 0
-    end = start + int(length) if sized else file.size
+    end = body.end or file.size
+    if file.size is not None and body.end not in (None, body.start, file.size):
+        raise WrongSize(f"is {body.end} bytes long, expected {file.size}")
 
     def chunks() -> Iterator[bytes]:
-        done = start
-        report(done, file.size or end)
-        # What is there, rather than a full chunk: a line that breaks off then costs nothing that had arrived.
-        while chunk := _told(response.read1, CHUNK):
-            done += len(chunk)
-            yield chunk
-            report(done, file.size or end)
-            if file.size is not None and done > file.size:
-                return
-        if end is not None and done < end:
-            raise SourceFailed(f"broke off after {done} of {end} bytes")
-
-    resumable = file.hash_kind is not None and (start > 0 or headers.get("Accept-Ranges") == "bytes")
-    write(part, chunks(), file.size or end, append=start > 0, keep=resumable)
-
-
-def _told(call: Callable[..., Any], *arguments: Any) -> Any:
-    """A call whose errors become a few words on why the source failed, without the address: it may hold a token."""
-    try:
-        return call(*arguments)
-    except urllib.error.HTTPError:
-        raise
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        cause = error.reason if isinstance(error, urllib.error.URLError) else error
-        words = cause.strerror if isinstance(cause, OSError) else type(error).__name__
-        if isinstance(cause, socket.gaierror):
-            words = "its name cannot be resolved"
-        raise SourceFailed(
-            words or ("no answer in time" if isinstance(cause, TimeoutError) else repr(cause))
-        ) from error
-
-
-class _Plain(http.client.HTTPConnection):
-    def connect(self) -> None:
-        _bounded(super().connect)
-        self.sock.settimeout(READ_SECONDS)
-
-
-class _Secure(http.client.HTTPSConnection):
-    def connect(self) -> None:
-        _bounded(super().connect)
-        self.sock.settimeout(READ_SECONDS)
-
-
-def _bounded(connect: Callable[[], None]) -> None:
-    """Connects, or gives up: urllib bounds the wait for each address, but not name resolution, and not the sum."""
-    outcome: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
-
-    def run() -> None:
+        done = body.start
+        report(done, end)
         try:
-            connect()
-            outcome.put(None)
-        except Exception as error:
-            outcome.put(error)
+            for chunk in body.chunks:
+                done += len(chunk)
+                yield chunk
+                report(done, end)
+        except (TooSlow, TooLarge):
+            raise
+        except Failed as error:
+            raise Failed(f"{error} after {done} of {end or 'unknown'} bytes") from error
+        if end is not None and done < end:
+            raise Failed(f"it broke off after {done} of {end} bytes")
 
-    # A thread that hangs in name resolution cannot be stopped: it is left to end by itself.
-    threading.Thread(target=run, daemon=True).start()
-    try:
-        error = outcome.get(timeout=CONNECT_SECONDS)
-    except queue.Empty:
-        error = TimeoutError(errno.ETIMEDOUT, f"no connection within {CONNECT_SECONDS:g} s")
-    if error is not None:
-        raise error
-
-
-class _Web(urllib.request.HTTPHandler, urllib.request.HTTPSHandler):
-    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(_Plain, req)
-
-    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(_Secure, req)
-
-
-class _Redirects(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
-        if urlsplit(newurl).scheme not in ("http", "https"):
-            return None
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
+    write(part, chunks(), end, append=body.start > 0, keep=file.hash_kind is not None and body.resumable)
 
 
 @contextlib.contextmanager

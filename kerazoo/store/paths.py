@@ -5,13 +5,17 @@ from __future__ import annotations
 import contextlib
 import errno
 import importlib.resources
+import json
 import os
+import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
-from kerazoo.errors import KerazooError
+from kerazoo.errors import KerazooError, UsageError
 from kerazoo.manifest import PACKAGE, Entry, File
+from kerazoo.printable import printable
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes that are there and the bytes that there will be, `None` where that is not known."""
@@ -21,17 +25,30 @@ CHUNK = 1 << 20
 
 
 def home() -> Path:
-    """The cache's folder, which need not exist."""
+    """The cache's folder, which need not exist; `UsageError` where `KERAZOO_HOME` begins with nobody's `~name`."""
     if own := os.environ.get("KERAZOO_HOME"):
-        return Path(own).expanduser()
+        return expanded(own, "KERAZOO_HOME")
     import platformdirs
 
     return platformdirs.user_cache_path("kerazoo")
 
 
+def expanded(path: str, name: str) -> Path:
+    """A path that the variable `name` of the environment holds, its `~` resolved."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise UsageError(f"{name} is {printable(path, 200)}: nobody has such a home folder; write the path.") from error
+
+
+def switch(name: str) -> bool:
+    """Whether a variable of the environment says yes."""
+    return os.environ.get(name, "").strip().lower() in ("1", "true", "yes")
+
+
 def offline() -> bool:
     """Whether `KERAZOO_OFFLINE` forbids the network."""
-    return os.environ.get("KERAZOO_OFFLINE", "").strip().lower() in ("1", "true", "yes")
+    return switch("KERAZOO_OFFLINE")
 
 
 def path_of(entry: Entry, file: File) -> Path:
@@ -57,9 +74,35 @@ def beside(path: Path, suffix: str) -> Path:
     return path.with_name(path.name + suffix)
 
 
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of all files in a folder; links count as themselves."""
+    if path.is_symlink() or not path.is_dir():
+        return path.lstat().st_size
+    return sum(size_of(inner) for inner in path.iterdir())
+
+
 def say(line: str) -> None:
     """One line for people, on stderr."""
-    print(f"kerazoo: {line}", file=sys.stderr)
+    print(f"kerazoo: {printable(line)}", file=sys.stderr)
+
+
+def is_sha256(value: Any) -> bool:
+    return isinstance(value, str) and len(value) == 64 and set(value) <= set("0123456789abcdef")
+
+
+def small_json(path: Path, most_bytes: int) -> Any:
+    """What a JSON file holds that is plain and not too long; `OSError` or `ValueError` where it is none."""
+    # A pipe would be waited for, a device be read without end.
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as source:
+        if not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
+            raise ValueError("is no plain file")
+        content = source.read(most_bytes + 1)
+    if len(content) > most_bytes:
+        raise ValueError("is too long")
+    try:
+        return json.loads(content)
+    except RecursionError as error:
+        raise ValueError("is nested too deeply") from error
 
 
 @contextlib.contextmanager
@@ -87,11 +130,12 @@ def writing(path: Path, needed: int | None = None) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        place = printable(str(path))
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             amount = "more room is needed" if needed is None else f"{needed:,} bytes are needed"
-            why, what = f"The disk is full: {amount} for {path}.", "Free some, or use another disk"
+            why, what = f"The disk is full: {amount} for {place}.", "Free some, or use another disk"
         else:
-            why, what = f"Cannot write {path}: {error.strerror or error}.", "Use a folder that can be written"
+            why, what = f"Cannot write {place}: {error.strerror or error}.", "Use a folder that can be written"
         raise KerazooError(f"{why}\n{what}; KERAZOO_HOME says where the cache is.") from error
 
 

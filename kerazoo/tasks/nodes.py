@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from kerazoo.codecs import graph
 from kerazoo.contract import Network, Port, Signature, Tensor, Tensors
 
 
@@ -24,13 +23,16 @@ class NodeLabels:
     indices: tuple[int, ...]
     scores: tuple[float, ...]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self, limit: int = 5) -> dict[str, Any]:
         rows = zip(self.labels, self.indices, self.scores, strict=True)
         return {"nodes": [{"label": label, "index": index, "score": round(score, 6)} for label, index, score in rows]}
 
-    def rows(self) -> list[str]:
+    def rows(self, limit: int = 5) -> list[str]:
         rows = zip(self.labels, self.scores, strict=True)
         return [f"{score:7.2%}  {node}  {label}" for node, (label, score) in enumerate(rows)]
+
+    def files(self) -> dict[str, bytes]:
+        return {}
 
 
 @dataclass(frozen=True)
@@ -50,11 +52,15 @@ class Nodes:
 
     @property
     def request(self) -> tuple[Port, ...]:
-        return (Port("features", "float32", (None, self.features)), Port("edges", "int64", (None, 2)))
+        return (Port("features", "float32", (None, self.features), "graph"), Port("edges", "int64", (None, 2), "graph"))
 
     @property
     def response(self) -> tuple[Port, ...]:
-        return (Port("label", "string", (None,)), Port("index", "int64", (None,)), Port("score", "float32", (None,)))
+        return (
+            Port("label", "string", (None,), "text"),
+            Port("index", "int64", (None,)),
+            Port("score", "float32", (None,)),
+        )
 
     @property
     def parts(self) -> Mapping[str, Signature]:
@@ -73,10 +79,6 @@ class Nodes:
             features[np.arange(6), (np.arange(6) * 101 + word * 37) % self.features] = 1.0
         edges = [[0, 1], [1, 2], [2, 0], [3, 4], [4, 3], [2, 2]]
         return {"features": features, "edges": np.array(edges, np.int64)}
-
-    def parse(self, data: bytes, name: str) -> Mapping[str, np.ndarray]:
-        """A graph file to the request: see `kerazoo.codecs.graph.read`."""
-        return graph.read(data, name)
 
     def answer(self, network: Network, request: Tensors) -> Tensors:
         ops = network.ops
@@ -102,7 +104,7 @@ class Nodes:
 
 def shares(ops: Any, features: Tensor) -> Tensor:
     """Rows [n, F] divided by their sums; a row that sums to 0 stays as it is."""
-    sums = ops.total(features, 1, keepdims=True)
+    sums = ops.sum(features, 1, keepdims=True)
     return features / ops.where(sums == 0.0, ops.full((1, 1), 1.0, "float32"), sums)
 
 
@@ -123,6 +125,6 @@ def normalised(ops: Any, edges: Tensor, nodes: Any) -> tuple[Tensor, Tensor, Ten
     # One number a pair: sorting them puts rows in order and equal pairs side by side.
     pairs = ops.unique(ops.concat([a * many + b, b * many + a, own * many + own], 0))
     target, source = ops.cast(pairs // many, "int32"), ops.cast(pairs % many, "int32")
-    degree = ops.cast(ops.count(target, nodes), "float32")
+    degree = ops.cast(ops.bincount(target, nodes), "float32")
     weight = 1.0 / ops.sqrt(ops.gather(degree, target) * ops.gather(degree, source))
     return source, target, weight

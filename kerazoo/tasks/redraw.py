@@ -30,17 +30,23 @@ class Picture:
         width, height = (int.from_bytes(self.picture[at : at + 4], "big") for at in (16, 20))
         return height, width
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self, limit: int = 5) -> dict[str, Any]:
         """`size` [height, width], and `picture`, the PNG in base64."""
         return {"size": list(self.size), "picture": base64.b64encode(self.picture).decode()}
 
-    def rows(self) -> list[str]:
+    def rows(self, limit: int = 5) -> list[str]:
         height, width = self.size
         return [f"{width} x {height} pixels"]
 
+    def files(self) -> dict[str, bytes]:
+        return {"picture.png": self.picture}
+
+    def _repr_png_(self) -> bytes:
+        return self.picture
+
 
 @dataclass(frozen=True)
-class Redraw:
+class SuperResolution:
     """Super-resolution of the luma; the chroma, to which eyes are blunter, is resized bicubically.
 
     Attributes:
@@ -59,16 +65,16 @@ class Redraw:
 
     @property
     def request(self) -> tuple[Port, ...]:
-        return (Port("image_bytes", "string", (1,)),)
+        return (Port("image_bytes", "string", (1,), "image"),)
 
     @property
     def response(self) -> tuple[Port, ...]:
-        return (Port("image_bytes", "string", (1,)),)
+        return (Port("image_bytes", "string", (1,), "image"),)
 
     @property
     def parts(self) -> Mapping[str, Signature]:
         shape = (None, None, None, 1)
-        return {"network": Signature((Port("image", "float32", shape),), (Port("luma", "float32", shape),))}
+        return {"network": Signature((Port("image", "float32", shape, "image"),), (Port("luma", "float32", shape),))}
 
     def answer(self, network: Network, request: Tensors) -> Tensors:
         ops = network.ops

@@ -32,11 +32,11 @@ class Sample:
 
     @property
     def request(self) -> tuple[Port, ...]:
-        return (Port("seed", "int64", (None,)),)
+        return (Port("seed", "int64", (None,), "seed"),)
 
     @property
     def response(self) -> tuple[Port, ...]:
-        return (Port("image_bytes", "string", (None,)),)
+        return (Port("image_bytes", "string", (None,), "image"),)
 
     @property
     def parts(self) -> Mapping[str, Signature]:

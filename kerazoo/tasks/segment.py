@@ -26,18 +26,24 @@ class Mask:
     shares: tuple[float, ...]
     picture: bytes
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self, limit: int = 5) -> dict[str, Any]:
         """`share` by label, and `mask`, the PNG in base64."""
         shares = {label: round(share, 6) for label, share in zip(self.labels, self.shares, strict=True)}
         return {"share": shares, "mask": base64.b64encode(self.picture).decode()}
 
-    def rows(self) -> list[str]:
+    def rows(self, limit: int = 5) -> list[str]:
         ranked = sorted(zip(self.shares, self.labels, strict=True), key=lambda pair: -pair[0])
         return [f"{share:7.2%}  {label}" for share, label in ranked]
 
+    def files(self) -> dict[str, bytes]:
+        return {"mask.png": self.picture}
+
+    def _repr_png_(self) -> bytes:
+        return self.picture
+
 
 @dataclass(frozen=True)
-class Segment:
+class Tiled:
     """Softmax's largest at each pixel, for a picture of any size: overlapping tiles, mirrored at the borders.
 
     Attributes:
@@ -65,15 +71,15 @@ class Segment:
 
     @property
     def request(self) -> tuple[Port, ...]:
-        return (Port("image_bytes", "string", (1,)),)
+        return (Port("image_bytes", "string", (1,), "image"),)
 
     @property
     def response(self) -> tuple[Port, ...]:
-        return (Port("mask_bytes", "string", (1,)), Port("share", "float32", (1, len(self.labels))))
+        return (Port("mask_bytes", "string", (1,), "mask"), Port("share", "float32", (1, len(self.labels))))
 
     @property
     def parts(self) -> Mapping[str, Signature]:
-        image = Port("image", "float32", (None, self.tile, self.tile, self.channels))
+        image = Port("image", "float32", (None, self.tile, self.tile, self.channels), "image")
         side = self.tile - 2 * self.shrink
         return {"network": Signature((image,), (Port("logits", "float32", (None, side, side, len(self.labels))),))}
 
@@ -89,7 +95,7 @@ class Segment:
 
         mask = over_tiles(ops, pixels, (core, core), context, classes, dtype="uint8", together=self.together)
         height, width = ops.size(mask)
-        counts = ops.count(ops.reshape(mask, (height * width,)), len(self.labels))
+        counts = ops.bincount(ops.reshape(mask, (height * width,)), len(self.labels))
         share = ops.cast(counts, "float32") / ops.cast(height * width, "float32")
         return {"mask_bytes": ops.strings([ops.encode_png(mask[:, :, None])]), "share": share[None]}
 

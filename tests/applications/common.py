@@ -68,7 +68,7 @@ def classify(model, name, *photos):
     entry = manifest.load()[name]
     image, normalise = from_preprocessing(entry.preprocessing)
     data = [(Path(os.environ[DATA_ENV]) / "photos" / photo).read_bytes() for photo in photos]
-    scores = np.asarray(model(normalise(image.decode(ops, data))))
+    scores = np.asarray(model(normalise(image.prepare(ops, data))))
     np.testing.assert_allclose(scores.sum(axis=1), 1, rtol=1e-5)
     return [labels(entry.labels)[index] for index in scores.argmax(axis=1)]
 

@@ -80,7 +80,7 @@ def test_wrong_arguments():
 @pytest.mark.skipif("KERAZOO_TEST_DATA" not in os.environ, reason="KERAZOO_TEST_DATA names no folder of data")
 def test_reaches_the_papers_accuracy_on_cora():
     content = (Path(os.environ["KERAZOO_TEST_DATA"]) / "cora.npz").read_bytes()
-    found = graph.read(content)
+    found = graph.loads(content)
     with np.load(io.BytesIO(content)) as stored:
         labels = stored["labels"]
         train, validation, test = (

@@ -82,8 +82,9 @@ def test_learns_to_copy_and_the_task_says_so():
     model.compile(keras.optimizers.Adam(1e-2), loss)
     history = model.fit([source, before], source, batch_size=64, epochs=15, verbose=0).history["loss"]
     assert history[-1] < history[0] * 0.1
-    task = rnn_encdec.task(config, Assets(vocabulary=placeholder(12)))
-    network = keras_engine.network(Built("rnn_encdec", model, task))
+    several = rnn_encdec.tasks(config, Assets(vocabulary=placeholder(12)))
+    task = several["translate"]
+    network = keras_engine.network(Built("rnn_encdec", model, several))
     said = task.answer(network, {"text": np.array([b"word5 word9", b"word11 word4"], object)})
     assert said["translation"].tolist() == [b"word5 word9", b"word11 word4"]
     assert (said["score"] > -0.2).all()
@@ -91,9 +92,9 @@ def test_learns_to_copy_and_the_task_says_so():
 
 def test_vocabulary():
     with pytest.raises(UsageError, match="no vocabulary"):
-        rnn_encdec.task(SMALL, Assets())
+        rnn_encdec.tasks(SMALL, Assets())
     with pytest.raises(UsageError, match="source vocabulary has 39 words; rnn_encdec has 40"):
-        rnn_encdec.task(SMALL, Assets(vocabulary=placeholder(39)))
+        rnn_encdec.tasks(SMALL, Assets(vocabulary=placeholder(39)))
 
 
 def test_builder():

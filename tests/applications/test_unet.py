@@ -36,10 +36,10 @@ def test_same_padding_keeps_the_size():
 
 
 def test_task():
-    task = unet.task(unet.VARIANTS["unet"].config, Assets(labels=("ground", "cell")))
+    task = unet.tasks(unet.VARIANTS["unet"].config, Assets(labels=("ground", "cell")))["segment"]
     assert (task.tile, task.shrink, task.overlap, task.labels) == (572, 92, 0, ("ground", "cell"))
     assert task.parts["network"].outputs[0].shape == (None, 388, 388, 2)
-    task = unet.task(unet.VARIANTS["unet_same"].config, Assets())
+    task = unet.tasks(unet.VARIANTS["unet_same"].config, Assets())["segment"]
     assert (task.tile, task.shrink, task.overlap) == (256, 0, 32)
 
 

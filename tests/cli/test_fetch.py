@@ -13,7 +13,7 @@ from kerazoo.manifest import Entry, File
 @pytest.fixture(autouse=True)
 def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Three models; the mirror, the only source, has a sound file of the first and a wrong one of the last."""
-    for name in ("KERAZOO_OFFLINE", "KERAZOO_MIRROR"):
+    for name in ("KERAZOO_OFFLINE", "KERAZOO_MIRROR", "KERAZOO_ALLOW_HTTP"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("KERAZOO_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("KERAZOO_MIRROR", str(tmp_path))
@@ -71,3 +71,35 @@ def test_an_unknown_model_suggests():
     error = CliRunner().invoke(fetch, ["thre"]).exception
     assert isinstance(error, UnknownModel)
     assert "three" in str(error)
+
+
+@pytest.fixture
+def unpinned(mirror, monkeypatch):
+    """A model whose publisher named no hash, and its file in the mirror."""
+    file = File("four.h5", "full", ("http://127.0.0.1:9/four.h5",), None, None, None, "keras_h5")
+    monkeypatch.setattr(manifest, "load", lambda: {"four:data": Entry("four:data", (file,), "x", "x", None, {})})
+    (mirror / "four.h5").write_text("four")
+    return mirror / "four.h5"
+
+
+def test_what_was_trusted_is_said_and_only_replaced_when_asked(unpinned):
+    done = CliRunner().invoke(fetch, ["four"])
+    assert done.stderr.count("\n") == 1
+    assert f"trusted from now on: sha256 {hashlib.sha256(b'four').hexdigest()}" in done.stderr
+    path = Path(done.stdout.split("\t")[1].strip())
+    path.unlink()
+    unpinned.write_text("five")
+    error = CliRunner().invoke(fetch, ["four"]).exception
+    assert isinstance(error, WeightsDamaged)
+    assert "kerazoo fetch --trust-new four:data" in str(error)
+    assert CliRunner().invoke(fetch, ["--trust-new", "four:data"]).exit_code == 0
+    assert path.read_text() == "five"
+    assert isinstance(CliRunner().invoke(fetch, ["--all", "--trust-new"]).exception, UsageError)
+
+
+def test_plain_http_is_allowed_by_name(unpinned, monkeypatch):
+    monkeypatch.delenv("KERAZOO_MIRROR")
+    assert "--allow-http" in str(CliRunner().invoke(fetch, ["four"]).exception)
+    error = CliRunner().invoke(fetch, ["four", "--allow-http"]).exception
+    assert type(error) is WeightsUnavailable
+    assert "refused" in str(error)

@@ -12,7 +12,7 @@ import functools
 import hashlib
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,11 +25,13 @@ from PIL import Image
 
 from kerazoo import manifest, registry
 from kerazoo.assets import Assets
+from kerazoo.codecs import image as image_
 from kerazoo.codecs.image import Normalise, from_preprocessing
 from kerazoo.codecs.text import placeholder
 from kerazoo.contract import Network, Task
 from kerazoo.engines import keras as keras_engine
 from kerazoo.export import golden as golden_
+from kerazoo.formats import FORMATS
 from kerazoo.predictor import stack
 
 GOLDENS = Path(__file__).parent.parent / "goldens"
@@ -40,7 +42,21 @@ NAMES = tuple(registry.variants())
 CANNOT: dict[tuple[str, str], str] = {}
 """(variant, format) -> why it cannot be exported there; a test holds that each really cannot."""
 
-every_variant = pytest.mark.parametrize("name", NAMES)
+FIRST = tuple({family: name for name, (family, _) in reversed(registry.variants().items())}.values())
+"""Of each family the first variant: the others differ from it in sizes alone, and wait for the slow run."""
+
+CONVERTED = (
+    "espcn_x2", "gcn_cora", "lenet5", "resnet18", "resnext50_32x4d", "rnn_encdec", "snn", "squeezenet_v1_0", "stn",
+    "unet", "vae",
+)  # fmt: skip
+"""Variants that hold every kind of layer and task, and convert in a few seconds; the others wait for the slow run."""
+
+
+def _waiting(names: Iterable[str], quick: Collection[str]) -> list[Any]:
+    return [name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in names]
+
+
+every_variant = pytest.mark.parametrize("name", _waiting(NAMES, FIRST))
 
 
 def family(name: str) -> Any:
@@ -63,7 +79,8 @@ def assets(sizes: Any) -> Assets:
 
 def exporting(format_: str) -> Any:
     """Parametrises over the variants that can be exported to a format."""
-    return pytest.mark.parametrize("name", [name for name in NAMES if (name, format_) not in CANNOT])
+    names = [name for name in NAMES if (name, format_) not in CANNOT]
+    return pytest.mark.parametrize("name", _waiting(names, CONVERTED))
 
 
 @functools.cache
@@ -74,8 +91,8 @@ def built(name: str) -> registry.Built:
 
 def fresh(name: str) -> registry.Built:
     keras_model = family(name).build(config(name))
-    task = family(name).task(config(name), assets(config(name)))
-    made = registry.Built(name, keras_model, task, _normalise(name, task))
+    several = family(name).tasks(config(name), assets(config(name)))
+    made = registry.Built(name, keras_model, several, _normalise(name, next(iter(several.values()))))
     fill(keras_model)
     calibrate(made)
     return made
@@ -125,8 +142,7 @@ def calibrate(made: registry.Built) -> None:
     norms = [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
     if not norms:
         return
-    calls: list[golden_.Call] = []
-    made.task.answer(golden_._Recorder(keras_engine.network(made), calls), request(made.task, 8))
+    calls = golden_.answer(made.task, keras_engine.network(made), request(made.task, 8)).calls
     with contextlib.ExitStack() as undo:
         for layer in norms:
             undo.callback(setattr, layer, "momentum", layer.momentum)
@@ -170,21 +186,21 @@ def request(task: Task, rows: int = 1) -> dict[str, Any]:
     not mind, those with random weights do. Tests of `kerazoo.ops` hold one resizing against the other.
     """
     first = golden_.golden_request(task)
-    image = getattr(task, "image", None)
+    image = getattr(task, "input", None)
     made = []
     for row in range(rows if task.batched else 1):
         values = {port.name: first[port.name][0] if task.batched else first[port.name] for port in task.request}
         for port in task.request:
-            if port.name.endswith("_bytes"):
+            if port.media == "image":
                 values[port.name] = _picture(row, *((image.height, image.width) if image else (60, 80)))
-            elif port.name == "seed":
+            elif port.media == "seed":
                 values[port.name] = values[port.name] + row
         made.append(values)
     return stack(task, made)
 
 
 def _picture(row: int, height: int, width: int) -> bytes:
-    pixels = np.asarray(Image.open(io.BytesIO(golden_.picture(height, width))))
+    pixels = np.asarray(Image.open(io.BytesIO(image_.scene(height, width))))
     pixels = (pixels, pixels[::-1, ::-1], pixels[:, ::-1], pixels[::-1])[row % 4]
     if row % 2:
         pixels = 255 - pixels
@@ -216,15 +232,13 @@ class Converted:
 
     def path(self, format_: str) -> Path:
         """The artefact, whose test fails where there is none."""
-        from kerazoo.export.convert import FILES
-
         assert self.failures[format_] is None, f"{self.folder.name} to {format_}: {self.failures[format_]}"
-        return self.folder / FILES[format_]
+        return self.folder / FORMATS[format_].file
 
 
 def converted(name: str, shared: Path) -> Converted:
     """The variant in every format, from the run's cache; test processes share it."""
-    from kerazoo.export.convert import FILES, convert
+    from kerazoo.export.convert import convert
 
     folder = shared / "converted" / name
     folder.mkdir(parents=True, exist_ok=True)
@@ -233,6 +247,6 @@ def converted(name: str, shared: Path) -> Converted:
         if not done.exists():
             asked_for = golden(name).request
             with mock.patch.object(golden_, "golden_request", lambda task: asked_for):
-                failures = convert(built(name), FILES, folder)
+                failures = convert(built(name), FORMATS, folder)
             done.write_text(json.dumps(failures), encoding="utf-8")
     return Converted(folder, json.loads(done.read_text(encoding="utf-8")))

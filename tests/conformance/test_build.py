@@ -39,7 +39,7 @@ def test_the_description_agrees_with_the_network(name):
     if described.small is None:
         there = built(name).keras.inputs[0].shape
     else:  # The task describes the full size without building it.
-        task = module.task(described.config, assets(described.config))
+        task = next(iter(module.tasks(described.config, assets(described.config)).values()))
         there = next(iter(task.parts.values())).inputs[0].shape
     assert len(there) == len(described.input) + 1
     assert all(

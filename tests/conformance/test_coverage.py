@@ -13,7 +13,7 @@ def test_a_family_has_variants_and_builders(name):
     assert module.VARIANTS
     assert all(isinstance(variant, Variant) for variant in module.VARIANTS.values())
     assert module.__all__ and all(callable(getattr(module, public)) for public in module.__all__)
-    assert callable(module.build) and callable(module.task)
+    assert callable(module.build) and callable(module.tasks)
 
 
 def test_every_variant_has_a_golden_and_every_golden_a_variant():
@@ -30,4 +30,4 @@ def test_every_task_is_used():
 
 @every_variant
 def test_the_task_is_one(name):
-    assert isinstance(built(name).task, Task)
+    assert all(isinstance(task, Task) for task in built(name).tasks.values())

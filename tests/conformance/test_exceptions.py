@@ -4,8 +4,9 @@ import pytest
 
 from kerazoo.engines import open_network
 from kerazoo.errors import KerazooError
-from kerazoo.export import FORMATS, verify
 from kerazoo.export import golden as golden_
+from kerazoo.export import verify
+from kerazoo.formats import FORMATS
 from tests.conformance.models import CANNOT, NAMES, converted
 
 
@@ -21,4 +22,4 @@ def test_an_exception_really_fails(name, format_, shared):
         return
     with pytest.raises(KerazooError):
         network, card = open_network(format_, made.path(format_))
-        verify.check(card.task, golden_.load(made.folder / "golden.npz"), network, format_, name)
+        verify.check(card.tasks, golden_.load(made.folder / "golden.npz"), network, FORMATS[format_], name)

@@ -7,7 +7,7 @@ import json
 
 import numpy as np
 
-from kerazoo.export.verify import refuse_flat
+from kerazoo.export.golden import refuse_flat
 from tests.conformance.models import GOLDENS, every_variant, golden
 
 TOLERANCE = 1e-4

@@ -21,6 +21,7 @@ def test_count(name):
     assert count == FACTS[name]["params"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in NAMES if "no_top" in FACTS.get(name, {})])
 def test_count_without_top(name):
     config = dataclasses.replace(registry.variants()[name][1].config, include_top=False)

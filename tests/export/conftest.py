@@ -6,7 +6,8 @@ from filelock import FileLock
 
 from kerazoo.engines import keras as keras_engine
 from kerazoo.export import golden as golden_
-from kerazoo.export.convert import FILES, convert
+from kerazoo.export.convert import convert
+from kerazoo.formats import FORMATS
 from tests.export.models import tiny
 
 
@@ -17,7 +18,7 @@ def made(shared) -> Path:
     with FileLock(shared / "tiny.lock"):
         if not (folder / "golden.npz").exists():
             folder.mkdir(exist_ok=True)
-            assert set(convert(tiny(), FILES, folder).values()) == {None}
+            assert set(convert(tiny(), FORMATS, folder).values()) == {None}
     return folder
 
 

@@ -27,5 +27,5 @@ def tiny() -> registry.Built:
     model.get_layer("logits").kernel.assign(np.array(model.get_layer("logits").kernel) * 4)
     task = Classify(Image(24, 24), LABELS)
     return registry.Built(
-        "tiny:test", model, task, Normalise("rgb", 2 / 255, (1.0, 1.1, 0.9), (1.0, 0.9, 1.1)), "ab" * 32
+        "tiny:test", model, {task.kind: task}, Normalise("rgb", 2 / 255, (1.0, 1.1, 0.9), (1.0, 0.9, 1.1)), "ab" * 32
     )

@@ -15,7 +15,7 @@ from kerazoo.engines import open_network
 from kerazoo.errors import KerazooError, UsageError
 from kerazoo.export import golden as golden_
 from kerazoo.export import verify
-from kerazoo.export.convert import FILES
+from kerazoo.formats import FORMATS
 
 ONCE = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -33,9 +33,9 @@ def _plain_litert(path):
 
 @pytest.mark.parametrize(("engine", "strip"), [("onnx", _plain_onnx), ("litert", _plain_litert)])
 def test_an_artefact_without_a_card_is_refused(copies, engine, strip):
-    strip(copies / FILES[engine])
+    strip(copies / FORMATS[engine].file)
     with pytest.raises(UsageError, match="no Kerazoo card"):
-        open_network(engine, copies / FILES[engine])
+        open_network(engine, copies / FORMATS[engine].file)
 
 
 def test_a_bundle_without_a_card_is_refused(copies):
@@ -46,16 +46,18 @@ def test_a_bundle_without_a_card_is_refused(copies):
         savedmodel.open_network(copies / "savedmodel")
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"task": {}}', '{"task": {"kind": "fly"}, "model": "x"}', "\ud800"])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"tasks": {}}', '{"tasks": {"fly": {"kind": "fly"}}, "model": "x"}', "\ud800"]
+)
 def test_a_card_that_makes_no_sense_is_refused(text, tmp_path):
     with pytest.raises(UsageError):
-        card_.loads(text, tmp_path / "model.onnx")
+        card_.loads(text, tmp_path / "model.onnx", lambda name: b"")
 
 
 @pytest.mark.parametrize("engine", ["onnx", "litert"])
 @pytest.mark.parametrize("content", [b"", b"PK", b"not a model at all" * 9], ids=["empty", "zip", "text"])
 def test_what_is_no_model_is_refused(tmp_path, engine, content):
-    path = tmp_path / FILES[engine]
+    path = tmp_path / FORMATS[engine].file
     path.write_bytes(content)
     with pytest.raises(UsageError):
         open_network(engine, path)
@@ -64,19 +66,19 @@ def test_what_is_no_model_is_refused(tmp_path, engine, content):
 @pytest.mark.parametrize("engine", ["onnx", "litert"])
 def test_what_is_not_there_is_refused(tmp_path, engine):
     with pytest.raises(UsageError):
-        open_network(engine, tmp_path / FILES[engine])
+        open_network(engine, tmp_path / FORMATS[engine].file)
 
 
 @ONCE
 @given(share=st.floats(0, 1, exclude_max=True))
 @pytest.mark.parametrize("engine", ["onnx", "litert"])
 def test_a_truncated_artefact_is_refused(made, tmp_path, engine, share):
-    data = (made / FILES[engine]).read_bytes()
-    path = tmp_path / FILES[engine]
+    data = (made / FORMATS[engine].file).read_bytes()
+    path = tmp_path / FORMATS[engine].file
     path.write_bytes(data[: int(len(data) * share)])
     with pytest.raises(KerazooError):
         network, card = open_network(engine, path)
-        verify.check(card.task, golden_.load(made / "golden.npz"), network, engine, "artefact")
+        verify.check(card.tasks, golden_.load(made / "golden.npz"), network, FORMATS[engine], "artefact")
 
 
 CUT = """
@@ -94,7 +96,7 @@ for path in sys.argv[1:]:
 
 @pytest.mark.slow
 def test_a_damaged_network_with_a_whole_card_does_not_end_the_process(made, tmp_path):
-    data = (made / FILES["litert"]).read_bytes()
+    data = (made / FORMATS["litert"].file).read_bytes()
     at = data.index(b"PK\x03\x04")
     random = np.random.RandomState(0)
     paths = []
@@ -113,8 +115,8 @@ def test_a_damaged_network_with_a_whole_card_does_not_end_the_process(made, tmp_
 
 
 def test_the_card_is_json_that_others_can_read(made):
-    text = onnx.load(made / FILES["onnx"]).metadata_props[0].value
+    text = onnx.load(made / FORMATS["onnx"].file).metadata_props[0].value
     plain = json.loads(text)
     assert plain["model"] == "tiny:test"
-    assert plain["task"]["kind"] == "classify"
+    assert plain["tasks"]["classify"]["class"] == "Classify"
     assert plain["weights_sha256"] == "ab" * 32

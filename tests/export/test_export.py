@@ -4,17 +4,17 @@ import pytest
 
 import kerazoo
 from kerazoo import export as package
-from kerazoo import registry
+from kerazoo import manifest, registry
 from kerazoo.errors import GateError, UsageError
 from kerazoo.export import Artefact
-from kerazoo.export.convert import FILES
 
 PLACES = {"savedmodel": "lenet5/1", "onnx": "lenet5.onnx", "litert": "lenet5.tflite"}
 
 
 @pytest.fixture(autouse=True)
 def known(monkeypatch):
-    monkeypatch.setattr(registry, "find", lambda name: registry.Model("lenet5:mnist", "lenet5"))
+    model = registry.Model("lenet5:mnist", "lenet5", manifest.load()["lenet5:mnist"])
+    monkeypatch.setattr(registry, "find", lambda name: model)
 
 
 @pytest.fixture
@@ -22,21 +22,21 @@ def checking(monkeypatch):
     """Replaces conversion and verification by writing files; `failing` formats raise or yield what they are told."""
 
     def replace(failing=None, meanwhile=lambda: None):
-        def checked(model, formats, folder):
-            for name in formats:
-                if name == "savedmodel":
-                    (folder / FILES[name]).mkdir()
-                    (folder / FILES[name] / "saved_model.pb").write_bytes(b"new")
+        def checked(model, chosen, folder):
+            for form in chosen:
+                if form.whole:
+                    (folder / form.file).mkdir()
+                    (folder / form.file / "saved_model.pb").write_bytes(b"new")
                 else:
-                    (folder / FILES[name]).write_bytes(b"new")
+                    (folder / form.file).write_bytes(b"new")
                 meanwhile()
-                failure = (failing or {}).get(name)
+                failure = (failing or {}).get(form.name)
                 if isinstance(failure, GateError):
                     yield failure
                 elif failure is not None:
                     raise failure
                 else:
-                    yield Artefact(name, folder / FILES[name], {"logits": 0.0})
+                    yield Artefact(form.name, folder / form.file, {"logits": 0.0})
 
         monkeypatch.setattr(package, "checked", checked)
         monkeypatch.setattr("kerazoo.export.golden.load", lambda path: None)
@@ -57,6 +57,7 @@ def test_artefacts_are_put_into_place(checking, tmp_path):
         "lenet5.onnx",
         "lenet5.tflite",
         "lenet5/1/assets.extra/kerazoo/engines.json",
+        "lenet5/1/assets.extra/kerazoo/manifest.json",
         "lenet5/1/assets.extra/kerazoo/model.onnx",
         "lenet5/1/assets.extra/kerazoo/model.tflite",
         "lenet5/1/saved_model.pb",
@@ -111,6 +112,12 @@ def test_a_refused_artefact_leaves_nothing(checking, tmp_path, format_):
     assert not list(tmp_path.iterdir())
 
 
+def test_one_format_can_be_a_word(checking, tmp_path):
+    checking()
+    (made,) = kerazoo.export("lenet5:mnist", to="onnx", path=str(tmp_path))
+    assert made.path == tmp_path / "lenet5.onnx"
+
+
 def test_an_unknown_format_is_refused_with_near_names(tmp_path):
     with pytest.raises(UsageError, match="Did you mean onnx"):
         kerazoo.export("lenet5:mnist", to=["onx"], path=tmp_path)
@@ -148,8 +155,10 @@ def test_ranks_are_those_of_the_golden(tmp_path):
     from tests.conformance.models import built
 
     convert.convert(built("lenet5"), ["onnx"], tmp_path)
-    golden = load(tmp_path / "golden.npz")
-    assert convert._same_ranks(tmp_path / "model.onnx", golden)
+    goldens = load(tmp_path / "golden.npz")
+    golden = goldens["classify"]
+    assert convert._same_ranks(tmp_path / "model.onnx", goldens)
     (call,) = golden.calls
     wrong = Call(call.part, call.inputs, {name: np.asarray(value)[None] for name, value in call.outputs.items()})
-    assert not convert._same_ranks(tmp_path / "model.onnx", Golden(golden.request, golden.response, (wrong,)))
+    other = {"classify": Golden(golden.request, golden.response, (wrong,))}
+    assert not convert._same_ranks(tmp_path / "model.onnx", other)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
+from kerazoo.codecs import image as image_
 from kerazoo.export import golden as golden_
 from kerazoo.export.golden import Call, Golden
 
@@ -58,9 +59,11 @@ def test_cards(request, response):
 @given(request=SIDE, response=SIDE, calls=CALLS)
 def test_files(request, response, calls):
     file = io.BytesIO()
-    golden_.save(Golden(request, response, tuple(calls)), file)
+    golden_.save({"classify": Golden(request, response, tuple(calls)), "embed": Golden(request, response, ())}, file)
     file.seek(0)
-    back = golden_.load(file)
+    loaded = golden_.load(file)
+    assert list(loaded) == ["classify", "embed"] and loaded["embed"].calls == ()
+    back = loaded["classify"]
     _equal(request, back.request)
     _equal(response, back.response)
     assert [call.part for call in back.calls] == [call.part for call in calls]
@@ -71,7 +74,7 @@ def test_files(request, response, calls):
 
 @pytest.mark.parametrize("size", [(60, 80), (24, 24), (32, 32), (227, 227)])
 def test_the_golden_picture_has_something_to_see(size):
-    picture = np.asarray(Image.open(io.BytesIO(golden_.picture(*size))))
+    picture = np.asarray(Image.open(io.BytesIO(image_.scene(*size))))
     assert picture.shape == (*size, 3)
     assert (picture.reshape(-1, 3).std(0) > 40).all()
-    assert golden_.picture(*size) == golden_.picture(*size)
+    assert image_.scene(*size) == image_.scene(*size)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import kerazoo
-from kerazoo.export import golden as golden_
+from kerazoo.codecs import image as image_
 from kerazoo.serve.models import cores, engines, warmup
 from kerazoo.serve.models.engines import Cores
 from kerazoo.serve.wire.status import Status
@@ -25,7 +25,7 @@ def exported(tmp_path_factory):
 
 def picture(seed=0):
     value = np.empty(2, object)
-    value[:] = [golden_.picture(40, 30), golden_.picture(28, 28 + seed)]
+    value[:] = [image_.scene(40, 30), image_.scene(28, 28 + seed)]
     return value
 
 
@@ -68,8 +68,8 @@ def test_the_fastest_that_is_there(exported, tmp_path):
 def test_a_wrong_golden_is_refused(exported, tmp_path, engine):
     copy = shutil.copytree(exported, tmp_path / "1")
     card = json.loads((copy / engines.EXTRA / "card.json").read_text())
-    scores = card["golden"]["response"]["score"]["values"]
-    card["golden"]["response"]["score"]["values"] = scores[::-1]
+    scores = card["goldens"]["classify"]["response"]["score"]["values"]
+    card["goldens"]["classify"]["response"]["score"]["values"] = scores[::-1]
     (copy / engines.EXTRA / "card.json").write_text(json.dumps(card))
     with pytest.raises(Status, match="FAILED_PRECONDITION.*differs from Keras"):
         engines.load(copy, engine)
@@ -112,7 +112,7 @@ def test_one_bad_picture_in_a_crowd_costs_only_itself(exported):
 
     def ask(client):
         value = np.empty(1, object)
-        value[0] = b"no picture" if client == 0 else golden_.picture(30, 30)
+        value[0] = b"no picture" if client == 0 else image_.scene(30, 30)
         for _ in range(10):
             try:
                 good.append(servable.run("serving_default", {"image_bytes": value}, ["label"])["label"].shape)

@@ -24,6 +24,7 @@ class Site:
     length: bool = True
     cuts: list[int] = field(default_factory=list)
     delay: float = 0.0
+    drip: float = 0.0
     redirects: dict[str, str] = field(default_factory=dict)
     first_byte: int | None = None
     requests: list[tuple[str, str | None]] = field(default_factory=list)
@@ -72,7 +73,12 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
                 self.send_header("Content-Length", str(len(content) - start))
             self.end_headers()
             rest = content[start:]
-            self.wfile.write(rest[: own.cuts.pop(0)] if own.cuts else rest)
+            rest = rest[: own.cuts.pop(0)] if own.cuts else rest
+            while own.drip and rest:
+                self.wfile.write(rest[:10])
+                rest = rest[10:]
+                time.sleep(own.drip)
+            self.wfile.write(rest)
 
     class Quiet(ThreadingHTTPServer):
         daemon_threads = True
@@ -94,6 +100,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("KERAZOO_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("KERAZOO_MIRROR", raising=False)
     monkeypatch.delenv("KERAZOO_OFFLINE", raising=False)
+    # The server on this machine speaks plain http; what forbids that is tested by itself.
+    monkeypatch.setenv("KERAZOO_ALLOW_HTTP", "1")
     return tmp_path / "home"
 
 

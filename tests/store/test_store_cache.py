@@ -48,7 +48,7 @@ def test_verify_tells_sound_from_damaged_and_records_what_has_no_published_hash(
         ("b:data", "net.h5", "damaged"),
         ("c:data", "net.h5", "ok"),
     ]
-    assert "recorded sha256" in capsys.readouterr().err
+    assert "trusted from now on: sha256" in capsys.readouterr().err
     assert [row.state for row in store.cached()] == ["ok", "damaged", "ok"]
     assert [row.size for row in store.cached()] == [len(CONTENT)] * 3
     put(bare, CONTENT[::-1])

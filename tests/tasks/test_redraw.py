@@ -8,7 +8,6 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from kerazoo import tasks
 from kerazoo.applications import espcn
 from kerazoo.assets import Assets
 from kerazoo.engines import keras as keras_engine
@@ -16,8 +15,8 @@ from kerazoo.errors import InputError
 from kerazoo.ops import numpy as ops
 from kerazoo.registry import Built
 from kerazoo.tasks import redraw
-from kerazoo.tasks.redraw import Picture, Redraw, colour, luma_chroma
-from tests.tasks.stubs import Stub, both, pixels, png, scene, text
+from kerazoo.tasks.redraw import Picture, SuperResolution, colour, luma_chroma
+from tests.tasks.stubs import Stub, again, both, pixels, png, scene, text
 
 
 def repeated(scale):
@@ -35,7 +34,9 @@ def repeated(scale):
 @pytest.mark.parametrize("scale", [2, 3])
 def test_a_grey_picture_keeps_its_luma_pixel_by_pixel(size, scale):
     grey = scene(*size)[..., 1]
-    host, graph = both(Redraw(scale, context=2, tile=8), {"image_bytes": text(png(grey))}, network=repeated(scale))
+    host, graph = both(
+        SuperResolution(scale, context=2, tile=8), {"image_bytes": text(png(grey))}, network=repeated(scale)
+    )
     expected = np.repeat(grey.repeat(scale, 0).repeat(scale, 1)[..., None], 3, -1)
     for answer in (host, graph):
         np.testing.assert_array_equal(pixels(answer["image_bytes"][0]), expected)
@@ -43,7 +44,7 @@ def test_a_grey_picture_keeps_its_luma_pixel_by_pixel(size, scale):
 
 def test_colours_are_those_of_a_bicubic_enlargement():
     picture = np.kron(scene(3, 4), np.ones((9, 9, 1), np.uint8))
-    host, graph = both(Redraw(2, context=1), {"image_bytes": text(png(picture))}, network=repeated(2))
+    host, graph = both(SuperResolution(2, context=1), {"image_bytes": text(png(picture))}, network=repeated(2))
     drawn = pixels(host["image_bytes"][0])
     assert np.abs(pixels(graph["image_bytes"][0]).astype(int) - drawn).max() <= 3
     bicubic = Image.fromarray(picture).resize((72, 54), Image.Resampling.BICUBIC).convert("YCbCr")
@@ -65,9 +66,10 @@ def test_luma_and_chroma_are_pillows():
 def test_no_seam_can_be_seen():
     keras.utils.set_random_seed(0)
     config = espcn.VARIANTS["espcn_x2"].config
-    task = espcn.task(config, Assets())
+    several = espcn.tasks(config, Assets())
+    task = several["redraw"]
     assert task.context == 4
-    network = keras_engine.network(Built("espcn_x2", espcn.build(config), task, espcn.NORMALISE))
+    network = keras_engine.network(Built("espcn_x2", espcn.build(config), several, espcn.NORMALISE))
     request = {"image_bytes": text(png(scene(61, 50)))}
     whole, cut = (
         pixels(dataclasses.replace(task, tile=tile).answer(network, request)["image_bytes"][0]).astype(int)
@@ -82,16 +84,16 @@ def test_no_seam_can_be_seen():
 
 def test_too_large_a_picture_is_refused(monkeypatch):
     monkeypatch.setattr(redraw, "MAX_PIXELS", 1_000)
-    task = Redraw(4, context=1)
+    task = SuperResolution(4, context=1)
     request = {"image_bytes": text(png(scene(10, 10)))}
     with pytest.raises(InputError, match="million pixels"):
         task.answer(Stub(ops, {"network": repeated(4)}), request)
 
 
 def test_result():
-    task = Redraw(3, context=4)
+    task = SuperResolution(3, context=4)
     result = task.read({"image_bytes": text(png(scene(4, 9)))}, 0)
     assert isinstance(result, Picture)
     assert result.rows() == ["9 x 4 pixels"]
     assert result.to_json()["size"] == [4, 9]
-    assert tasks.from_card(tasks.to_card(task)) == task
+    assert again(task) == task

@@ -2,10 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from kerazoo import tasks
 from kerazoo.ops import numpy as ops
 from kerazoo.tasks.sample import Sample
-from tests.tasks.stubs import Stub, both, pixels
+from tests.tasks.stubs import Stub, again, both, pixels
 
 
 def spread(ops, noise):
@@ -37,4 +36,4 @@ def test_result():
     answer = TASK.answer(Stub(ops, {"decoder": spread}), {"seed": np.array([5, 6])})
     assert TASK.read(answer, 1).rows() == ["3 x 2 pixels"]
     assert TASK.read(answer, 1).picture == answer["image_bytes"][1]
-    assert tasks.from_card(tasks.to_card(TASK)) == TASK
+    assert again(TASK) == TASK

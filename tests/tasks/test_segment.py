@@ -5,12 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kerazoo import tasks
 from kerazoo.errors import InputError, UsageError
 from kerazoo.ops import numpy as ops
 from kerazoo.tasks._tiles import mirrored, over_tiles
-from kerazoo.tasks.segment import Mask, Segment
-from tests.tasks.stubs import Stub, both, pixels, png, scene, text
+from kerazoo.tasks.segment import Mask, Tiled
+from tests.tasks.stubs import Stub, again, both, pixels, png, scene, text
 
 
 def bands(shrink):
@@ -26,7 +25,7 @@ def bands(shrink):
 @pytest.mark.parametrize(("shrink", "overlap"), [(0, 0), (3, 0), (0, 2), (2, 1)])
 @pytest.mark.parametrize("size", [(1, 1), (1, 17), (10, 10), (9, 31), (33, 20)])
 def test_every_pixel_gets_its_own_class(shrink, overlap, size):
-    task = Segment(("dark", "dim", "light", "bright"), tile=16, shrink=shrink, overlap=overlap, together=3)
+    task = Tiled(("dark", "dim", "light", "bright"), tile=16, shrink=shrink, overlap=overlap, together=3)
     grey = scene(*size)[..., 0]
     host, graph = both(task, {"image_bytes": text(png(grey))}, network=bands(shrink))
     expected = np.clip(np.rint((grey - 32.0) / 64.0 - 1e-6), 0, 3).astype(np.uint8)
@@ -57,7 +56,7 @@ def test_mirrored(size, place):
 @settings(max_examples=15, deadline=None)
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 4))
 def test_tiles_go_through_together_but_never_more_than_allowed(height, width, together):
-    task = Segment(("a", "b", "c", "d"), tile=16, shrink=2, together=together)
+    task = Tiled(("a", "b", "c", "d"), tile=16, shrink=2, together=together)
     network = Stub(ops, {"network": bands(2)})
     task.answer(network, {"image_bytes": text(png(scene(height, width)))})
     counts = {call["image"].shape[0] for call in network.calls}
@@ -68,18 +67,18 @@ def test_tiles_go_through_together_but_never_more_than_allowed(height, width, to
 
 
 def test_result():
-    task = Segment(("ground", "cell"), tile=8, shrink=0)
+    task = Tiled(("ground", "cell"), tile=8, shrink=0)
     mask = png(np.zeros((2, 3), np.uint8))
     result = task.read({"mask_bytes": text(mask), "share": np.array([[0.25, 0.75]], np.float32)}, 0)
     assert result == Mask(("ground", "cell"), (0.25, 0.75), mask)
     assert result.rows() == [" 75.00%  cell", " 25.00%  ground"]
     assert result.to_json()["share"] == {"ground": 0.25, "cell": 0.75}
-    assert tasks.from_card(tasks.to_card(task)) == task
+    assert again(task) == task
 
 
 def test_what_cannot_be_answered():
     with pytest.raises(UsageError, match="256 classes"):
-        Segment(tuple(map(str, range(257))), tile=8, shrink=0)
+        Tiled(tuple(map(str, range(257))), tile=8, shrink=0)
     with pytest.raises(InputError):
-        task = Segment(("a", "b"), tile=8, shrink=0)
+        task = Tiled(("a", "b"), tile=8, shrink=0)
         task.answer(Stub(ops, {"network": bands(0)}), {"image_bytes": text(b"no picture")})

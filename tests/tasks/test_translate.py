@@ -6,13 +6,13 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kerazoo import tasks
-from kerazoo.codecs.text import END, SPECIAL, START, Text, placeholder, tokens, vocabulary
+from kerazoo.codecs.text import END, SPECIAL, START, Text, Vocabulary, placeholder, tokens, vocabulary
+from kerazoo.contract import Port
 from kerazoo.errors import InputError, UsageError
 from kerazoo.ops import numpy as ops
 from kerazoo.ops import tensorflow as graph_ops
 from kerazoo.tasks.translate import Translate
-from tests.tasks.stubs import Stub, both, text
+from tests.tasks.stubs import Stub, again, both, text
 
 # --- the codec ----------------------------------------------------------------------------------------------------
 
@@ -43,8 +43,8 @@ def test_vocabulary_is_ordered_by_frequency_then_spelling():
 
 
 def test_encode_and_decode():
-    codec = Text((*SPECIAL, "l'", "homme", "(", "voit", ")", "été", "!", ","), length=9)
-    numbers = codec.encode(ops, text("L'homme (voit) ÉTÉ!", "voit ça , homme"))
+    codec = Text(Vocabulary((*SPECIAL, "l'", "homme", "(", "voit", ")", "été", "!", ",")), length=9)
+    numbers = codec.prepare(ops, text("L'homme (voit) ÉTÉ!", "voit ça , homme"))
     assert numbers.tolist() == [[4, 5, 6, 7, 8, 9, 10, END, 0], [7, 1, 11, 5, END, 0, 0, 0, 0]]
     assert [line.decode() for line in codec.decode(ops, numbers)] == ["l'homme (voit) été!", "voit <unk>, homme"]
 
@@ -67,8 +67,8 @@ def test_both_op_sets_read_alike(sentences):
     codec = Text(WORDS, length=64)
     sentences = [f"a {sentence}" for sentence in sentences]
     request = text(*[sentence.encode("utf-8", "replace") for sentence in sentences])
-    host = codec.encode(ops, request)
-    graph = codec.encode(graph_ops, tf.constant(request.tolist()))
+    host = codec.prepare(ops, request)
+    graph = codec.prepare(graph_ops, tf.constant(request.tolist()))
     np.testing.assert_array_equal(graph.numpy(), host)
     index = {word: number for number, word in enumerate(WORDS)}
     for row, sentence in zip(host, request, strict=True):
@@ -81,22 +81,23 @@ def test_both_op_sets_read_alike(sentences):
 def test_nothing_and_too_much_are_refused_not_cut(sentence):
     codec = Text(WORDS, length=9)
     with pytest.raises(InputError, match="empty|more than 8 words"):
-        codec.encode(ops, text("a b", sentence))
+        codec.prepare(ops, text("a b", sentence))
     with pytest.raises(tf.errors.InvalidArgumentError, match="empty|more than 8 words"):
-        codec.encode(graph_ops, tf.constant([b"a b", sentence.encode()]))
-    assert codec.encode(ops, text("a " * 8)).shape == (1, 9)
+        codec.prepare(graph_ops, tf.constant([b"a b", sentence.encode()]))
+    assert codec.prepare(ops, text("a " * 8)).shape == (1, 9)
 
 
 def test_a_vocabulary_must_be_one():
     with pytest.raises(UsageError, match="begins with <pad>"):
-        Text(("a", "b"), 5)
+        Text(Vocabulary(("a", "b")), 5)
     with pytest.raises(UsageError, match="equal"):
-        Text((*SPECIAL, "a", "a"), 5).encode(ops, text("a"))
+        Text(Vocabulary((*SPECIAL, "a", "a")), 5).prepare(ops, text("a"))
 
 
 # --- the task -----------------------------------------------------------------------------------------------------
 
-TASK = Translate(placeholder(10), placeholder(10), length=6, units=1, limit=5)
+CONTEXT, STATE = (Port(name, "float32", (None, 1)) for name in ("context", "state"))
+TASK = Translate(Text(placeholder(10), 6), placeholder(10), (CONTEXT,), (STATE,), limit=5)
 
 
 def counting(ops, token, state, context):
@@ -107,9 +108,9 @@ def counting(ops, token, state, context):
     return {"logits": hit * float(np.log(9.0)), "next_state": state + 1.0}
 
 
-def reading(ops, source):
+def reading(ops, tokens):
     """The context is the number of the first word."""
-    return {"context": ops.cast(source[:, :1], "float32"), "state": ops.cast(source[:, :1], "float32") * 0.0}
+    return {"context": ops.cast(tokens[:, :1], "float32"), "state": ops.cast(tokens[:, :1], "float32") * 0.0}
 
 
 def test_rows_end_on_their_own():
@@ -141,4 +142,4 @@ def test_result():
     result = TASK.read({"translation": text("a", "é b"), "score": np.array([-1, -0.25], np.float32)}, 1)
     assert result.rows() == ["é b"]
     assert result.to_json() == {"text": "é b", "score": -0.25}
-    assert tasks.from_card(tasks.to_card(TASK)) == TASK
+    assert again(TASK) == TASK

@@ -71,7 +71,7 @@ def models(service: Service) -> list[dict[str, Any]]:
                         "version": handle.version,
                         "engine": handle.servable.engine,
                         "model": card.model if card else None,
-                        "task": tasks.to_card(card.task) if card else None,
+                        "task": tasks.to_card(card.task)[0] if card else None,
                         "request": [port.name for port in card.task.request] if card else None,
                     }
                 )

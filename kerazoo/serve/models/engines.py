@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from kerazoo import formats
 from kerazoo.contract import Network, Port, Task
-from kerazoo.engines.card import KEY, of_saved_model
+from kerazoo.engines.card import FOLDER, of_folder
 from kerazoo.errors import KerazooError
 from kerazoo.export import golden as golden_
 from kerazoo.export import verify
@@ -25,8 +26,8 @@ from kerazoo.serve.models.session import load as load_session
 from kerazoo.serve.wire import status as status_
 from kerazoo.serve.wire.status import Status, invalid
 
-EXTRA = Path("assets.extra", KEY)
-ENGINES = {"onnx": "model.onnx", "litert": "model.tflite"}
+EXTRA = FOLDER
+ENGINES = {form.engine: form.file for form in formats.NETWORKS}
 ANSWER = "serving_default"
 """The signature from request to response; the others are the network's parts."""
 
@@ -57,7 +58,7 @@ def load(
     """
     signatures = savedmodel.signatures(folder, options.tags)
     try:
-        card = of_saved_model(folder)
+        card = of_folder(folder)
         chosen = _chosen(folder, engine)
         if chosen == "savedmodel":
             session = load_session(folder, options)
@@ -71,11 +72,12 @@ def load(
             golden = golden_.from_card(card.golden)
             outputs = [port.name for port in card.task.response]
             verify.check_answer(
+                card.task,
                 golden,
                 lambda request: servable.run(
                     "serving_default", {k: np.asarray(v) for k, v in request.items()}, outputs
                 ),
-                chosen,
+                next(form for form in formats.FORMATS.values() if form.engine == chosen),
                 str(folder),
             )
     except KerazooError as error:

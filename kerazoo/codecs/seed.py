@@ -1,0 +1,21 @@
+"""Seeds: whole numbers that a sample is drawn from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from kerazoo.codecs import number
+from kerazoo.contract import Port
+
+SUFFIXES: tuple[str, ...] = ()
+MIME = None
+
+read = number.read
+plain = number.plain
+distance = number.distance
+
+
+def example(port: Port, rng: np.random.Generator) -> Any:
+    return 7

@@ -1,0 +1,147 @@
+"""Files that hold a network: what is in them, and the model that they make."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kerazoo import seal
+from kerazoo.engines import card as card_
+from kerazoo.engines.card import Card
+from kerazoo.engines.quiet import import_tensorflow
+from kerazoo.errors import KerazooError, UsageError
+from kerazoo.registry import Built, file_sha256
+
+if TYPE_CHECKING:
+    import keras as keras_
+
+SUFFIXES = (".keras",)
+"""Of files that Keras saves a whole model in."""
+
+
+@dataclass(frozen=True)
+class KerasFile:
+    """A `.keras` file, with a card or without.
+
+    Attributes:
+        path: Absolute.
+        say: Is told, in a line, what had to be assumed where there is no card.
+    """
+
+    path: Path
+    say: Callable[[str], Any]
+
+    @property
+    def name(self) -> str:
+        return str(self.path)
+
+    @property
+    def stem(self) -> str:
+        return plain_stem(self.path)
+
+    @property
+    def cached(self) -> str:
+        return f"{self.stem}:own"
+
+    def identity(self) -> list[Any]:
+        return [file_sha256(self.path)]
+
+    def fetch(self) -> None:
+        pass
+
+    def card(self) -> Card | None:
+        """Its card, where `kerazoo.save` wrote it.
+
+        Raises:
+            UsageError: It is no `.keras` file, or its card cannot be read.
+            WeightsDamaged: It has a card, and its bytes are not those that were saved.
+        """
+        try:
+            with zipfile.ZipFile(self.path) as archive:
+                if card_.FILE not in archive.namelist():
+                    return None
+        except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as error:
+            raise UsageError(f"{self.path} is no .keras file, or is damaged: {error}") from None
+        seal.check_file(self.path)
+        return card_.of_archive(self.path)
+
+    def build(self) -> Built:
+        card = self.card()
+        model = load_keras(self.path)
+        if card is None:
+            from kerazoo.own.describing import describe
+
+            described, assumed = describe(model, self.stem)
+            if assumed:
+                self.say(f"{self.path.name} has no card; assumed: {'; '.join(assumed)}.")
+            return described
+        return Built(card.model, model, card.tasks, card.normalise, file_sha256(self.path), card.config)
+
+
+def load_keras(path: Path) -> keras_.Model:
+    """A Keras model from its file; nothing in the file is run that Keras holds for unsafe.
+
+    Raises:
+        UsageError: It cannot be opened; Keras' reason is told.
+    """
+    import_tensorflow()
+    import keras
+
+    import kerazoo.layers  # noqa: F401  Registers the layers of ours that a file may name.
+
+    try:
+        return keras.models.load_model(path, compile=False)
+    except KerazooError:
+        raise
+    except Exception as error:  # Keras raises whatever its readers of JSON, HDF5 and zip raise.
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        why = (lines[0] if lines else type(error).__name__)[:300]
+        raise UsageError(f"{path} cannot be opened as a Keras model: {why}") from None
+
+
+@dataclass(frozen=True)
+class SavedModelFolder:
+    """A SavedModel that was made elsewhere, with a card that says what it does."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return str(self.path)
+
+    @property
+    def stem(self) -> str:
+        # Versions are numbers; the model's name is what holds them.
+        return plain_stem(self.path.parent if self.path.name.isdigit() else self.path)
+
+    @property
+    def cached(self) -> str:
+        return f"{self.stem}:own"
+
+    def identity(self) -> list[Any]:
+        return [file_sha256(self.path / card_.FOLDER / seal.MANIFEST)]
+
+    def fetch(self) -> None:
+        pass
+
+    def build(self) -> Built:
+        from kerazoo.engines.savedmodel import open_saved_model
+
+        seal.check_folder(self.path, card_.FOLDER)
+        card = card_.of_folder(self.path)
+        if card.adapter is None:
+            raise UsageError(
+                f"{self.path} is an export already; it is served and asked as it is.\n"
+                "To export another format, export the model that it was made from."
+            )
+        loaded: Any = open_saved_model(self.path)
+        return Built(card.model, loaded, card.tasks, card.normalise, None, card.config, card.adapter)
+
+
+def plain_stem(path: Path) -> str:
+    """The name of a file without its suffix, as a name that folders, servers and cards can have."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", path.stem).strip("._-") or "model"

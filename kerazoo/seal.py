@@ -1,0 +1,141 @@
+"""Whole or not: every artefact carries the sha256 of its own bytes, checked whenever it is opened.
+
+A golden shows that a conversion is right, not that a file is whole: most damage to weights changes some answers and
+not the golden's. The hash is no signature: it tells damage, not malice.
+
+A file ends with 64 hexadecimal digits, the sha256 of everything before them. They stand where the format has room at
+its very end: in the comment of a zip archive (`.keras`, and the associated files of `.tflite`), or as the last entry of
+an ONNX model's metadata. A folder has `manifest.json`, which names the hash of every file, and its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+from kerazoo.errors import WeightsDamaged
+
+DIGITS = 64
+_BLANK = b"0" * DIGITS
+
+_ZIP = b"kerazoo sha256:"
+_KEY = b"kerazoo.sha256"
+# A ModelProto's field 14, metadata_props: an entry of key (field 1) and value (field 2). Protobuf messages may be
+# continued by appending to them.
+_ENTRY = b"\x0a" + bytes([len(_KEY)]) + _KEY + b"\x12" + bytes([DIGITS])
+_ONNX = b"\x72" + bytes([len(_ENTRY) + DIGITS]) + _ENTRY
+
+
+def seal_zip(path: Path) -> None:
+    """Seals a file that ends with a zip archive."""
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.comment = _ZIP + _BLANK
+    _write(path)
+
+
+def seal_onnx(path: Path) -> None:
+    """Seals an ONNX model."""
+    with path.open("ab") as file:
+        file.write(_ONNX + _BLANK)
+    _write(path)
+
+
+def _write(path: Path) -> None:
+    digest = _digest(path)
+    with path.open("r+b") as file:
+        file.seek(-DIGITS, os.SEEK_END)
+        file.write(digest.encode())
+
+
+def _digest(path: Path) -> str:
+    """Of all but the last digits."""
+    found = hashlib.sha256()
+    left = path.stat().st_size - DIGITS
+    with path.open("rb") as file:
+        while left > 0 and (block := file.read(min(left, 1 << 20))):
+            found.update(block)
+            left -= len(block)
+    return found.hexdigest()
+
+
+def check_file(path: Path) -> None:
+    """Whether a sealed file is whole.
+
+    Raises:
+        WeightsDamaged: It has no seal, or its bytes are not those that were sealed.
+    """
+    try:
+        with path.open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            size = file.tell()
+            file.seek(max(size - DIGITS - max(len(_ZIP), len(_ONNX)), 0))
+            end = file.read()
+        marked = end[:-DIGITS].endswith((_ZIP, _ONNX))
+        whole = marked and end[-DIGITS:].decode("ascii", "replace") == _digest(path)
+    except OSError as error:
+        raise WeightsDamaged(f"{path} cannot be read: {error.strerror or error}") from None
+    if not whole:
+        why = "its bytes are not those that were written" if marked else "it does not end with the hash of its bytes"
+        raise _damaged(path, why)
+
+
+def _damaged(path: Path, why: str) -> WeightsDamaged:
+    return WeightsDamaged(f"{path} is damaged: {why}.\nMake it again, or copy it again from where it is whole.")
+
+
+MANIFEST = "manifest.json"
+
+
+def seal_folder(folder: Path, where: Path) -> None:
+    """Writes the hashes of all files of a folder into `manifest.json` of its sub-folder `where`."""
+    manifest = folder / where / MANIFEST
+    files = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path != manifest:
+            with path.open("rb") as file:
+                files[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
+    new = manifest.with_name(f".{MANIFEST}.new")
+    new.write_text(json.dumps({"files": files, "sha256": _of_files(files)}, indent=1), encoding="utf-8")
+    os.replace(new, manifest)
+
+
+def _of_files(files: dict[str, str]) -> str:
+    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
+
+
+def check_folder(folder: Path, where: Path, used: Callable[[str], bool] = lambda name: True) -> None:
+    """Whether a sealed folder is whole.
+
+    Args:
+        where: The sub-folder of its manifest.
+        used: Says of a file, by its path from the folder, whether it is going to be used; others are not read.
+
+    Raises:
+        WeightsDamaged: It has no seal, or a file is missing or is not what was sealed.
+    """
+    manifest = folder / where / MANIFEST
+    try:
+        stored = json.loads(manifest.read_bytes())
+        files, own = dict(stored["files"]), stored["sha256"]
+    except FileNotFoundError:
+        raise _damaged(folder, f"it has no {where / MANIFEST}") from None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        raise _damaged(folder, f"its {where / MANIFEST} cannot be read") from None
+    if own != _of_files(files):
+        raise _damaged(folder, f"its {where / MANIFEST} is not what was written")
+    for name, expected in files.items():
+        if not used(name):
+            continue
+        if Path(name).is_absolute() or ".." in Path(name).parts or not (folder / name).is_file():
+            raise _damaged(folder, f"{name} is not there")
+        try:
+            with (folder / name).open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise _damaged(folder, f"{name} cannot be read ({error.strerror or error})") from None
+        if found != expected:
+            raise _damaged(folder, f"the bytes of {name} are not those that were written")
