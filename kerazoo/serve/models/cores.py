@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kerazoo import formats
 from kerazoo.contract import Network
 from kerazoo.engines import open_network
 
@@ -90,5 +91,5 @@ def crew(engine: str, path: Path, cores: Cores) -> Crew:
     made.wide.put(open_network(engine, path, cores.count)[0])
     shared = open_network(engine, path, 1)[0]
     for index in range(cores.count):
-        made.narrow.put(shared if engine == "onnx" or index == 0 else open_network(engine, path, 1)[0])
+        made.narrow.put(shared if engine == formats.ONNX.engine or index == 0 else open_network(engine, path, 1)[0])
     return made

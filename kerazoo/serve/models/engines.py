@@ -28,6 +28,7 @@ from kerazoo.serve.wire.status import Status, invalid
 
 EXTRA = FOLDER
 ENGINES = {form.engine: form.file for form in formats.NETWORKS}
+WHOLE = formats.SAVED_MODEL.engine
 ANSWER = "serving_default"
 """The signature from request to response; the others are the network's parts."""
 
@@ -60,11 +61,11 @@ def load(
     try:
         card = of_folder(folder)
         chosen = _chosen(folder, engine)
-        if chosen == "savedmodel":
+        if chosen == WHOLE:
             session = load_session(folder, options)
-            servable = Servable(signatures, session.run, session.close, "savedmodel", card)
+            servable = Servable(signatures, session.run, session.close, WHOLE, card)
         else:
-            most = 1 if chosen == "litert" else MOST  # It runs rows one by one.
+            most = 1 if chosen == formats.LITERT.engine else MOST  # It runs rows one by one.
             opened = crew(chosen, folder / EXTRA / ENGINES[chosen], cores or Cores())
             running = _OnEngine(card.task, opened, seen, most)
             servable = Servable(signatures, running.run, running.close, chosen, card)
@@ -91,9 +92,9 @@ def _chosen(folder: Path, engine: str) -> str:
         with contextlib.suppress(OSError, ValueError):
             times = json.loads((folder / EXTRA / TIMES).read_bytes())
             there.sort(key=lambda name: times.get(name, float("inf")))
-        return there[0] if there else "savedmodel"
-    if engine != "savedmodel" and engine not in there:
-        raise Status("FAILED_PRECONDITION", f"{folder} has no {engine}; it has {', '.join([*there, 'savedmodel'])}.")
+        return there[0] if there else WHOLE
+    if engine != WHOLE and engine not in there:
+        raise Status("FAILED_PRECONDITION", f"{folder} has no {engine}; it has {', '.join([*there, WHOLE])}.")
     return engine
 
 
