@@ -31,6 +31,7 @@ STRIP = 1 << 20
 """Pixels that are converted at a time."""
 
 ORIENTATION = 0x0112
+"""The EXIF tag that says which way up a camera was held."""
 
 _EXTRA = {"WEBP": 12, "AVIF": 12, "TIFF": 4, "BMP": 4}
 """Bytes a pixel that a format's decoder needs beside the picture; a progressive JPEG needs `_PROGRESSIVE`."""
@@ -139,12 +140,6 @@ def open_image(data: bytes, mode: str | None = None) -> Image.Image:
         raise InputError(f"The picture is damaged or truncated: {error}") from None
 
 
-def plain_image(image: Image.Image) -> Image.Image:
-    """A picture of any Pillow mode, upright, as mode `L` or `RGB`; the caller's own stays as it is."""
-    image.load()
-    return _plain(ImageOps.exif_transpose(image) if _turned(image) else image)
-
-
 def _decoded(image: Image.Image, mode: str | None, how: Decoding) -> Image.Image:
     if max(image.size) > LONGEST:
         raise InputError(
@@ -161,13 +156,22 @@ def _decoded(image: Image.Image, mode: str | None, how: Decoding) -> Image.Image
             late = pixels * _bytes(image.mode)
             how.memory.take(late, how.check)
             cost += late
-        ImageOps.exif_transpose(image, in_place=True)
+        if early or _turned(image):
+            image = ImageOps.exif_transpose(image)
         plain = _as(_plain(image), mode) if mode else _plain(image)
         kept = pixels * _bytes(plain.mode)
         weakref.finalize(plain, how.memory.give_back, kept).atexit = False
         return plain
     finally:
         how.memory.give_back(cost - kept)
+
+
+def plain_image(image: Image.Image) -> Image.Image:
+    """A picture of any Pillow mode that is in memory already, upright, as mode `L` or `RGB`; see `open_image`."""
+    image.load()
+    if image.getexif().get(ORIENTATION, 1) != 1:
+        image = ImageOps.exif_transpose(image)
+    return _plain(image)
 
 
 def _bytes(mode: str) -> int:

@@ -21,7 +21,7 @@ from kerazoo.serve import budget
 from kerazoo.serve.models import inference
 from kerazoo.serve.models.servable import Handle, Servable, Spec
 from kerazoo.serve.service import Service
-from kerazoo.serve.wire import json_examples, json_tensors, json_text, protos
+from kerazoo.serve.wire import json_examples, json_tensors, json_text, protos, tensors
 from kerazoo.serve.wire import status as status_
 from kerazoo.serve.wire.status import Status, invalid
 
@@ -171,7 +171,7 @@ def _predict(service: Service, spec: Spec, api: str, request: Request) -> bytes:
 def _picture(servable: Servable, request: Request) -> dict[str, np.ndarray]:
     """The body itself as one row of the signature's only encoded input."""
     names = list(servable.signatures[inference.DEFAULT].inputs)
-    if len(names) != 1 or not names[0].endswith("_bytes"):
+    if len(names) != 1 or not tensors.is_binary(names[0]):
         raise invalid(f"A picture as the body needs a model with one input of encoded bytes; this has {sorted(names)}.")
     value = np.empty(1, object)
     value[0] = _plain(request)

@@ -67,6 +67,11 @@ DTYPES = {
 _NUMBERS = {found.numpy: number for number, found in DTYPES.items() if found.numpy is not None}
 
 
+def is_binary(alias: str) -> bool:
+    """Whether a tensor of texts holds bytes that are no text: TF Serving tells it by the name."""
+    return alias.endswith("_bytes")
+
+
 def plain(number: int) -> int:
     """A type without its reference mark."""
     return number - REFERENCE if number > REFERENCE else number
