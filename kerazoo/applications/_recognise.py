@@ -137,12 +137,22 @@ def _sizes(model: keras.Model, family: Any, top: bool) -> dict[str, Any]:
 
 
 def _plain(model: keras.Model) -> list[Any]:
-    """Every layer's name, class, settings and the shapes of its weights, inner models one by one, by name."""
+    """Every layer's class, settings and shapes of weights, and its name where it has any, inner models one by one.
+
+    Layers without weights have names here that others leave to Keras, which counts them.
+    """
     rows = []
     for layer in _walk(model):
         settings = {key: value for key, value in layer.get_config().items() if not VOLATILE.fullmatch(key)}
         shapes = [tuple(weight.shape) for weight in layer.weights]
-        rows.append((layer.name, type(layer).__name__, json.dumps(settings, default=str, sort_keys=True), shapes))
+        rows.append(
+            (
+                layer.name if shapes else "",
+                type(layer).__name__,
+                json.dumps(settings, default=str, sort_keys=True),
+                shapes,
+            )
+        )
     return sorted(rows)
 
 
