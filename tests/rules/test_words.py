@@ -35,7 +35,7 @@ def _literals(allowed: tuple[str, ...], words: set[str]) -> list[str]:
 
 
 def _names_packages(node: ast.AST) -> bool:
-    return isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["PACKAGES"]
+    return isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in ("PACKAGES", "BUILDING")
 
 
 def _compared(allowed: tuple[str, ...], words: set[str]) -> list[str]:

@@ -294,12 +294,12 @@ def test_a_bundles_rows_go_a_piece_at_a_time():
         sizes.append(len(inputs["x"]))
         return {"y": inputs["x"] * 2}
 
-    made.join = join
-    assert made._request({"x": np.arange(150)})["y"].tolist() == list(range(0, 300, 2))
+    made.joins = {"serving_default": join}
+    assert made._request("serving_default", {"x": np.arange(150)})["y"].tolist() == list(range(0, 300, 2))
     assert sizes == [64, 64, 22]
-    assert made._request({"x": np.arange(0)})["y"].tolist() == []
+    assert made._request("serving_default", {"x": np.arange(0)})["y"].tolist() == []
     with Budget(Limits(rows=100)).admit("here").working(), pytest.raises(Status, match="at most 100 go"):
-        made._request({"x": np.arange(150)})
+        made._request("serving_default", {"x": np.arange(150)})
 
 
 # --- fairness -----------------------------------------------------------------------------------------------------
