@@ -354,6 +354,8 @@ def test_a_model_of_keras_applications_goes_all_the_way(tmp_path: Path, kerazoo:
         assert top["index"] == expected.argmax() and top["score"] == pytest.approx(expected.max(), rel=0.01)
     status, out, err = kerazoo("evaluate", "mine.keras", "data", "--json")
     assert status == 0 and json.loads(out)["count"] == 7, err
-    status, out, err = kerazoo("export", "mine.keras", "--to", "savedmodel", "--to", "onnx", "--to", "litert", "-o", ".")
+    status, out, err = kerazoo(
+        "export", "mine.keras", "--to", "savedmodel", "--to", "onnx", "--to", "litert", "-o", "."
+    )
     assert status == 0, err
     assert [line.split("\t")[1] for line in out.splitlines()] == ["mine/1", "mine.onnx", "mine.tflite"]
