@@ -57,7 +57,11 @@ class Model:
         require_weights(self)
         entry = self.entry
         if entry is not None:
-            return [entry.file().hash_value, dict(entry.preprocessing), entry.labels]
+            published = entry.file().hash_value
+            if published is None:  # Then the file's own hash tells it from another.
+                self.fetch()
+                published = store.sha256_of(entry)
+            return [published, dict(entry.preprocessing), entry.labels]
         return [file_sha256(Path(str(self.path)))]
 
     def fetch(self) -> None:

@@ -6,6 +6,7 @@ import click
 
 from kerazoo import manifest, store
 from kerazoo.errors import KerazooError, UsageError
+from kerazoo.printable import printable
 
 
 @click.command()
@@ -60,5 +61,5 @@ def fetch(models: tuple[str, ...], everything: bool, no_top: bool, trust_new: bo
         worst = max(failures, key=lambda failure: failure.exit_code)
         for failure in failures:
             if failure is not worst:
-                click.echo(f"error: {failure}", err=True)
+                click.echo("\n".join(printable(line) for line in f"error: {failure}".splitlines()), err=True)
         raise worst

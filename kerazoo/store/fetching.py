@@ -121,7 +121,7 @@ def _unavailable(entry: Entry, file: File, target: Path, found: str, reasons: li
     if reasons:
         cause += f" ({'; '.join(reasons)})"
     return kind(
-        f"{entry.name}: {file.name} is {how} in the cache ({target.parent}) and {cause}.\n"
+        f"{entry.name}: {file.name} is {how} in the cache ({printable(str(target.parent))}) and {cause}.\n"
         f"Run `kerazoo fetch {_asked(entry, file)}` where there is a network and carry it over with "
         "`kerazoo cache export` and `kerazoo cache import`,\n"
         f"or set KERAZOO_MIRROR to a folder or address that holds {file.name}."
