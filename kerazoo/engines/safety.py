@@ -163,8 +163,8 @@ def trust(folder: Path) -> None:
         marker.write_text(f"{folder}\n", encoding="utf-8")
 
 
-def check_onnx(path: Path) -> bool:
-    """Whether an ONNX file keeps some of its tensors in other files, all of which lie in its folder.
+def check_onnx(path: Path) -> list[Path]:
+    """The other files in which an ONNX file keeps some of its tensors, all of which lie in its folder.
 
     Raises:
         UsageError: It names a file elsewhere.
@@ -172,20 +172,19 @@ def check_onnx(path: Path) -> bool:
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             if data.find(b"location") < 0:
-                return False  # The key of such a name, which most files do not have: they need not be parsed.
+                return []  # The key of such a name, which most files do not have: they need not be parsed.
     except (OSError, ValueError):
-        return False  # Nothing to be opened; onnxruntime says so.
+        return []  # Nothing to be opened; onnxruntime says so.
     import onnx
 
     try:
         proto = onnx.load(str(path), load_external_data=False)
     except Exception:  # protobuf's errors; what is no ONNX, onnxruntime refuses.
-        return False
-    outside = False
+        return []
+    others: set[Path] = set()
     for tensor in _tensors(proto):
         if tensor.data_location != onnx.TensorProto.EXTERNAL:
             continue
-        outside = True
         where = next((each.value for each in tensor.external_data if each.key == "location"), "")
         inside = posixpath.normpath(where.replace("\\", "/"))
         if inside.startswith(("/", "..")) or ":" in inside or not _within(path.parent, path.parent / inside):
@@ -193,7 +192,8 @@ def check_onnx(path: Path) -> bool:
                 f"{path} was not opened: its tensor {tensor.name!r} lies in {where!r}, "
                 "outside of the file's own folder."
             )
-    return outside
+        others.add(path.parent / inside)
+    return sorted(others)
 
 
 def _within(folder: Path, file: Path) -> bool:
