@@ -72,8 +72,8 @@ def statement(
     Raises:
         UsageError: A word is not known, or labels cannot be read.
     """
-    size = (size, size) if isinstance(size, int) else tuple(size) if size is not None else None  # type: ignore[assignment]
-    stated = Statement(labels=read_labels(labels) if labels is not None else None, size=size, **others)
+    square = (size, size) if isinstance(size, int) else size
+    stated = Statement(labels=read_labels(labels) if labels is not None else None, size=square, **others)
     resize = (stated.resize,) if isinstance(stated.resize, int) else stated.resize
     for name, sides in (("size", stated.size), ("resize", resize)):
         if sides is not None and not all(isinstance(side, int) and 0 < side <= 1 << 14 for side in sides):
@@ -89,8 +89,8 @@ def statement(
         if word is not None and word not in known:
             raise UsageError(f"{name}={word!r} is not known; allowed are {', '.join(known)}.{near(str(word), known)}")
     if isinstance(stated.normalise, str) and stated.normalise not in describing.MODES:
-        known = tuple(describing.MODES)
-        raise UsageError(f"normalise={stated.normalise!r} is not known; allowed are {', '.join(known)}.")
+        modes = ", ".join(describing.MODES)
+        raise UsageError(f"normalise={stated.normalise!r} is not known; allowed are {modes}.")
     return stated
 
 
@@ -365,6 +365,9 @@ class _Scores:
                 "Is there another output? --output NAME"
             )
         return {self.output: value.reshape(rows, -1)}
+
+    def part(self, name: str) -> _Scores:
+        return self
 
 
 def _labels(stated: Statement, units: int, assumed: list[str]) -> tuple[tuple[str, ...], bool]:

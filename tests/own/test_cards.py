@@ -16,6 +16,7 @@ from PIL import Image
 from kerazoo import loading, seal
 from kerazoo.engines import open_network
 from kerazoo.errors import GateError, KerazooError, UsageError, WeightsDamaged
+from kerazoo.evaluation import evaluate
 from kerazoo.export import golden as golden_
 from kerazoo.formats import FORMATS
 from kerazoo.own.cards import card, stated
