@@ -55,7 +55,7 @@ _OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (("--size",), {"type": SIDES, "help": "Of the network's input in pixels."}),
     (
         ("--resize",),
-        {"type": SIDES, "help": "First: the short side to N, or stretched to HxW; then the centre is cut."},
+        {"type": SIDES, "help": "Before the centre is cut: short side to N, or all to HxW."},
     ),
     (("--interpolation",), {"metavar": "WORD", "help": "bilinear (default) or bicubic."}),
     (("--channels",), {"metavar": "WORD", "help": "rgb, bgr or gray."}),

@@ -1,4 +1,4 @@
-"""Files of strangers: TensorFlow runs a SavedModel as a program, so what it could reach is looked at before it is opened.
+"""Files of strangers: TensorFlow runs a SavedModel as a program, so what it could reach is looked at before.
 
 A SavedModel may read and write files, open sockets and start processes by operations in its graph. Those that reach
 nothing but tensors stand in `allowed_ops.txt`; others are refused, wherever in the graph they stand, unless a person
@@ -129,10 +129,7 @@ def check_saved_model(folder: Path, saved: Any) -> None:
     Raises:
         UsageError: It could reach more than tensors, and is not trusted on this machine.
     """
-    if (folder / SPLIT).exists():
-        found = {SPLIT: "which is not looked into"}
-    else:
-        found = refused(saved)
+    found = {SPLIT: "which is not looked into"} if (folder / SPLIT).exists() else refused(saved)
     if found and not is_trusted(folder):
         shown = ", ".join(f"{op} (in {place})" for op, place in sorted(found.items())[:4])
         more = f" and {len(found) - 4} more" if len(found) > 4 else ""
@@ -191,7 +188,8 @@ def check_onnx(path: Path) -> list[Path]:
         inside = posixpath.normpath(where.replace("\\", "/"))
         if inside.startswith(("/", "..")) or ":" in inside or not _within(path.parent, path.parent / inside):
             raise UsageError(
-                f"{path} was not opened: its tensor {tensor.name!r} lies in {where!r}, outside of the file's own folder."
+                f"{path} was not opened: its tensor {tensor.name!r} lies in {where!r}, "
+                "outside of the file's own folder."
             )
         others.add(path.parent / inside)
     return sorted(others)
