@@ -55,7 +55,7 @@ _OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (("--size",), {"type": SIDES, "help": "Of the network's input in pixels."}),
     (
         ("--resize",),
-        {"type": SIDES, "help": "First: the short side to N, or stretched to HxW; then the centre is cut."},
+        {"type": SIDES, "help": "Before the centre is cut: short side to N, or all to HxW."},
     ),
     (("--interpolation",), {"metavar": "WORD", "help": "bilinear (default) or bicubic."}),
     (("--channels",), {"metavar": "WORD", "help": "rgb, bgr or gray."}),
@@ -115,6 +115,18 @@ def _stated(given: dict[str, Any]) -> dict[str, Any]:
             raise click.UsageError("--std cannot be 0: pixels are divided by it.")
         given["normalise"] = Normalise(given.get("channels") or "rgb", scale[0], **numbers)
     return given
+
+
+def resolved(model: str | None, stated: dict[str, Any], trust: bool) -> str | None:
+    """MODEL, or the copy of its file with what was stated, made once and kept in the cache."""
+    if not stated and not trust:
+        return model
+    if model is None:
+        raise click.UsageError("What is stated is about a file: name it with -m.")
+    from kerazoo.cli import say
+    from kerazoo.own import cards
+
+    return str(cards.stated(model, trust=trust, say=say, **stated))
 
 
 def trust(command: Callable[..., Any]) -> Callable[..., Any]:

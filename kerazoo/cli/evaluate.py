@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
+
+from kerazoo.cli._statement import resolved, statement
+from kerazoo.cli._statement import trust as trust_
 
 
 @click.command()
@@ -13,7 +17,11 @@ import click
 @click.option("--engine", default="auto", show_default=True, metavar="NAME", help="As for predict.")
 @click.option("--batch", default=1, show_default=True, type=click.IntRange(1), help="Pictures a run of the network.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def evaluate(model: str, data: Path, engine: str, batch: int, as_json: bool) -> int:
+@statement()
+@trust_
+def evaluate(
+    model: str, data: Path, engine: str, batch: int, as_json: bool, stated: dict[str, Any], trust: bool
+) -> int:
     """Measures accuracy on labelled pictures.
 
     Prints top-1 and top-5 of the classifier MODEL on DATA.
@@ -32,7 +40,7 @@ def evaluate(model: str, data: Path, engine: str, batch: int, as_json: bool) -> 
     from kerazoo.evaluation import evaluate as evaluate_
     from kerazoo.printable import printable
 
-    predictor = loading.load(model, engine, say=say)
+    predictor = loading.load(resolved(model, stated, trust), engine, say=say)
     with _progress.counting("measured") as progress:
         accuracy = evaluate_(predictor, data, batch=batch, progress=progress)
     if as_json:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kerazoo.cli._statement import resolved, statement
+from kerazoo.cli._statement import trust as trust_
 from kerazoo.errors import InputError
 
 if TYPE_CHECKING:
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
 @click.option("--scale", type=click.Choice(["ray"]), help="Spread the items over a cluster.")
 @click.option("--address", metavar="HOST:PORT", help="Of its head, or auto; by default this machine alone.")
 @click.option("--batch", default=1, show_default=True, type=click.IntRange(1), help="Items a run of the network.")
+@statement()
+@trust_
 def predict(
     inputs: tuple[str, ...],
     model: str | None,
@@ -52,6 +56,8 @@ def predict(
     scale: str | None,
     address: str | None,
     batch: int,
+    stated: dict[str, Any],
+    trust: bool,
 ) -> int:
     """Answers each INPUT with a model.
 
@@ -66,6 +72,9 @@ def predict(
     kerazoo predict --seed 1 --seed 2 -m vae:mine.npz -o drawn/
     kerazoo predict photo.jpg --port question='What is it?' -m mine.keras
 
+    --labels, --size and what follows state what a file does that has no card;
+    `kerazoo card` writes them into a copy.
+
     With several ports INPUT fills the first. -o names the files in the JSON.
     Exit status 3 says that some inputs failed; each has its row.
     """
@@ -76,7 +85,7 @@ def predict(
     if not (inputs or seed or ports):
         raise click.UsageError("Nothing to predict: give files, folders, globs, URLs, - or @list.txt.")
     texts = _inputs.without_lists(inputs)
-    predictor = _predictor(model, engine, task, server, token_file, scale, address)
+    predictor = _predictor(resolved(model, stated, trust), engine, task, server, token_file, scale, address)
     given = _given(ports)
     _inputs.check(predictor.task, bool(inputs), given, bool(seed))
     port = predictor.task.request[0]

@@ -1,4 +1,4 @@
-"""Files of strangers: TensorFlow runs a SavedModel as a program, so what it could reach is looked at beforehand.
+"""Files of strangers: TensorFlow runs a SavedModel as a program, so what it could reach is looked at before.
 
 A SavedModel may read and write files, open sockets and start processes by operations in its graph. Those that reach
 nothing but tensors stand in `allowed_ops.txt`; others are refused, wherever in the graph they stand, unless a person

@@ -69,7 +69,7 @@ def find(word: str | os.PathLike[str], say: Callable[[str], Any] = _silent) -> S
     for form in formats.NETWORKS:
         if path.suffix == form.suffix and path.exists():
             raise UsageError(
-                f"{path} is an artefact of the format {form.name} already: it is asked and served as it is,\n"
+                f"{path} is of the format {form.name} already: it is asked, evaluated and served as it is,\n"
                 "and becomes no other format. Export the .keras file or the SavedModel that it was made from."
             )
     found = registry.find(str(word))

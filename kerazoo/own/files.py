@@ -118,9 +118,7 @@ def _looks_like(path: Path) -> str:
     except OSError:
         return ""
     if start == b"\x89HDF\r\n\x1a\n":
-        return (
-            "\nIt is HDF5, Keras' older format: keras.models.load_model(PATH.h5).save(NEW.keras) writes the newer one."
-        )
+        return "\nIt is HDF5, Keras' older format: keras.models.load_model(OLD.h5).save(NEW.keras) writes the newer."
     return "\nIt is empty." if not start else ""
 
 

@@ -72,25 +72,26 @@ def statement(
     Raises:
         UsageError: A word is not known, or labels cannot be read.
     """
-    square = (size, size) if isinstance(size, int) else size
-    stated = Statement(labels=read_labels(labels) if labels is not None else None, size=square, **others)
+    sides = (size, size) if isinstance(size, int) else size
+    stated = Statement(labels=read_labels(labels) if labels is not None else None, size=sides, **others)
     resize = (stated.resize,) if isinstance(stated.resize, int) else stated.resize
-    for name, sides in (("size", stated.size), ("resize", resize)):
-        if sides is not None and not all(isinstance(side, int) and 0 < side <= 1 << 14 for side in sides):
-            raise UsageError(f"{name}={'x'.join(map(str, sides))} is no size in pixels.")
-    for name, known in (
+    for name, given in (("size", stated.size), ("resize", resize)):
+        if given is not None and not all(isinstance(side, int) and 0 < side <= 1 << 14 for side in given):
+            raise UsageError(f"{name}={'x'.join(map(str, given))} is no size in pixels.")
+    words: tuple[tuple[str, tuple[str, ...]], ...] = (
         ("interpolation", INTERPOLATIONS),
         ("channels", CHANNELS),
         ("background", ("first", "last")),
         ("ends", OUTPUTS),
         ("layout", LAYOUTS),
-    ):
+    )
+    for name, known in words:
         word = getattr(stated, name)
         if word is not None and word not in known:
             raise UsageError(f"{name}={word!r} is not known; allowed are {', '.join(known)}.{near(str(word), known)}")
     if isinstance(stated.normalise, str) and stated.normalise not in describing.MODES:
         modes = ", ".join(describing.MODES)
-        raise UsageError(f"normalise={stated.normalise!r} is not known; allowed are {modes}.")
+        raise UsageError(f"normalise={stated.normalise!r} is not known; allowed are a Normalise, {modes}.")
     return stated
 
 
@@ -210,9 +211,18 @@ def _input(opened: Opened, stated: Statement) -> Held:
 
 def _output(opened: Opened, stated: Statement) -> Held:
     if stated.output is not None:
-        return _named(opened.outputs, stated.output, "output")
+        named = _named(opened.outputs, stated.output, "output")
+        if opened.model is not None and len(opened.outputs) > 1:
+            raise UsageError(
+                f"A Keras file is taken as it is, and this has {len(opened.outputs)} outputs.\n"
+                "Save the part that classifies: keras.Model(model.inputs, model.outputs[0])."
+            )
+        return named
     if len(opened.outputs) == 1:
-        return opened.outputs[0]
+        only = opened.outputs[0]
+        if opened.model is not None and only.shape is not None and len(only.shape) != 2:
+            raise UsageError(f"The output {only} is no row of scores: add a Flatten, so that it is [batch, classes].")
+        return only
     found = "; ".join(map(str, opened.outputs)) or "nothing"
     raise UsageError(f"The file has {len(opened.outputs)} outputs: {found}.\nState which: --output NAME.")
 
@@ -262,6 +272,10 @@ def _picture(opened: Opened, held: Held, layout: str, stated: Statement) -> tupl
     if stated.resize is None:
         assumed.append(f"pictures stretched to {height}x{width}")
     _check_span(held, normalise)
+    if opened.model is not None and layout == "nchw":
+        raise UsageError(
+            f"The input {held} has channels before height and width; of Keras models, channels last are expected."
+        )
     return Image(height, width, channels, stated.resize, stated.interpolation), normalise, assumed
 
 
@@ -352,6 +366,9 @@ class _Scores:
     @property
     def ops(self) -> Any:
         return self.inner.ops
+
+    def part(self, name: str) -> _Scores:
+        return self
 
     def __call__(self, inputs: Any) -> Any:
         rows = len(next(iter(inputs.values())))

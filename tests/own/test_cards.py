@@ -215,7 +215,7 @@ def test_quantisation_is_read_from_the_file(colours: Path, tmp_path: Path) -> No
         ("colours.onnx", ["--channels", "gray"], "has 3 channels; gray were stated"),
         ("colours.onnx", ["--channels", "grb"], "allowed are rgb, bgr, gray"),
         ("colours.onnx", ["--layout", "nhwc"], "is not nhwc"),
-        ("colours.onnx", ["--preprocess", "pytorch"], "allowed are tf, torch, caffe, none"),
+        ("colours.onnx", ["--preprocess", "pytorch"], "allowed are a Normalise, tf, torch, caffe, none"),
         ("colours.onnx", ["--preprocess", "tf", "--mean", "1"], "says --mean already"),
         ("colours.onnx", ["--mean", "1,2"], "one for all channels, or three"),
         ("colours.onnx", ["--std", "0"], "cannot be 0"),
