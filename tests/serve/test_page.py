@@ -41,9 +41,14 @@ def test_what_there_is(running):
     assert kind == "application/json"
     rows = {row["name"]: row for row in json.loads(body)["models"]}
     assert rows["lenet5"]["task"]["kind"] == "classify"
-    assert rows["lenet5"]["request"] == ["image_bytes"]
+    (answers,) = rows["lenet5"]["signatures"]
+    assert (answers["signature"], answers["task"]) == ("serving_default", "classify")
+    (port,) = answers["request"]
+    assert (port["name"], port["media"], port["mime"], port["shape"]) == ("image_bytes", "image", "image/*", [None])
+    assert ".png" in port["suffixes"]
+    assert [port["dtype"] for port in answers["response"]] == ["string", "int64", "float32"]
     assert rows["half_plus_two"] == {
-        "name": "half_plus_two", "version": 123, "engine": "tensorflow", "model": None, "task": None, "request": None,
+        "name": "half_plus_two", "version": 123, "engine": "tensorflow", "model": None, "task": None, "signatures": None,
     }  # fmt: skip
 
 
@@ -75,7 +80,10 @@ def test_in_a_browser(running, tmp_path):
     drop = f"""<script>addEventListener("load", () => setTimeout(() => {{
         document.getElementById("model").value = "lenet5";
         document.getElementById("model").onchange();
-        take(new File([new Uint8Array([{picture}])], "digit.png", {{type: "image/png"}}));
+        const drop = new DragEvent("drop", {{cancelable: true, dataTransfer: new DataTransfer()}});
+        drop.dataTransfer.items.add(new File([new Uint8Array([{picture}])], "digit.png", {{type: "image/png"}}));
+        window.dispatchEvent(drop);
+        document.title = `stayed ${{drop.defaultPrevented}}`;
     }}, 500));</script></body>"""
     from kerazoo.serve.http.rest import Response
 
@@ -92,3 +100,4 @@ def test_in_a_browser(running, tmp_path):
     assert shown.count('class="row"') == 5
     assert re.search(r"\d+ ms · version 1 · (onnx|litert)", shown)
     assert 'alt="digit.png"' in shown
+    assert "<title>stayed true</title>" in shown
