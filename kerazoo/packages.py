@@ -17,27 +17,45 @@ BUILDING = ("h5py", "keras", "onnx", "tensorflow", "tensorflow-serving-api", "tf
 """What building, training and converting models needs, and serving prepared ones does not."""
 
 
+_INSTALLED = {
+    "PIL": "pillow",
+    "ai_edge_litert": "ai-edge-litert",
+    "google": "protobuf",
+    "grpc": "grpcio",
+    "ray": "'kerazoo[ray]'",
+    "tensorflow_serving": "tensorflow-serving-api",
+}
+"""Import name -> what is installed for it, where that is called otherwise."""
+
+
 def needed(module: str) -> Any:
-    """Imports a module that building models needs.
+    """Imports a module that not every installation has.
 
     Raises:
-        PackageMissing: It is not installed, nor what it needs itself; the message says how to install it.
+        PackageMissing: It cannot be imported; the message says how to install it.
     """
     try:
         return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        lacks = (error.name or module).partition(".")[0]
-        if lacks == "kerazoo":
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] == "kerazoo":
             raise
-        raise missing(lacks) from None
+        raise missing(error) from None
 
 
-def missing(name: str) -> PackageMissing:
-    """What to tell whoever needs a package that is not there."""
+def missing(error: ImportError) -> PackageMissing:
+    """What to tell whoever needs a package that cannot be imported."""
+    if isinstance(error, PackageMissing):
+        return error
+    name = (error.name or "").partition(".")[0] or "a package"
+    if not isinstance(error, ModuleNotFoundError):
+        return PackageMissing(f"{name} is installed but cannot be imported: {error}")
+    package = _INSTALLED.get(name, name)
+    if package not in BUILDING:
+        return PackageMissing(f"{name} is not installed, and this needs it: pip install {package}")
     lines = " ".join(f'"{line}"' for line in requirements() if _name(line) in BUILDING)
     return PackageMissing(
         f"{name} is not installed; models are built and converted with it, and plain SavedModels run on it.\n"
-        f"Install what is missing: pip install {lines or name}"
+        f"Install what is missing: pip install {lines or package}"
     )
 
 

@@ -35,7 +35,9 @@ class _Numbers(click.ParamType):
         try:
             found = tuple(self._number(part) for part in value.split(","))
         except (ValueError, ZeroDivisionError):
-            self.fail(f"{value!r} is no number, and no three of them: write 0.5, 1/255 or 0.485,0.456,0.406.", param, ctx)
+            self.fail(
+                f"{value!r} is no number, and no three of them: write 0.5, 1/255 or 0.485,0.456,0.406.", param, ctx
+            )
         if len(found) not in (1, 3):
             self.fail(f"{value!r} is {len(found)} numbers: one for all channels, or three.", param, ctx)
         return found
@@ -51,7 +53,10 @@ SIDES, NUMBERS = _Sides(), _Numbers()
 _OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (("--labels",), {"metavar": "FILE", "help": "A label a line, in the order of the output; or imagenet1k, ..."}),
     (("--size",), {"type": SIDES, "help": "Of the network's input in pixels."}),
-    (("--resize",), {"type": SIDES, "help": "First: the short side to N, or stretched to HxW; then the centre is cut."}),
+    (
+        ("--resize",),
+        {"type": SIDES, "help": "First: the short side to N, or stretched to HxW; then the centre is cut."},
+    ),
     (("--interpolation",), {"metavar": "WORD", "help": "bilinear (default) or bicubic."}),
     (("--channels",), {"metavar": "WORD", "help": "rgb, bgr or gray."}),
     (("--preprocess",), {"metavar": "WORD", "help": "tf (-1..1), torch, caffe or none (0..255)."}),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import sys
 from typing import Any
@@ -20,40 +19,47 @@ def info(model: str, as_json: bool) -> int:
     """Tells all about MODEL.
 
     What it is, where its weights come from, how good they are, and what holds
-    each file to its bytes: a published hash, or the one of the first fetch.
+    each file to its bytes: a published hash, or the one of the first fetch. A
+    file of your own (.keras, .onnx, .tflite, a bundle) tells what its card says.
 
     \b
     kerazoo info resnet50
     kerazoo info vgg16:imagenet --json | jq .measured
+    kerazoo info mine.keras
     """
-    from kerazoo import registry, store
+    from kerazoo.own.about import info as about
 
-    found = registry.find(model)
-    row: dict[str, Any] = next(row for row in registry.rows(found.name) if row["name"] == found.name)
-    paper = (found.family.__doc__ or "").strip()
-    row["paper"] = paper
-    if found.entry is not None:
-        entry = found.entry
-        row |= {
-            "source": entry.source,
-            "preprocessing": dict(entry.preprocessing) if entry.preprocessing else None,
-            "files": [
-                {
-                    "name": f.name,
-                    "role": f.role,
-                    "size": f.size,
-                    "urls": list(f.urls),
-                    f.hash_kind or "hash": f.hash_value,
-                    "trusted": dataclasses.asdict(known) if (known := store.trusted(entry, f.role)) else None,
-                }
-                for f in entry.files
-            ],
-            "cached": store.present(entry),
-        }
+    row = about(model)
     if as_json:
         click.echo(json.dumps(row, ensure_ascii=False))
-        return 0
-    click.echo(f"{printable(row['name'])}\n\n{paper}\n")
+    elif "file" in row:
+        _print_file(row)
+    else:
+        _print_zoo(row)
+    return 0
+
+
+def _print_file(row: dict[str, Any]) -> None:
+    labels = row["labels"]
+    shown = {
+        **{key: row[key] for key in ("task", "tasks", "input", "variant", "preprocessing")},
+        "labels": f"{len(labels)}: {', '.join(labels[:5])}{', ...' if len(labels) > 5 else ''}" if labels else None,
+        "measured": ", ".join(f"{name} {value:g}" for name, value in row["measured"].items()),
+        "size": _size(row["size"]),
+        "made with": ", ".join(f"{name} {version}" for name, version in row["versions"].items()),
+    }
+    click.echo(f"{printable(row['name'])}\n")
+    for key, value in shown.items():
+        if value:
+            click.echo(f"{key + ':':<15}{printable(str(value))}")
+    click.echo(f"\nNext: kerazoo predict INPUT -m {printable(row['file'])}")
+
+
+def _print_zoo(row: dict[str, Any]) -> None:
+    from kerazoo import registry
+
+    found = registry.find(row["name"])
+    click.echo(f"{printable(row['name'])}\n\n{row['paper']}\n")
     for key in ("task", "params", "input", "licence", "source", "cached"):
         if key in row:
             value = f"{row[key]:,}" if key == "params" else row[key]
@@ -67,7 +73,6 @@ def info(model: str, as_json: bool) -> int:
         for line in _held_by(file, shown["trusted"]):
             click.echo(f"{'':<12}{line}")
     click.echo(f"\nNext: kerazoo predict photo.jpg -m {row['name']}" if found.entry else "\nNo pretrained weights yet.")
-    return 0
 
 
 def _size(size: int | None) -> str:

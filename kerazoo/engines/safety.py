@@ -1,4 +1,4 @@
-"""Files of strangers: TensorFlow runs a SavedModel as a program, so what it could reach is looked at before it is opened.
+"""Files of strangers: TensorFlow runs a SavedModel as a program, so what it could reach is looked at beforehand.
 
 A SavedModel may read and write files, open sockets and start processes by operations in its graph. Those that reach
 nothing but tensors stand in `allowed_ops.txt`; others are refused, wherever in the graph they stand, unless a person
@@ -88,8 +88,9 @@ class _Graph:
             seen.add(place)
             function, name = place
             for node in self.functions[function].node_def if function else [self.nodes[name]]:
-                names = [*_called(node), *(() if function else map(_plain, node.input))]
-                todo += [each for called in names for each in self._places(called)]
+                # An operation called `StatefulPartitionedCall` is not the node of that name.
+                todo += [(called, "") for called in _called(node) if called in self.functions]
+                todo += [("", name) for name in map(_plain, () if function else node.input) if name in self.nodes]
         return seen
 
     def _places(self, name: str) -> list[Place]:
@@ -129,10 +130,7 @@ def check_saved_model(folder: Path, saved: Any) -> None:
     Raises:
         UsageError: It could reach more than tensors, and is not trusted on this machine.
     """
-    if (folder / SPLIT).exists():
-        found = {SPLIT: "which is not looked into"}
-    else:
-        found = refused(saved)
+    found = {SPLIT: "which is not looked into"} if (folder / SPLIT).exists() else refused(saved)
     if found and not is_trusted(folder):
         shown = ", ".join(f"{op} (in {place})" for op, place in sorted(found.items())[:4])
         more = f" and {len(found) - 4} more" if len(found) > 4 else ""
@@ -165,8 +163,8 @@ def trust(folder: Path) -> None:
         marker.write_text(f"{folder}\n", encoding="utf-8")
 
 
-def check_onnx(path: Path) -> bool:
-    """Whether an ONNX file keeps some of its tensors in other files, all of which lie in its folder.
+def check_onnx(path: Path) -> list[Path]:
+    """The other files in which an ONNX file keeps some of its tensors, all of which lie in its folder.
 
     Raises:
         UsageError: It names a file elsewhere.
@@ -174,27 +172,28 @@ def check_onnx(path: Path) -> bool:
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             if data.find(b"location") < 0:
-                return False  # The key of such a name, which most files do not have: they need not be parsed.
+                return []  # The key of such a name, which most files do not have: they need not be parsed.
     except (OSError, ValueError):
-        return False  # Nothing to be opened; onnxruntime says so.
+        return []  # Nothing to be opened; onnxruntime says so.
     import onnx
 
     try:
         proto = onnx.load(str(path), load_external_data=False)
     except Exception:  # protobuf's errors; what is no ONNX, onnxruntime refuses.
-        return False
-    outside = False
+        return []
+    others: set[Path] = set()
     for tensor in _tensors(proto):
         if tensor.data_location != onnx.TensorProto.EXTERNAL:
             continue
-        outside = True
         where = next((each.value for each in tensor.external_data if each.key == "location"), "")
         inside = posixpath.normpath(where.replace("\\", "/"))
         if inside.startswith(("/", "..")) or ":" in inside or not _within(path.parent, path.parent / inside):
             raise UsageError(
-                f"{path} was not opened: its tensor {tensor.name!r} lies in {where!r}, outside of the file's own folder."
+                f"{path} was not opened: its tensor {tensor.name!r} lies in {where!r}, "
+                "outside of the file's own folder."
             )
-    return outside
+        others.add(path.parent / inside)
+    return sorted(others)
 
 
 def _within(folder: Path, file: Path) -> bool:

@@ -31,6 +31,7 @@ STRIP = 1 << 20
 """Pixels that are converted at a time."""
 
 ORIENTATION = 0x0112
+"""The EXIF tag that says which way up a camera was held."""
 
 _EXTRA = {"WEBP": 12, "AVIF": 12, "TIFF": 4, "BMP": 4}
 """Bytes a pixel that a format's decoder needs beside the picture; a progressive JPEG needs `_PROGRESSIVE`."""
@@ -45,11 +46,13 @@ class Memory:
     Attributes:
         most: Bytes.
         patience: Longest wait in seconds.
+        highest: What was taken at most; whoever looks at it may set it back.
     """
 
     most: int = 512 << 20
     patience: float = 60.0
     taken: int = 0
+    highest: int = 0
     freed: threading.Condition = field(default_factory=threading.Condition)
 
     def take(self, size: int, check: Callable[[], object]) -> None:
@@ -71,6 +74,7 @@ class Memory:
                     raise InputError("Other pictures take all the memory that there is for pictures.")
                 self.freed.wait(0.1)
             self.taken += size
+            self.highest = max(self.highest, self.taken)
 
     def give_back(self, size: int) -> None:
         with self.freed:
@@ -136,14 +140,6 @@ def open_image(data: bytes, mode: str | None = None) -> Image.Image:
         raise InputError(f"The picture is damaged or truncated: {error}") from None
 
 
-def plain_image(image: Image.Image) -> Image.Image:
-    """A picture of any Pillow mode, upright, as mode `L` or `RGB`; see `open_image`."""
-    image.load()
-    if image.getexif().get(ORIENTATION, 1) != 1:
-        image = ImageOps.exif_transpose(image)
-    return _plain(image)
-
-
 def _decoded(image: Image.Image, mode: str | None, how: Decoding) -> Image.Image:
     if max(image.size) > LONGEST:
         raise InputError(
@@ -154,14 +150,28 @@ def _decoded(image: Image.Image, mode: str | None, how: Decoding) -> Image.Image
     how.memory.take(cost, how.check)
     kept = 0
     try:
+        early = _turned(image)
         image.load()
-        ImageOps.exif_transpose(image, in_place=True)
+        if not early and _turned(image):  # The last part of a PNG says so.
+            late = pixels * _bytes(image.mode)
+            how.memory.take(late, how.check)
+            cost += late
+        if early or _turned(image):
+            image = ImageOps.exif_transpose(image)
         plain = _as(_plain(image), mode) if mode else _plain(image)
         kept = pixels * _bytes(plain.mode)
         weakref.finalize(plain, how.memory.give_back, kept).atexit = False
         return plain
     finally:
         how.memory.give_back(cost - kept)
+
+
+def plain_image(image: Image.Image) -> Image.Image:
+    """A picture of any Pillow mode that is in memory already, upright, as mode `L` or `RGB`; see `open_image`."""
+    image.load()
+    if image.getexif().get(ORIENTATION, 1) != 1:
+        image = ImageOps.exif_transpose(image)
+    return _plain(image)
 
 
 def _bytes(mode: str) -> int:
@@ -175,11 +185,17 @@ def _cost(image: Image.Image, mode: str | None) -> int:
     decoder = _EXTRA.get(image.format or "", 0)
     if image.info.get("progressive"):
         decoder = _PROGRESSIVE
-    turned = own if image.getexif().get(ORIENTATION, 1) != 1 else 0
+    turned = own if _turned(image) else 0
     grey = image.mode in ("1", "L", "I", "F") or image.mode.startswith("I;16")
     plain = "L" if grey else "RGB"
     converted = 0 if image.mode == plain and not image.has_transparency_data else _bytes(plain)
     return own + max(decoder, turned, converted + (_bytes(mode) if mode and mode != plain else 0))
+
+
+def _turned(image: Image.Image) -> bool:
+    """Whether it is to be turned upright. Of a PNG only what stands before its pixels is read: Pillow would load it."""
+    known = image.format != "PNG" or "exif" in image.info
+    return known and image.getexif().get(ORIENTATION, 1) != 1
 
 
 def _plain(image: Image.Image) -> Image.Image:

@@ -17,6 +17,7 @@ from typing import Any
 from kerazoo import __version__, engines, formats, seal, store
 from kerazoo.contract import Network
 from kerazoo.engines import card as card_
+from kerazoo.engines import safety
 from kerazoo.engines.adapter import adapted
 from kerazoo.engines.card import FOLDER, KEY, Card
 from kerazoo.errors import UsageError
@@ -108,7 +109,9 @@ def _stem(path: Path) -> str:
 
 def _sha256(path: Path) -> list[str]:
     files = sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
-    return [text for each in files for text in (each.relative_to(path).as_posix(), file_sha256(each))]
+    if path.suffix == formats.ONNX.suffix:
+        files += safety.check_onnx(path)
+    return [text for each in files for text in (each.relative_to(path.parent).as_posix(), file_sha256(each))]
 
 
 def _refuse(source: Path, target: Path) -> None:

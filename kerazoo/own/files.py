@@ -118,7 +118,9 @@ def _looks_like(path: Path) -> str:
     except OSError:
         return ""
     if start == b"\x89HDF\r\n\x1a\n":
-        return "\nIt is HDF5, Keras' older format: keras.models.load_model(PATH.h5).save(NEW.keras) writes the newer one."
+        return (
+            "\nIt is HDF5, Keras' older format: keras.models.load_model(PATH.h5).save(NEW.keras) writes the newer one."
+        )
     return "\nIt is empty." if not start else ""
 
 
@@ -148,7 +150,9 @@ def load_keras(path: Path) -> keras_.Model:
             ) from None
         lines = [line.strip() for line in said.splitlines() if line.strip()]
         why = (lines[0] if lines else type(error).__name__)[:300]
-        raise UsageError(f"{path} cannot be opened as a Keras model: {why}") from None
+        own = "\nA class of your own must be registered in this process, and runs on engine='keras' alone."
+        hint = own if "Could not locate" in why else ""
+        raise UsageError(f"{path} cannot be opened as a Keras model: {why}{hint}") from None
 
 
 @dataclass(frozen=True)

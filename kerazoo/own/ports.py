@@ -33,7 +33,9 @@ class Held:
     zero_point: int = 0
 
     def __str__(self) -> str:
-        sides = ", ".join("?" if side is None else str(side) for side in self.shape) if self.shape is not None else "..."
+        sides = (
+            ", ".join("?" if side is None else str(side) for side in self.shape) if self.shape is not None else "..."
+        )
         quantised = f", quantised: {self.scale:.6g} * (x - {self.zero_point})" if self.scale else ""
         return f"{self.name!r} {self.dtype} [{sides}]{quantised}"
 
@@ -204,9 +206,7 @@ def _saved_model(path: Path, signature: str | None, trust: bool) -> Opened:
         if len(names) > 1 and signature != "serving_default":
             raise UsageError(f"{path} has the signatures {', '.join(names)}: say which with --signature NAME.")
     if signature not in names:
-        raise UsageError(
-            f"{path} has no signature {signature!r}; it has {', '.join(names)}.{near(signature, names)}"
-        )
+        raise UsageError(f"{path} has no signature {signature!r}; it has {', '.join(names)}.{near(signature, names)}")
     function = loaded.signatures[signature]
 
     def held(name: str, spec: Any) -> Held:

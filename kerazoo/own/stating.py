@@ -72,8 +72,8 @@ def statement(
     Raises:
         UsageError: A word is not known, or labels cannot be read.
     """
-    size = (size, size) if isinstance(size, int) else tuple(size) if size is not None else None  # type: ignore[assignment]
-    stated = Statement(labels=read_labels(labels) if labels is not None else None, size=size, **others)
+    square = (size, size) if isinstance(size, int) else size
+    stated = Statement(labels=read_labels(labels) if labels is not None else None, size=square, **others)
     resize = (stated.resize,) if isinstance(stated.resize, int) else stated.resize
     for name, sides in (("size", stated.size), ("resize", resize)):
         if sides is not None and not all(isinstance(side, int) and 0 < side <= 1 << 14 for side in sides):
@@ -89,8 +89,8 @@ def statement(
         if word is not None and word not in known:
             raise UsageError(f"{name}={word!r} is not known; allowed are {', '.join(known)}.{near(str(word), known)}")
     if isinstance(stated.normalise, str) and stated.normalise not in describing.MODES:
-        known = tuple(describing.MODES)
-        raise UsageError(f"normalise={stated.normalise!r} is not known; allowed are {', '.join(known)}.")
+        modes = ", ".join(describing.MODES)
+        raise UsageError(f"normalise={stated.normalise!r} is not known; allowed are {modes}.")
     return stated
 
 
@@ -200,7 +200,9 @@ def _input(opened: Opened, stated: Statement) -> Held:
     if held.dtype not in ("float32", "float16", "float64", "uint8", "int8", "int16", "int32", "int64"):
         raise UsageError(f"The input {held} takes no pixels: numbers are expected. Name another --signature, if any.")
     if held.shape is not None and len(held.shape) != 4:
-        raise UsageError(f"The input {held} takes no pictures: four axes are expected, [batch, height, width, channels].")
+        raise UsageError(
+            f"The input {held} takes no pictures: four axes are expected, [batch, height, width, channels]."
+        )
     if held.shape is not None and held.shape[0] not in (None, 1):
         raise UsageError(f"The input {held} takes {held.shape[0]} pictures at a time; any number, or one, is expected.")
     return held
@@ -220,9 +222,7 @@ def _layouts(held: Held, stated: Statement) -> tuple[str, ...]:
     if held.shape is None:
         return (stated.layout,) if stated.layout else LAYOUTS
     _, second, _, last = held.shape
-    possible = tuple(
-        layout for layout, side in (("nhwc", last), ("nchw", second)) if side in (None, 1, 3)
-    )
+    possible = tuple(layout for layout, side in (("nhwc", last), ("nchw", second)) if side in (None, 1, 3))
     if stated.layout is not None:
         if stated.layout not in possible:
             raise UsageError(f"The input {held} is not {stated.layout}: pictures have 1 channel (grey) or 3.")
@@ -234,9 +234,7 @@ def _layouts(held: Held, stated: Statement) -> tuple[str, ...]:
     return sure or possible
 
 
-def _picture(
-    opened: Opened, held: Held, layout: str, stated: Statement
-) -> tuple[Image, Normalise | None, list[str]]:
+def _picture(opened: Opened, held: Held, layout: str, stated: Statement) -> tuple[Image, Normalise | None, list[str]]:
     """How a picture becomes the input, and what was assumed."""
     assumed: list[str] = []
     shape = held.shape or (None,) * 4
@@ -367,6 +365,9 @@ class _Scores:
                 "Is there another output? --output NAME"
             )
         return {self.output: value.reshape(rows, -1)}
+
+    def part(self, name: str) -> _Scores:
+        return self
 
 
 def _labels(stated: Statement, units: int, assumed: list[str]) -> tuple[tuple[str, ...], bool]:

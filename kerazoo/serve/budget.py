@@ -16,8 +16,12 @@ from dataclasses import dataclass, field
 
 from kerazoo.ops.pictures import SERVED, Decoding, Memory, decoding
 from kerazoo.serve import limits as limits_
+from kerazoo.serve import memory
 from kerazoo.serve.limits import Limits
 from kerazoo.serve.wire.status import Status
+
+LARGE = 64 << 20
+"""Bytes; after a request that took more, memory is given back to the system."""
 
 _current: ContextVar[Ticket | None] = ContextVar("ticket", default=None)
 
@@ -64,30 +68,44 @@ class Budget:
             self.clients.setdefault(client, _Held())
         return Ticket(self, client, deadline)
 
-    def take(self, client: str, requests: int, memory: int) -> None:
-        """Raises `Status` where that is too much, and then nothing was taken."""
+    def take(self, client: str, requests: int, memory: int, held: int = 0) -> None:
+        """Takes requests and bytes, or gives them back where they are negative.
+
+        Args:
+            held: Bytes that the request has already.
+
+        Raises:
+            Status: That is too much; nothing was taken.
+        """
         limits = self.limits
         with self.lock:
             own = self.clients.setdefault(client, _Held())
-            for most, held in ((limits.waiting, self.total), (_part(limits.waiting, limits.share), own)):
-                if requests > 0 and held.requests + requests > most:
+            for most, now in ((limits.waiting, self.total), (_part(limits.waiting, limits.share), own)):
+                if requests > 0 and now.requests + requests > most:
                     raise Status(
-                        "RESOURCE_EXHAUSTED", f"{held.requests} requests are waiting already. Come back in a moment."
+                        "RESOURCE_EXHAUSTED", f"{now.requests} requests are waiting already. Come back in a moment."
                     )
-            if memory > _part(limits.memory, limits.share):
+            share = _part(limits.memory, limits.share)
+            if memory > 0 and held + memory > share:
                 raise Status(
                     "RESOURCE_EXHAUSTED",
-                    f"The request needs {memory >> 20} MiB more; one client may have "
-                    f"{_part(limits.memory, limits.share) >> 20} MiB.",
+                    f"The request needs {held + memory >> 20} MiB; one client may have {share >> 20} MiB.",
                 )
-            for most, held in ((limits.memory, self.total), (_part(limits.memory, limits.share), own)):
-                if memory > 0 and held.memory + memory > most:
+            for most, now in ((limits.memory, self.total), (share, own)):
+                if memory > 0 and now.memory + memory > most:
                     raise Status("UNAVAILABLE", "Too many long requests at once. Come back in a moment.")
-            for held in (self.total, own):
-                held.requests += requests
-                held.memory += memory
+            for now in (self.total, own):
+                now.requests += requests
+                now.memory += memory
             if not own.requests and not own.memory:
                 self.clients.pop(client, None)
+
+    def trim(self, size: int) -> None:
+        """Gives memory back to the system after a request that took much of it, for itself or for its pictures."""
+        pictures = self.decoding.memory
+        if max(size, pictures.highest) > LARGE:
+            pictures.highest = 0
+            memory.give_back_soon()
 
 
 def _part(whole: int, share: float) -> int:
@@ -125,7 +143,7 @@ class Ticket:
         with self.lock:
             if self.closed:
                 return
-            self.budget.take(self.client, 0, size)
+            self.budget.take(self.client, 0, size, self.memory)
             self.memory += size
 
     def close(self) -> None:
@@ -134,6 +152,7 @@ class Ticket:
             if not self.closed:
                 self.closed = True
                 self.budget.take(self.client, -self.entered, -self.memory)
+                self.budget.trim(self.memory)
 
     def end(self, why: Status) -> None:
         """Says that nobody waits for the answer any more; whoever works on it notices at the next `check`."""

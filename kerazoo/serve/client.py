@@ -17,6 +17,7 @@ from kerazoo import errors, registry, tasks
 from kerazoo.contract import Answer, Port, Task, Tensors
 from kerazoo.errors import KerazooError, UnknownModel, UsageError
 from kerazoo.predictor import Predictor
+from kerazoo.serve.wire import tensors
 
 ABOUT = "/kerazoo/models"
 """Where Kerazoo's server says which models it has, and what they do; TF Serving has no such page."""
@@ -153,7 +154,7 @@ def _array(port: Port, value: Any) -> np.ndarray:
     if port.dtype != "string":
         return np.asarray(value, port.dtype)
     decode: Callable[[Any], bytes] = (
-        (lambda item: base64.b64decode(item["b64"])) if port.name.endswith("_bytes") else str.encode
+        (lambda item: base64.b64decode(item["b64"])) if tensors.is_binary(port.name) else str.encode
     )
     plain = _each(value, decode)
     shape = []
@@ -179,7 +180,7 @@ def _over_grpc(address: str, model: str, token: str | None, timeout: float) -> A
     import grpc
 
     from kerazoo.serve.rpc.listening import LARGEST
-    from kerazoo.serve.wire import protos, tensors
+    from kerazoo.serve.wire import protos
 
     limits = [("grpc.max_receive_message_length", LARGEST), ("grpc.max_send_message_length", LARGEST)]
     metadata = (("authorization", f"Bearer {token}"),) if token else ()

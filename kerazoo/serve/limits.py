@@ -51,7 +51,7 @@ class Limits:
     headers: int = 100
     connections: int = 4096
     strangers: int = 64
-    slow: int = 8
+    slow: int = 4
     reloads: int = 4
     reload_seconds: float = 3600.0
 

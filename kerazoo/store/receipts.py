@@ -31,10 +31,10 @@ class Receipt:
     published: str | None
 
 
-def present(entry: Entry, role: str = "full") -> bool:
-    """Whether `fetch` would answer from this machine's disk, with sound bytes."""
-    file = entry.file(role)
-    return state(file, path_of(entry, file)) == "ok"
+def present(entry: Entry, role: str | None = None) -> bool:
+    """Whether `fetch` (without a role, `fetch_all`) would answer from this machine's disk, with sound bytes."""
+    files = [entry.file(role) for role in ([role] if role else (*entry.roles(), *entry.assets()))]
+    return all(state(file, path_of(entry, file)) == "ok" for file in files)
 
 
 def sha256_of(entry: Entry, role: str = "full") -> str | None:

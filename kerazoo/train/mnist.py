@@ -60,7 +60,7 @@ def train(doc: str, plan: Plan, build: Callable[[], Any], loss: Callable[[], Any
     arguments = parser.parse_args()
     data = np.load(arguments.data)
     digits, test = (
-        np.stack([plan.fit.fit(ops, x[..., None]) for x in data[f"x_{split}"]]) for split in ("train", "test")
+        np.stack([plan.fit.fit(ops, x[..., None])[0] for x in data[f"x_{split}"]]) for split in ("train", "test")
     )
     labels = data["y_train"].astype(np.int64)
     steps = len(digits) // plan.batch

@@ -96,6 +96,35 @@ def test_strips_make_what_the_whole_makes(image, kind, monkeypatch):
     assert np.array_equal(np.asarray(made), np.asarray(whole))
 
 
+def test_a_png_is_not_loaded_to_learn_how_it_is_turned(monkeypatch, within):
+    loaded = []
+    monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", lambda self: loaded.append(self))
+    within(memory=Memory(1000))
+    with pytest.raises(InputError, match="too large to decode: it needs"):
+        open_image(encode(Image.new("L", (500, 500)), "PNG"))
+    assert not loaded
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_a_png_is_turned_wherever_it_says_so(early, within):
+    exif = Image.Exif()
+    exif[pictures.ORIENTATION] = 6
+    data = encode(Image.fromarray(noise(20, 30)), "PNG", exif=exif)
+    if not early:
+        at = data.index(b"eXIf") - 4
+        end = at + int.from_bytes(data[at : at + 4], "big") + 12
+        data = data[:at] + data[end:-12] + data[at:end] + data[-12:]
+    memory = Memory(1200, patience=0.2)
+    within(memory=memory)
+    made = open_image(data)
+    assert made.size == (20, 30)
+    assert (memory.taken, memory.highest) == (600, 1200)
+    with pytest.raises(InputError, match="Other pictures"):
+        open_image(data)
+    del made
+    assert memory.taken == 0
+
+
 @pytest.mark.parametrize("size", [(65_536, 1), (1, 65_536), (80_000_000, 1)])
 def test_sides_that_no_camera_makes(size):
     with pytest.raises(InputError, match="a side has at most 65535"):

@@ -34,7 +34,6 @@ def keras_model(size: int = 24, softmax: bool = False, rescale: bool = True, nam
 
 def onnx_model(path: Path, batch: Any = "n", size: Any = 24, softmax: bool = False, tail: tuple[int, ...] = ()) -> Path:
     """What torch.onnx writes of conv, global average pooling and linear: NCHW, `input` and `output`, pixels 0..1."""
-    import onnx
     from onnx import TensorProto, helper, numpy_helper
 
     eye = np.eye(3, dtype=np.float32)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from kerazoo import loading, seal
 from kerazoo.engines import open_network
@@ -56,11 +57,8 @@ def test_every_kind_of_file_becomes_a_model(name: str, colours: Path, labels: Pa
     assert "input " in err and "output " in err and "pictures stretched to 24x24" in err
     assert os.listdir("mine") == [name]
     _tells_colours_apart(Path("mine") / name)
+    Path("data").mkdir()
     for index, colour in enumerate(files.LABELS):
-        np.savez(f"{colour}.npz", picture=files.picture(colour))
-        from PIL import Image
-
-        Path("data").mkdir(exist_ok=True)
         Image.fromarray(files.picture(colour)).save(f"data/{index}_{colour}.png")
     status, out, err = kerazoo("evaluate", f"mine/{name}", "data", "--json")
     assert status == 0 and json.loads(out)["top-1"] == 100, err
@@ -327,15 +325,39 @@ def test_onnx_and_litert_files_become_no_other_format(colours: Path, tmp_path: P
         assert status == 2 and "becomes no other format" in err
 
 
-def test_tensors_in_other_files_come_along(tmp_path: Path) -> None:
+def test_tensors_in_other_files_come_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import onnx
 
     (tmp_path / "there").mkdir()
     proto = onnx.load(files.onnx_model(tmp_path / "net.onnx"))
     onnx.save(proto, tmp_path / "there/net.onnx", save_as_external_data=True, location="w.bin", size_threshold=0)
     made = card(tmp_path / "there/net.onnx", tmp_path / "m.onnx", **_in_python(UNIT))
+    monkeypatch.setenv("KERAZOO_HOME", str(tmp_path / "home"))
+    first = stated(tmp_path / "there/net.onnx", **_in_python(UNIT))
+    data = bytearray((tmp_path / "there/w.bin").read_bytes())
+    data[-1] ^= 1
+    (tmp_path / "there/w.bin").write_bytes(data)
+    assert stated(tmp_path / "there/net.onnx", **_in_python(UNIT)) != first
     shutil.rmtree(tmp_path / "there")
     _tells_colours_apart(made)
+
+
+# --- real weights -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("KERAZOO_TEST_DATA" not in os.environ, reason="KERAZOO_TEST_DATA names no folder of real data")
+def test_mobilenet_as_its_makers_published_it(tmp_path: Path) -> None:
+    data = Path(os.environ["KERAZOO_TEST_DATA"])
+    said: list[str] = []
+    made = card(
+        data / "weights" / "mobilenet_v1_0.25_224_1_default_1.tflite", tmp_path / "mobilenet.tflite",
+        labels="imagenet1k", size=224, resize=256, normalise="tf", background="first", say=said.append,
+    )  # fmt: skip
+    assert "the output holds probabilities" in said[-1]
+    accuracy = evaluate(loading.load(made), data / "imagenet_dev200.tar")
+    assert accuracy.count == 200 and accuracy.failed == 0
+    assert accuracy.top1 == 58.5
 
 
 # --- in one call, and for servers -------------------------------------------------------------------------------
@@ -350,6 +372,45 @@ def test_stated_once_is_kept(name: str, colours: Path, tmp_path: Path, monkeypat
     assert stated(colours / name, **said) == first and first.stat().st_mtime_ns == before
     assert stated(colours / name, **said | {"interpolation": "bicubic"}) != first
     _tells_colours_apart(first)
+
+
+def test_the_same_options_for_every_command(colours: Path, labels: Path, tmp_path: Path, kerazoo: Any) -> None:
+    """As a command that has --scale, --input and --output of its own takes them."""
+    import click
+
+    from kerazoo.cli._statement import statement, trust
+
+    taken: list[Any] = []
+
+    @click.command()
+    @click.option("-o", "--output")
+    @click.option("--scale")
+    @statement()
+    @trust
+    def ask(output: str, scale: str, stated: dict[str, Any], trust: bool) -> None:
+        taken.append((output, scale, stated, trust))
+
+    ask(["-o", "here", "--scale", "ray"], standalone_mode=False)
+    assert taken.pop() == ("here", "ray", {}, False)
+    words = ["--labels", str(labels), "--size", "24x32", "--pixel-scale", "1/255", "--mean", ".5", "--trust"]
+    ask([*words, "--output-name", "scores", "--resize", "256"], standalone_mode=False)
+    output, scale, said, trusted = taken.pop()
+    assert (output, scale, trusted) == (None, None, True)
+    normalise = said.pop("normalise")
+    assert (normalise.scale, normalise.mean, normalise.std) == (1 / 255, (0.5,), (1.0,))
+    assert said == {"labels": str(labels), "size": (24, 32), "resize": 256, "output": "scores"}
+
+
+@pytest.mark.slow
+def test_a_keras_file_becomes_a_whole_bundle(colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from kerazoo.own.bundles import bundle
+
+    monkeypatch.setenv("KERAZOO_HOME", str(tmp_path / "home"))
+    made = card(colours / "colours.keras", tmp_path / "net.keras", **_in_python(STATED["colours.keras"]))
+    version = bundle(made) / "1"
+    extra = {"card.json", "engines.json", "manifest.json", "model.onnx", "model.tflite"}
+    assert (version / "saved_model.pb").is_file() and set(os.listdir(version / "assets.extra" / "kerazoo")) == extra
+    _tells_colours_apart(version)
 
 
 @pytest.mark.parametrize("name", ["colours.onnx", "colours.tflite"])

@@ -294,12 +294,12 @@ def test_a_bundles_rows_go_a_piece_at_a_time():
         sizes.append(len(inputs["x"]))
         return {"y": inputs["x"] * 2}
 
-    made.join = join
-    assert made._request({"x": np.arange(150)})["y"].tolist() == list(range(0, 300, 2))
+    made.joins = {"serving_default": join}
+    assert made._request("serving_default", {"x": np.arange(150)})["y"].tolist() == list(range(0, 300, 2))
     assert sizes == [64, 64, 22]
-    assert made._request({"x": np.arange(0)})["y"].tolist() == []
+    assert made._request("serving_default", {"x": np.arange(0)})["y"].tolist() == []
     with Budget(Limits(rows=100)).admit("here").working(), pytest.raises(Status, match="at most 100 go"):
-        made._request({"x": np.arange(150)})
+        made._request("serving_default", {"x": np.arange(150)})
 
 
 # --- fairness -----------------------------------------------------------------------------------------------------
@@ -321,6 +321,13 @@ def test_one_client_leaves_something_to_others():
     assert (budget.clients, budget.total.requests, budget.total.memory) == ({}, 0, 0)
     with pytest.raises(Status, match="RESOURCE_EXHAUSTED: The request needs"):
         budget.admit("one").spend(800)
+
+
+def test_a_request_that_never_fits_is_told_so():
+    ticket = Budget(Limits(memory=1000)).admit("one")
+    ticket.spend(700)
+    with pytest.raises(Status, match="RESOURCE_EXHAUSTED: The request needs"):
+        ticket.spend(100)
 
 
 def test_bodies_that_are_on_their_way_keep_nobody_out(tmp_path):

@@ -101,6 +101,16 @@ def test_a_few_bytes_do_not_take_all_memory():
         tensors.to_array(proto(1, [1 << 20, 1 << 20], float_val=[1]), "x")
 
 
+@pytest.mark.parametrize("kind", ["<f4", "<f8", "<i4", "<i8", "?", "u1"])
+@pytest.mark.parametrize("count", [0, 1, 31, 32, 1000, (1 << 16) + 5])
+def test_many_numbers_are_what_few_are(kind, count):
+    array = (np.arange(count) % 200).astype(kind)
+    proto = tensors.to_proto(array)
+    assert tensors.to_array(proto, "x").tolist() == array.tolist()
+    again = type(proto).FromString(proto.SerializeToString())
+    assert again == proto and len(getattr(proto, tensors.DTYPES[proto.dtype].field)) == count
+
+
 def test_a_single_text_is_answered_whole(tmp_path):
     module = tf.Module()
     said = tf.function(lambda text: {"said": text}, input_signature=[tf.TensorSpec([], tf.string, name="text")])

@@ -203,6 +203,23 @@ def test_a_member_longer_than_its_index_says_is_refused(entry, cache, tmp_path):
     refused(entry, cache, write(tmp_path / "bad.tar", (member("net/data/net.h5", more), more)), "1284 bytes")
 
 
+def test_a_sparse_member_is_refused_before_anything_is_written(entry, cache, tmp_path, monkeypatch):
+    """Some hundred bytes that say they are terabytes of zeros."""
+    size = 5 << 40
+    info = member("GNUSparseFile.0/net.h5", b"1\n0\n0\n")
+    sparse = {"major": "1", "minor": "0", "name": "net/data/net.h5", "realsize": str(size)}
+    info.pax_headers = {f"GNU.sparse.{key}": value for key, value in sparse.items()}
+    monkeypatch.setattr("kerazoo.store.bundle.write", None)
+    path = write(tmp_path / "bad.tar", (info, b"1\n0\n0\n"), index=listing(size=size), format=tarfile.PAX_FORMAT)
+    refused(entry, cache, path)
+
+
+def test_headers_that_ask_for_headers_without_end_are_refused(entry, cache, tmp_path):
+    header = member("x", kind=tarfile.GNUTYPE_LONGNAME).tobuf(tarfile.GNU_FORMAT)
+    (tmp_path / "bad.tar").write_bytes(header * 5000 + bytes(1024))
+    refused(entry, cache, tmp_path / "bad.tar")
+
+
 def test_other_weights_than_the_manifest_s_are_refused(entry, cache, tmp_path):
     refused(entry, cache, write(tmp_path / "bad.tar", GOOD, index=listing(sha256="0" * 64)), "index says")
     other = CONTENT[::-1]

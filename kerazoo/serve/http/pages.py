@@ -16,6 +16,7 @@ from kerazoo.serve.models import signatures
 from kerazoo.serve.models.inference import DEFAULT
 from kerazoo.serve.models.servable import Spec
 from kerazoo.serve.service import Service
+from kerazoo.serve.wire import tensors
 from kerazoo.serve.wire.status import Status
 
 TEXT = "text/plain"
@@ -159,7 +160,7 @@ def _schema(alias: str, info: Any) -> dict[str, Any]:
     """A tensor as nested arrays of its values."""
     kinds = {7: "string", 10: "boolean", 1: "number", 2: "number", 14: "number", 19: "number"}
     schema: dict[str, Any] = {"type": kinds.get(info.dtype, "integer")}
-    if alias.endswith("_bytes"):
+    if tensors.is_binary(alias):
         schema = _object({"b64": {"type": "string", "contentEncoding": "base64"}})
     for dim in reversed(info.tensor_shape.dim):
         schema = {"type": "array", "items": schema}

@@ -5,6 +5,7 @@ A request is `Request`, an answer is `Response`; `http` carries both over the wi
 
 from __future__ import annotations
 
+import codecs as codecs_
 import fnmatch
 import json
 import re
@@ -23,7 +24,7 @@ from kerazoo.serve import budget
 from kerazoo.serve.models import inference
 from kerazoo.serve.models.servable import Handle, Servable, Spec
 from kerazoo.serve.service import Service
-from kerazoo.serve.wire import json_examples, json_tensors, json_text, protos
+from kerazoo.serve.wire import json_examples, json_tensors, json_text, protos, tensors
 from kerazoo.serve.wire import status as status_
 from kerazoo.serve.wire.status import Status, invalid
 
@@ -171,7 +172,7 @@ def _predict(service: Service, spec: Spec, api: str, request: Request) -> bytes:
     try:
         body = {} if whole else _body(request)
     except Status:
-        if _is_text(request.body) or "content-encoding" in request.headers:
+        if kind == JSON or _is_text(request.body) or "content-encoding" in request.headers:
             raise
         raise _wrong_type(service, spec, f"The body is no text, and its type is {kind or 'not given'}.") from None
 
@@ -194,7 +195,7 @@ def _predict(service: Service, spec: Spec, api: str, request: Request) -> bytes:
 
 
 def _is_text(data: bytes) -> bool:
-    start = data[:512]
+    start = data.removeprefix(codecs_.BOM_UTF8)[:512]
     return b"\0" not in start and not any(byte >= 0x80 for byte in start[:4])
 
 
@@ -207,8 +208,7 @@ def takes(servable: Servable) -> tuple[str, str] | None:
         return (ports[0].name, codec.MIME or BYTES) if single else None
     described = servable.signatures.get(inference.DEFAULT)
     names = list(described.inputs) if described is not None else []
-    # The wire's own mark of encoded bytes.
-    return (names[0], BYTES) if len(names) == 1 and names[0].endswith("_bytes") else None
+    return (names[0], BYTES) if len(names) == 1 and tensors.is_binary(names[0]) else None
 
 
 def _taken(servable: Servable) -> str:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import gc
 import logging
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -15,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kerazoo.errors import PackageMissing
+from kerazoo.serve import memory
 from kerazoo.serve.models.folders import Stamp, stamp
 from kerazoo.serve.models.servable import Servable
 from kerazoo.serve.wire import status as status_
@@ -271,16 +268,8 @@ class Model:
             except Exception:
                 log.exception("Unloading {name: %s version: %d} failed", self.name, version.number)
         del servable
-        give_back()
+        memory.give_back()
         with self.changed:
             version.state = "END"
             self.changed.notify_all()
         log.info("Unloaded servable version {name: %s version: %d}", self.name, version.number)
-
-
-def give_back() -> None:
-    """Gives freed memory back to the system; the allocator would keep it for later."""
-    gc.collect()
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).malloc_trim(0)

@@ -323,7 +323,7 @@ def _texts(array: np.ndarray, name: str) -> list[str]:
     if array.dtype.kind in "iu":
         return list(map(str, flat.tolist()))
     if array.dtype.kind == "O":
-        return list(map(_binary if name.endswith("_bytes") else _plain, flat.tolist()))
+        return list(map(_binary if tensors.is_binary(name) else _plain, flat.tolist()))
     found = tensors.DTYPES[tensors.number_of(array)]
     raise invalid(f"Failed to write JSON value for tensor type: {found.name}")
 

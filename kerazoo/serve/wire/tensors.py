@@ -67,6 +67,11 @@ DTYPES = {
 _NUMBERS = {found.numpy: number for number, found in DTYPES.items() if found.numpy is not None}
 
 
+def is_binary(alias: str) -> bool:
+    """Whether a tensor of texts holds bytes that are no text: TF Serving tells it by the name."""
+    return alias.endswith("_bytes")
+
+
 def plain(number: int) -> int:
     """A type without its reference mark."""
     return number - REFERENCE if number > REFERENCE else number
@@ -203,7 +208,26 @@ def to_proto(array: np.ndarray, as_content: bool = False, into: Any = None) -> A
     elif found.name in ("complex64", "complex128"):
         getattr(proto, found.field).extend(flat.view(flat.real.dtype).tolist())
     else:
-        field = getattr(proto, found.field)
-        for start in range(0, len(flat), CHUNK):
-            field.extend(flat[start : start + CHUNK].tolist())
+        _append(proto, found, flat)
     return proto
+
+
+def _append(proto: Any, found: DType, flat: np.ndarray) -> None:
+    """Adds numbers to their field: a few as Python's, many as they stand in a serialized message where they can."""
+    field = proto.DESCRIPTOR.fields_by_name[found.field]
+    packed = field.cpp_type in (field.CPPTYPE_FLOAT, field.CPPTYPE_DOUBLE)
+    for start in range(0, len(flat), CHUNK):
+        part = flat[start : start + CHUNK]
+        if packed and len(part) >= FEW:
+            data = np.ascontiguousarray(part, found.numpy).tobytes()
+            proto.MergeFromString(bytes([field.number << 3 | 2]) + _varint(len(data)) + data)
+        else:
+            getattr(proto, found.field).extend(part.tolist())
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 127:
+        out.append(value & 127 | 128)
+        value >>= 7
+    return bytes([*out, value])
