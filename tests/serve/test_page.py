@@ -1,10 +1,13 @@
 """The page at `/`, the OpenAPI document and the probes; in a real browser where there is one."""
 
+import contextlib
+import io
 import json
 import re
 import shutil
 import subprocess
 import urllib.request
+from http.client import HTTPConnection
 
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ from PIL import Image
 from kerazoo import registry
 from kerazoo.export import prepare
 from kerazoo.serve import server
+from kerazoo.serve.http.rest import Response
 from kerazoo.serve.models.catalogue import Watch
 from kerazoo.serve.models.versions import Retries
 from kerazoo.serve.server import Options, one_model
@@ -31,6 +35,13 @@ def running(tmp_path_factory, classics):
         made.close(1)
 
 
+@pytest.fixture(scope="module")
+def digit():
+    file = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (28, 28), np.uint8)).save(file, "PNG")
+    return file.getvalue()
+
+
 def get(running, path):
     with urllib.request.urlopen(f"http://127.0.0.1:{running.rest.port}{path}", timeout=20) as response:
         return response.headers["content-type"], response.read()
@@ -41,9 +52,15 @@ def test_what_there_is(running):
     assert kind == "application/json"
     rows = {row["name"]: row for row in json.loads(body)["models"]}
     assert rows["lenet5"]["task"]["kind"] == "classify"
-    assert rows["lenet5"]["request"] == ["image_bytes"]
+    (answers,) = rows["lenet5"]["signatures"]
+    assert (answers["signature"], answers["task"]) == ("serving_default", "classify")
+    (port,) = answers["request"]
+    assert (port["name"], port["media"], port["mime"], port["shape"]) == ("image_bytes", "image", "image/*", [None])
+    assert ".png" in port["suffixes"]
+    assert [port["dtype"] for port in answers["response"]] == ["string", "int64", "float32"]
     assert rows["half_plus_two"] == {
-        "name": "half_plus_two", "version": 123, "engine": "tensorflow", "model": None, "task": None, "request": None,
+        "name": "half_plus_two", "version": 123, "engine": "tensorflow", "model": None, "task": None,
+        "signatures": None,
     }  # fmt: skip
 
 
@@ -67,28 +84,96 @@ def test_the_page_needs_nothing_from_elsewhere(running):
     assert not re.findall(rb"""(?:src|href)=["'](?:https?:)?//""", body)
 
 
-@pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
-def test_in_a_browser(running, tmp_path):
-    """The models are listed, and a picture that is dropped gets its labels."""
-    Image.fromarray(np.random.default_rng(0).integers(0, 255, (28, 28), np.uint8)).save(tmp_path / "digit.png")
-    picture = ",".join(map(str, (tmp_path / "digit.png").read_bytes()))
-    drop = f"""<script>addEventListener("load", () => setTimeout(() => {{
-        document.getElementById("model").value = "lenet5";
-        document.getElementById("model").onchange();
-        take(new File([new Uint8Array([{picture}])], "digit.png", {{type: "image/png"}}));
-    }}, 500));</script></body>"""
-    from kerazoo.serve.http.rest import Response
+def post(running, model, body, **headers):
+    with contextlib.closing(HTTPConnection("127.0.0.1", running.rest.port, timeout=20)) as connection:
+        connection.request("POST", f"/v1/models/{model}:predict", body, headers)
+        response = connection.getresponse()
+        return response.status, json.loads(response.read())
 
-    page = get(running, "/")[1].replace(b"</body>", drop.encode())
-    running.rest.app.options.pages["/dropping"] = lambda request: Response(200, page, "text/html; charset=utf-8")
+
+@pytest.mark.parametrize("kind", ["image/png", "application/octet-stream", "image/jpeg; q=1"])
+def test_a_file_as_the_body(running, digit, kind):
+    status, answer = post(running, "lenet5", digit, **{"Content-Type": kind})
+    assert status == 200 and len(answer["predictions"][0]["label"]) == 10
+
+
+@pytest.mark.parametrize("model", ["lenet5", "half_plus_two"])
+@pytest.mark.parametrize(
+    ("headers", "why"),
+    [
+        ({"Content-Type": "multipart/form-data; boundary=x"}, "Forms of several parts (multipart/form-data)"),
+        ({"Content-Type": "audio/wav"}, "This model takes no audio/wav."),
+        ({"Content-Type": "application/x-www-form-urlencoded"}, "The body is no text"),
+        ({}, "its type is not given."),
+    ],
+)
+def test_bodies_of_a_type_that_is_not_taken_are_told_what_is(running, digit, model, headers, why):
+    status, answer = post(running, model, digit, **headers)
+    assert status == 415
+    assert why in answer["error"]
+    assert "Send JSON" in answer["error"] and ("image/*" in answer["error"]) == (model == "lenet5")
+
+
+def test_3_3_what_should_be_json_is_answered_as_ever(running, digit):
+    for body, headers in ((b"what", {}), (digit, {"Content-Type": "application/json"}), (b"", {})):
+        status, answer = post(running, "lenet5", body, **headers)
+        assert (status, answer["error"][:16]) == (400, "JSON Parse error")
+
+
+def browsed(running, tmp_path, page, script):
+    """The page's document after a script has run in it, in a real browser."""
+    script = f"<script>addEventListener('load', () => setTimeout(() => {{ {script} }}, 500));</script></body>"
+    page = page.replace(b"</body>", script.encode())
+    running.rest.app.options.pages["/tried"] = lambda request: Response(200, page, "text/html; charset=utf-8")
     done = subprocess.run(
         [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
          "--disable-background-networking", "--disable-component-update", "--disable-sync",
          f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=5000", "--dump-dom",
-         f"http://127.0.0.1:{running.rest.port}/dropping"], capture_output=True, text=True, timeout=120,
+         f"http://127.0.0.1:{running.rest.port}/tried"], capture_output=True, text=True, timeout=120,
     )  # fmt: skip
-    shown = re.sub(r"<script>.*?</script>", "", done.stdout, flags=re.DOTALL)
-    assert "<option>half_plus_two</option><option>lenet5</option>" in shown, done.stderr[-2000:]
+    return re.sub(r"<script>.*?</script>", "", done.stdout, flags=re.DOTALL) or done.stderr[-2000:]
+
+
+DROP = """
+const data = new DataTransfer();
+data.items.add(new File([new Uint8Array([{bytes}])], "{name}", {{type: "{kind}"}}));
+const drop = new DragEvent("drop", {{cancelable: true, dataTransfer: data}});
+window.dispatchEvent(drop);
+document.title = `stayed ${{drop.defaultPrevented}}`;
+"""
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
+def test_in_a_browser(running, digit, tmp_path):
+    """The models are listed, and a picture that is dropped, if beside the box, gets its labels."""
+    choose = 'at("model").value = "lenet5"; at("model").onchange();'
+    drop = DROP.format(bytes=",".join(map(str, digit)), name="digit.png", kind="image/png")
+    shown = browsed(running, tmp_path, get(running, "/")[1], choose + drop)
+    assert "<option>half_plus_two</option><option>lenet5</option>" in shown, shown
+    assert "<title>stayed true</title>" in shown
     assert shown.count('class="row"') == 5
+    assert "index:" not in shown and "score:" not in shown
     assert re.search(r"\d+ ms · version 1 · (onnx|litert)", shown)
     assert 'alt="digit.png"' in shown
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
+def test_any_media_in_a_browser(running, tmp_path):
+    """A media that this page was not written for: a box for its files, and what plays them."""
+    port = {
+        "name": "sound",
+        "dtype": "string",
+        "shape": [None],
+        "media": "audio",
+        "mime": "audio/*",
+        "suffixes": [".wav"],
+    }
+    answers = [{"signature": "serving_default", "task": "hear", "request": [port], "response": [port]}]
+    told = json.dumps([{"name": "ears", "version": 1, "engine": "fake", "signatures": answers}])
+    show = f'models = {told}; at("model").replaceChildren(make("option", "ears")); chooseModel();'
+    answer = 'at("answer").append(...show(chosen().response, {sound: [{b64: "UklGRg=="}]}));'
+    drop = DROP.format(bytes="82,73,70,70", name="hello.wav", kind="audio/wav")
+    shown = browsed(running, tmp_path, get(running, "/")[1], show + drop + answer)
+    assert 'accept="audio/*,.wav"' in shown, shown
+    assert re.search(r'<audio src="data:audio/[^"]*;base64,UklGRg=="', shown)
+    assert "hello.wav" in shown and "audio/wav&#39; --data-binary" in shown.replace("'", "&#39;")

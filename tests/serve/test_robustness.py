@@ -143,7 +143,7 @@ def test_a_quick_model_is_asked_where_its_request_comes_in_until_it_is_slow(tmp_
     took[0] = 0.05
     assert where(3) != wire  # The event loop's thread.
     took[0] = 0.0
-    assert where(300) == wire
+    assert any(where(100) == wire for _ in range(30))  # Sooner or later, however busy the machine is.
     if wire == "rest":  # A short body may inflate to a long one, which the loop must not read.
         body = gzip.compress(b'{"instances": [1]}')
         headers = {"Content-Encoding": "gzip"}

@@ -6,10 +6,14 @@ import importlib.resources
 import json
 from typing import Any
 
-from kerazoo import __version__, tasks
+from kerazoo import __version__, codecs, tasks
+from kerazoo.contract import Port
+from kerazoo.engines.card import Card
 from kerazoo.serve.client import ABOUT
 from kerazoo.serve.http.app import Page
-from kerazoo.serve.http.rest import JSON, Request, Response
+from kerazoo.serve.http.rest import JSON, Request, Response, takes
+from kerazoo.serve.models import signatures
+from kerazoo.serve.models.inference import DEFAULT
 from kerazoo.serve.models.servable import Spec
 from kerazoo.serve.service import Service
 from kerazoo.serve.wire import tensors
@@ -60,7 +64,7 @@ def pages(service: Service, metrics: str | None) -> dict[str, Page]:
 
 
 def models(service: Service) -> list[dict[str, Any]]:
-    """Every model that answers: name, version, engine, and its task where Kerazoo exported it."""
+    """Every model that answers: name, version, engine, and what it does where it has a card."""
     rows = []
     for name in sorted(service.models.models):
         try:
@@ -73,7 +77,7 @@ def models(service: Service) -> list[dict[str, Any]]:
                         "engine": handle.servable.engine,
                         "model": card.model if card else None,
                         "task": tasks.to_card(card.task)[0] if card else None,
-                        "request": [port.name for port in card.task.request] if card else None,
+                        "signatures": _answers(card) if card else None,
                     }
                 )
         except Status:
@@ -81,18 +85,46 @@ def models(service: Service) -> list[dict[str, Any]]:
     return rows
 
 
+def _answers(card: Card) -> list[dict[str, Any]]:
+    """The signatures that answer a task, the default one first, with what a person gives and gets."""
+    found = []
+    for signature, name in signatures.of_tasks(card).items():
+        task = card.tasks[name]
+        found.append(
+            {
+                "signature": signature,
+                "task": name,
+                "request": [_port(port) for port in task.request],
+                "response": [_port(port) for port in task.response],
+            }
+        )
+    return found
+
+
+def _port(port: Port) -> dict[str, Any]:
+    codec = codecs.of(port)
+    return {
+        "name": port.name,
+        "dtype": port.dtype,
+        "shape": port.shape,
+        "media": port.media,
+        "mime": codec.MIME,
+        "suffixes": codec.SUFFIXES,
+    }
+
+
 def description(service: Service) -> dict[str, Any]:
-    """The REST surface as OpenAPI 3.1, with the inputs and outputs of each model's `serving_default`."""
+    """The REST surface as OpenAPI 3.1, with the inputs and outputs of each model's default signature."""
     paths: dict[str, Any] = {}
     for row in models(service):
         name = row["name"]
         with service.models.hold(Spec(name)) as handle:
-            described = handle.servable.signatures.get("serving_default")
+            described, taken = handle.servable.signatures.get(DEFAULT), takes(handle.servable)
         inputs = {alias: _schema(alias, info) for alias, info in described.inputs.items()} if described else {}
         outputs = {alias: _schema(alias, info) for alias, info in described.outputs.items()} if described else {}
         content: dict[str, Any] = {JSON: {"schema": _object({"inputs": _object(inputs)})}}
-        if len(inputs) == 1 and tensors.is_binary(next(iter(inputs))):
-            content["image/*"] = {"schema": {"type": "string", "format": "binary"}}
+        if taken is not None:
+            content[taken[1]] = {"schema": {"type": "string", "format": "binary"}}
         answer = next(iter(outputs.values())) if len(outputs) == 1 else _object(outputs)
         paths[f"/v1/models/{name}:predict"] = {
             "post": {

@@ -5,6 +5,8 @@ A request is `Request`, an answer is `Response`; `http` carries both over the wi
 
 from __future__ import annotations
 
+import codecs as codecs_
+import fnmatch
 import json
 import re
 import time
@@ -17,6 +19,7 @@ from urllib.parse import unquote
 import numpy as np
 from google.protobuf import json_format
 
+from kerazoo import codecs
 from kerazoo.serve import budget
 from kerazoo.serve.models import inference
 from kerazoo.serve.models.servable import Handle, Servable, Spec
@@ -145,18 +148,41 @@ def _plain(request: Request) -> bytes:
     return bytes(made) if inflater.eof else b""
 
 
+class WrongType(Status):
+    """A body of a type that is not taken: 415, which TF Serving has no word for."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("INVALID_ARGUMENT", message)
+
+    @property
+    def http(self) -> int:
+        return 415
+
+
+BYTES = "application/octet-stream"
+_MEDIA = ("image", "audio", "video")
+"""First words of the types of files that are sent as they are."""
+
+
 def _predict(service: Service, spec: Spec, api: str, request: Request) -> bytes:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    picture = kind.startswith("image/") or kind == "application/octet-stream"
-    body = {} if picture else _body(request)
+    whole = kind.partition("/")[0] in _MEDIA or kind == BYTES
+    if kind.startswith("multipart/"):
+        raise _wrong_type(service, spec, f"Forms of several parts ({kind}) are not read.")
+    try:
+        body = {} if whole else _body(request)
+    except Status:
+        if kind == JSON or _is_text(request.body) or "content-encoding" in request.headers:
+            raise
+        raise _wrong_type(service, spec, f"The body is no text, and its type is {kind or 'not given'}.") from None
 
     def ask(handle: Handle) -> tuple[bytes, float]:
         signature = body.get("signature_name") or inference.DEFAULT
         described = handle.servable.signatures.get(signature)
         if described is None:
             raise invalid(f'Serving signature name: "{signature}" not found in signature def')
-        if picture:
-            inputs, as_rows = _picture(handle.servable, request), True
+        if whole:
+            inputs, as_rows = _file(handle.servable, kind, request), True
         else:
             inputs, as_rows = json_tensors.inputs(body, described, signature)
         budget.check()
@@ -168,14 +194,43 @@ def _predict(service: Service, spec: Spec, api: str, request: Request) -> bytes:
     return service.answered(spec, api, "REST", ask)
 
 
-def _picture(servable: Servable, request: Request) -> dict[str, np.ndarray]:
+def _is_text(data: bytes) -> bool:
+    start = data.removeprefix(codecs_.BOM_UTF8)[:512]
+    return b"\0" not in start and not any(byte >= 0x80 for byte in start[:4])
+
+
+def takes(servable: Servable) -> tuple[str, str] | None:
+    """The input and the type of a file that may be the whole body; `None` where there is no single one."""
+    if servable.card is not None:
+        ports = servable.card.task.request
+        codec = codecs.of(ports[0])
+        single = len(ports) == 1 and ports[0].dtype == "string" and codec.SUFFIXES
+        return (ports[0].name, codec.MIME or BYTES) if single else None
+    described = servable.signatures.get(inference.DEFAULT)
+    names = list(described.inputs) if described is not None else []
+    return (names[0], BYTES) if len(names) == 1 and tensors.is_binary(names[0]) else None
+
+
+def _taken(servable: Servable) -> str:
+    found = takes(servable)
+    if found is None:
+        return 'Send JSON: {"inputs": ...}.'
+    return f"Send JSON, or the file itself with its type, {found[1]}: curl -H 'Content-Type: ...' --data-binary @FILE."
+
+
+def _wrong_type(service: Service, spec: Spec, why: str) -> Status:
+    with service.models.hold(spec) as handle:
+        return WrongType(f"{why} {_taken(handle.servable)}")
+
+
+def _file(servable: Servable, kind: str, request: Request) -> dict[str, np.ndarray]:
     """The body itself as one row of the signature's only encoded input."""
-    names = list(servable.signatures[inference.DEFAULT].inputs)
-    if len(names) != 1 or not tensors.is_binary(names[0]):
-        raise invalid(f"A picture as the body needs a model with one input of encoded bytes; this has {sorted(names)}.")
+    found = takes(servable)
+    if found is None or not (kind == BYTES or found[1] == BYTES or fnmatch.fnmatchcase(kind, found[1])):
+        raise WrongType(f"This model takes no {kind}. {_taken(servable)}")
     value = np.empty(1, object)
     value[0] = _plain(request)
-    return {names[0]: value}
+    return {found[0]: value}
 
 
 def _examples(service: Service, spec: Spec, api: str, request: Request) -> bytes:
