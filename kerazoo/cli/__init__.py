@@ -11,7 +11,7 @@ import click
 from kerazoo import __version__
 from kerazoo.errors import KerazooError
 
-COMMANDS = ("predict", "models", "info", "fetch", "export", "evaluate", "serve", "cache")
+COMMANDS = ("predict", "models", "info", "fetch", "export", "train", "evaluate", "serve", "cache")
 
 
 class _Commands(click.Group):

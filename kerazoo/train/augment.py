@@ -26,6 +26,19 @@ def crops(pictures: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarr
     return pictures[np.arange(count)[:, None, None], (top[:, None] + span)[:, :, None], columns[:, None, :]]
 
 
+def mirrored(batch: tuple[np.ndarray, ...], rng: np.random.Generator, epoch: int) -> tuple[np.ndarray, ...]:
+    """Left and right of half of the pictures [batch, height, width, channels] change places."""
+    turns = rng.random(len(batch[0])) < 0.5
+    return np.where(turns[:, None, None, None], batch[0][:, :, ::-1], batch[0]), *batch[1:]
+
+
+def shifted(batch: tuple[np.ndarray, ...], rng: np.random.Generator, epoch: int) -> tuple[np.ndarray, ...]:
+    """Square pictures moved by up to an eighth of their side, mirrored at the borders, and `mirrored`."""
+    side = batch[0].shape[1]
+    edge = (side // 8, side // 8)
+    return crops(np.pad(batch[0], ((0, 0), edge, edge, (0, 0)), "reflect"), side, rng), *batch[1:]
+
+
 def moved(
     batch: tuple[np.ndarray, ...], rng: np.random.Generator, epoch: int, **settings: float
 ) -> tuple[np.ndarray, ...]:

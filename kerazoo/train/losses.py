@@ -52,3 +52,8 @@ def over_known(figure: Callable[[Any, Any], Any]) -> Callable[[Any, Any, Any], A
         return keras.ops.sum(figure(labels, logits) * known) / keras.ops.sum(known)
 
     return mean
+
+
+def of_probabilities(labels: Any, probabilities: Any) -> Any:
+    """Cross-entropy of class numbers [...] and probabilities [..., classes], one number for each."""
+    return keras.ops.sparse_categorical_crossentropy(labels, probabilities, from_logits=False)

@@ -21,6 +21,7 @@ def save(
     normalise: Any,
     recipe: Recipe,
     metrics: Mapping[str, float],
+    notes: Mapping[str, Any] | None = None,
 ) -> Path:
     """Saves the network as a `.keras` file whose card says the tasks, the figures and how it was trained."""
     return save_(
@@ -29,7 +30,7 @@ def save(
         task=dict(tasks),
         normalise="none" if normalise is None else normalise,
         metrics={name: round(float(value), 6) for name, value in metrics.items()},
-        training=recipe.plain(),
+        training={**recipe.plain(), **(notes or {})},
     )
 
 
