@@ -1,7 +1,7 @@
 # syntax=docker/dockerfile:1
 # Two images with the same bundles inside:
 #
-#   docker build -t kerazoo .                                  `kerazoo serve`; amd64 and arm64
+#   docker build -t kerazoo .                                  `kerazoo serve`, without TensorFlow; amd64 and arm64
 #   docker build -t kerazoo-tfserving --target tfserving .     the real TF Serving; amd64
 #
 # MODELS says which bundles are baked in. Weights that do not come with the package are fetched during the build:
@@ -23,6 +23,14 @@ FROM python:${PYTHON} AS installed
 COPY --from=wheel /wheel /wheel
 RUN python -m venv /opt/kerazoo \
     && /opt/kerazoo/bin/pip install --no-cache-dir /wheel/*.whl
+
+# What builds models, TensorFlow above all, is not needed to serve them.
+FROM python:${PYTHON} AS light
+COPY --from=wheel /wheel /wheel
+RUN python -m venv /opt/kerazoo \
+    && /opt/kerazoo/bin/pip install --no-cache-dir --no-deps /wheel/*.whl \
+    && /opt/kerazoo/bin/python -m kerazoo.packages > /wheel/serving.txt \
+    && /opt/kerazoo/bin/pip install --no-cache-dir -r /wheel/serving.txt
 
 FROM installed AS bundles
 ARG MODELS="lenet5:mnist"
@@ -46,10 +54,10 @@ FROM python:${PYTHON} AS embedded
 RUN groupadd --gid 10001 kerazoo \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /var/cache/kerazoo kerazoo \
     && install -d -o kerazoo -g kerazoo /var/cache/kerazoo
-COPY --from=installed /opt/kerazoo /opt/kerazoo
+COPY --from=light /opt/kerazoo /opt/kerazoo
 COPY --from=bundles /models /models
 COPY --chmod=755 deploy/embedded.sh /usr/local/bin/serve-bundles
-# The cache is written only when a model is named that is not baked in; everything else may be read-only, but /tmp.
+# Everything may be read-only, but /tmp.
 ENV KERAZOO_HOME=/var/cache/kerazoo \
     MODEL_NAME="" \
     MODEL_BASE_PATH=/models \

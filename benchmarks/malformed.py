@@ -135,7 +135,8 @@ def rest_outcome(port: int, sent: Sent) -> str:
     return str(status)
 
 
-REFUSALS = ("INVALID_ARGUMENT", "NOT_FOUND", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "UNIMPLEMENTED")
+REFUSALS = ("INVALID_ARGUMENT", "NOT_FOUND", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "UNIMPLEMENTED",
+            "UNAVAILABLE")  # fmt: skip
 
 
 def grpc_outcome(call: Callable[..., bytes], data: bytes) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from kerazoo import Client
 from kerazoo.errors import KerazooError
-from kerazoo.export.verify import ANSWER
+from kerazoo.formats import SAVED_MODEL
 
 
 def ask(url: str, model: str, picture: Path) -> dict[str, float]:
@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("urls", nargs="+", metavar="URL", help="http://host:8501 or grpc://host:8500")
     parser.add_argument("-m", "--model", required=True)
     parser.add_argument(
-        "--tolerance", type=float, default=max(ANSWER.values()),
+        "--tolerance", type=float, default=SAVED_MODEL.answer["number"],
         help="largest difference of two scores; by default what an export may have (%(default)s)",
     )  # fmt: skip
     given = parser.parse_args(arguments)

@@ -111,8 +111,6 @@ def read(url: str, *, most_bytes: int, seconds: float) -> bytes:
             if answer.status != 200:
                 raise Failed(status_words(answer.status))
             return b"".join(answer.chunks)
-    except TooLarge as error:
-        raise InputError(f"Cannot be fetched: it {error}.") from None
     except Failed as error:
         raise InputError(f"Cannot be fetched: {error}.") from None
 
@@ -145,7 +143,7 @@ def opened(url: str, limits: Limits, headers: Mapping[str, str] | None = None) -
                     yield answer
                     return
             url = _redirected(url, target)
-        raise Failed(f"was redirected more than {REDIRECTS} times")
+        raise Failed(f"it was redirected more than {REDIRECTS} times")
 
 
 def status_words(status: int) -> str:
@@ -158,11 +156,11 @@ def _redirected(url: str, target: str) -> str:
         target = urljoin(url, target)
         before, after = urlsplit(url).scheme, urlsplit(target).scheme
     except ValueError:
-        raise Failed("was redirected to what is no address") from None
+        raise Failed("it was redirected to what is no address") from None
     if after not in ("http", "https"):
-        raise Failed("was redirected to neither http nor https")
+        raise Failed("it was redirected to neither http nor https")
     if (before, after) == ("https", "http"):
-        raise Failed("was redirected from https to http, which anybody on the way could change")
+        raise Failed("it was redirected from https to http, which anybody on the way could change")
     return target
 
 
@@ -173,7 +171,7 @@ def _asked(
     sent = {"User-Agent": "kerazoo", "Accept-Encoding": "identity"} | dict(headers or {})
     with _told(watch):
         if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
-            raise Failed("is no http or https address")
+            raise Failed("it is no http or https address")
         # Half of the time, so that one address that swallows packets leaves some for the next.
         timeout = urllib3.Timeout(connect=CONNECT_SECONDS / 2, read=min(READ_SECONDS, watch.limits.seconds))
         _current.watch = watch
@@ -197,9 +195,9 @@ def _asked(
             length = _length(response.headers)
             coding = response.headers.get("Content-Encoding", "identity").strip().lower()
             if length is not None and length > watch.limits.most_bytes:
-                raise TooLarge(f"is {length:,} bytes long, more than {watch.limits.most_bytes:,}")
+                raise TooLarge(f"it is {length:,} bytes long, more than {watch.limits.most_bytes:,}")
             if coding not in ("", "identity"):
-                raise Failed("answered in a content encoding, which was not asked for")
+                raise Failed("it answered in a content encoding, which was not asked for")
         yield Answer(response.status, response.headers, length, _chunks(response, watch))
     finally:
         # One that was read to its end has given its connection back by now; any other cannot be used again.
@@ -211,7 +209,7 @@ def _length(headers: Mapping[str, str]) -> int | None:
     if text is None or "Transfer-Encoding" in headers:
         return None
     if not (text.isascii() and text.isdigit() and len(text) < 19):
-        raise Failed("answered a Content-Length that is no number of bytes")
+        raise Failed("it answered a Content-Length that is no number of bytes")
     return int(text)
 
 
@@ -226,7 +224,7 @@ def _chunks(response: urllib3.BaseHTTPResponse, watch: _Watch) -> Iterator[bytes
         got += len(chunk)
         watch.got += len(chunk)
         if got > watch.limits.most_bytes:
-            raise TooLarge(f"is longer than {watch.limits.most_bytes:,} bytes")
+            raise TooLarge(f"it is longer than {watch.limits.most_bytes:,} bytes")
         yield chunk
 
 
@@ -270,7 +268,7 @@ def _words(error: Exception) -> str:
         return "its answer's headers cannot be read"
     if isinstance(cause, OSError) and cause.strerror:
         return cause.strerror
-    return "is no address that can be opened" if isinstance(error, ValueError) else type(cause).__name__
+    return "it is no address that can be opened" if isinstance(error, ValueError) else type(cause).__name__
 
 
 class _Watch:
@@ -309,9 +307,9 @@ class _Watch:
         window, before = (time.monotonic() + limits.grace if limits.least_rate else end), 0
         while not self._done.wait(max(min(end, window) - time.monotonic(), 0)):
             if time.monotonic() >= end:
-                self.ended = f"was not done within {limits.seconds:,.1f} s"
+                self.ended = f"it was not done within {limits.seconds:,.1f} s"
             elif self.got - before < limits.least_rate * limits.grace:
-                self.ended = f"sent fewer than {limits.least_rate:,.0f} bytes a second for {limits.grace:g} s"
+                self.ended = f"it sent fewer than {limits.least_rate:,.0f} bytes a second for {limits.grace:g} s"
             else:
                 window, before = window + limits.grace, self.got
                 continue

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
+
+from kerazoo import packages
 
 
 class _Module:
@@ -11,7 +12,7 @@ class _Module:
         self._name = name
 
     def __getattr__(self, attribute: str) -> Any:
-        return getattr(importlib.import_module(self._name), attribute)
+        return getattr(packages.needed(self._name), attribute)
 
 
 if TYPE_CHECKING:

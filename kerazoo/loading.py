@@ -10,6 +10,7 @@ from typing import Any
 
 from kerazoo import engines, formats, own
 from kerazoo.contract import Task
+from kerazoo.engines import safety
 from kerazoo.engines.quiet import import_tensorflow
 from kerazoo.errors import UsageError, WeightsDamaged, near
 from kerazoo.export import prepare
@@ -29,6 +30,7 @@ def load(
     labels: Iterable[str] | None = None,
     normalise: Any = None,
     threads: int | None = None,
+    trust: bool = False,
 ) -> Predictor:
     """A predictor.
 
@@ -41,6 +43,8 @@ def load(
             takes it.
         labels, normalise: Of a `keras.Model`, as `kerazoo.save` takes them.
         threads: Within one run on the engines onnx and litert; the machine's cores by default.
+        trust: Whether the graph of a SavedModel of somebody else's may reach files, the network and other code; this
+            machine remembers that.
 
     Raises:
         UnknownModel, UsageError, WeightsUnavailable, WeightsDamaged, GateError: See the message.
@@ -56,6 +60,8 @@ def load(
     # Behind a colon, such a file is one of weights.
     alone = path.exists() or ":" not in str(model)
     if alone and (form := _format_of(path)) is not None:
+        if trust and form.whole:
+            safety.trust(path)
         return _open_artefact(path, form, engine, task, threads)
     if alone and str(model).endswith(WEIGHTS_ONLY):
         raise UsageError(f"{model} holds weights only: say whose, as in resnet50:{model}")

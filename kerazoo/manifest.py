@@ -20,8 +20,12 @@ from urllib.parse import urlsplit
 from kerazoo.errors import UnknownModel, UsageError, near
 
 SCHEMA = 1
-ROLES = ("full", "no_top")
+ROLES = re.compile(r"full|no_top|part:[a-z0-9_]+|asset:[a-z0-9_]+")
+PART, ASSET = "part:", "asset:"
 FORMATS = ("keras_h5", "torch", "safetensors", "slim", "onnx", "caffe", "litert", "deep_compressed", "npz")
+TEXT = "text"
+"""What assets are, and weights never."""
+
 HASHES = {"sha256": (64, 64), "md5": (32, 32), "sha1": (40, 40), "sha384": (96, 96), "sha256_prefix": (8, 63)}
 """Kinds of hash that sources publish, and the fewest and the most hexadecimal digits that each has.
 
@@ -41,11 +45,12 @@ class File:
 
     Attributes:
         name: Plain file name, without a folder.
-        role: `full`, or `no_top` for the same network without its classifier.
+        role: `full`, or `no_top` for the same network without its classifier; `part:encoder` and so on for weights that
+            lie in several files, all of which make the network; `asset:vocabulary` and so on for what is no weights.
         urls: Where it can be had, best first: http, https, file, or `package:` and a path inside the package.
         hash_kind, hash_value: The published hash; both `None` where none was ever published.
         size: In bytes; `None` where it is not known.
-        format: Which reader opens it, one of `FORMATS`.
+        format: Which reader opens it, one of `FORMATS`; `TEXT` for an asset, one item a line in UTF-8.
     """
 
     name: str
@@ -95,6 +100,21 @@ class Entry:
     @property
     def weights(self) -> str:
         return self.name.partition(":")[2]
+
+    def roles(self, top: bool = True) -> list[str]:
+        """Those of the files that make the network: one file, or all of its parts.
+
+        Args:
+            top: Whether its classifier is wanted; without it, the smaller file is taken where there is one.
+        """
+        own = [file.role for file in self.files]
+        if not top and "no_top" in own:
+            return ["no_top"]
+        return [role for role in own if role.startswith(PART)] or ["full"]
+
+    def assets(self) -> list[str]:
+        """The roles of the files beside the weights."""
+        return [file.role for file in self.files if file.role.startswith(ASSET)]
 
     def file(self, role: str = "full") -> File:
         """The file with this role; `UsageError` names the roles that there are."""
@@ -231,6 +251,10 @@ def _entry_faults(entry: Any) -> Iterable[str]:
         return
     for index, file in enumerate(files):
         yield from (f"files[{index}].{fault}" for fault in _file_faults(file))
+    roles = [str(file.get("role")) for file in files if isinstance(file, dict)]
+    sound = all(ROLES.fullmatch(role) for role in roles)
+    if sound and ("full" in roles) == any(role.startswith(PART) for role in roles):
+        yield f"files: must be one with the role full, or parts ({PART}NAME), and not both"
     for key in ("name", "role"):
         values = [file.get(key) for file in files if isinstance(file, dict)]
         if len(set(map(str, values))) != len(values):
@@ -247,10 +271,11 @@ def _file_faults(file: Any) -> Iterable[str]:
     # A name with a folder in it could lead out of the cache.
     if not (isinstance(file["name"], str) and FILE_NAME.fullmatch(file["name"])):
         yield "name: must be a plain file name"
-    if file["role"] not in ROLES:
-        yield f"role: must be one of {', '.join(ROLES)}"
-    if file["format"] not in FORMATS:
-        yield f"format: must be one of {', '.join(FORMATS)}"
+    if not (isinstance(file["role"], str) and ROLES.fullmatch(file["role"])):
+        yield f"role: must be full, no_top, {PART}NAME or {ASSET}NAME"
+    asset = str(file["role"]).startswith(ASSET)
+    if file["format"] not in ((TEXT,) if asset else FORMATS):
+        yield f"format: must be {TEXT if asset else 'one of ' + ', '.join(FORMATS)}"
     if file["size"] is not None and not (type(file["size"]) is int and file["size"] > 0):
         yield "size: must be a number of bytes, or null"
     if not (isinstance(file["urls"], list) and file["urls"] and all(_url(url) for url in file["urls"])):

@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
-import itertools
+import logging
+import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, TYPE_CHECKING, Any, TypeAlias, Union, overload
 
 import numpy as np
 
-from kerazoo import codecs
-from kerazoo.contract import Answer, Result, Task
+from kerazoo import codecs, inputs
+from kerazoo.contract import Answer, Port, Result, Task
 from kerazoo.errors import InputError, KerazooError, UsageError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as PILImage
+
+_log = logging.getLogger("kerazoo")
+
+Item: TypeAlias = Union[
+    str, "os.PathLike[str]", bytes, bytearray, memoryview, IO[bytes], "PILImage", np.ndarray, int, Mapping[str, Any],
+    Callable[[], Any],
+]  # fmt: skip
+"""One item; of strings, paths and arrays those that stand for one."""
+
+Many: TypeAlias = list[Any] | tuple[Any, ...] | AbstractSet[Any] | Iterator[Any]
+
+Range: TypeAlias = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -40,9 +57,9 @@ class Prediction:
     ms: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Predictor:
-    """Answers requests with one model over one engine.
+    """Answers requests with one model over one engine, for any number of threads at once.
 
     Attributes:
         name: The model's name.
@@ -58,15 +75,30 @@ class Predictor:
     answer: Answer
     plain: bool = False
 
-    def __call__(self, items: Any, *, batch: int = 1) -> Any:
+    def __repr__(self) -> str:
+        return f"Predictor({self.name!r}, task={self.task.kind!r}, engine={self.engine!r})"
+
+    @overload
+    def __call__(self, items: Item, *, batch: int = 1, value_range: Range | None = None) -> Result: ...
+
+    @overload
+    def __call__(self, items: Many, *, batch: int = 1, value_range: Range | None = None) -> Iterator[Result]: ...
+
+    def __call__(self, items: Any, *, batch: int = 1, value_range: Range | None = None) -> Result | Iterator[Result]:
         """Answers one item, or many.
 
         Args:
-            items: A path, encoded bytes, a PIL image or an array uint8 [h, w, 3] for a task on pictures; a string for
-                a task on text; a whole number (the seed) for a task that samples; a mapping of port names to arrays,
-                or the path of an .npz or .json file with those names, for any task. Or a list, tuple or iterator
-                of such items. An item may also be a function that returns it, called when its turn comes.
+            items: For a task on pictures, and other media in files: a path, where `~` is the home folder, an http or
+                https address, encoded bytes or an open file; of pictures also a PIL image of any mode, or an array
+                [h, w] or [h, w, 1, 3 or 4]. A string for a task on text; a whole number (the seed) for a task that
+                samples; a mapping of port names to such values, or the path of an .npz or .json file with those
+                names, for any task. An item may also be a function that returns it, called when its turn comes.
+                Many are: a list, tuple, set or iterator of items; a folder, whose files are taken by suffix and in
+                the order of their names; a pattern (`photos/*.jpg`, `**/*.png`); a batch of pictures, an array
+                [count, h, w, c]. In a list, folders, patterns and batches are opened where they stand.
             batch: How many items go through the network at once, where the task allows.
+            value_range: Of arrays that are not uint8 0..255: their least and greatest possible value, such as (0, 1).
+                They are rounded to 8 bits, as a file of them would be.
 
         Returns:
             One result; for many items an iterator of results in order, in which a bad item is a `Failure`.
@@ -74,31 +106,43 @@ class Predictor:
         Raises:
             InputError: A single item that cannot be read.
         """
-        if isinstance(items, (list, tuple)) or (isinstance(items, Iterator) and not hasattr(items, "read")):
-            return (prediction.result for prediction in self.stream(items, batch=batch))
-        result = next(self.stream([items])).result
+        if inputs.are_many(items, self.task.request[0]):
+            return self._results(items, batch, value_range)
+        if inputs.stands_for_many(items, self.task.request[0]):
+            return self._results([items], batch, value_range)
+        result = next(self.stream([items], value_range=value_range)).result
         if isinstance(result, Failure):
             raise result.error
         return result
 
-    def stream(self, items: Iterable[Any], *, batch: int = 1) -> Iterator[Prediction]:
-        """Predictions in the order of the items, read as they are needed: memory stays flat however many there are."""
+    def _results(self, items: Iterable[Any], batch: int, value_range: Range | None) -> Iterator[Result]:
+        return (prediction.result for prediction in self.stream(items, batch=batch, value_range=value_range))
+
+    def stream(self, items: Iterable[Any], *, batch: int = 1, value_range: Range | None = None) -> Iterator[Prediction]:
+        """Predictions in the order of the items, read as they are needed: memory stays flat however many there are.
+
+        Args:
+            items, batch, value_range: As for a call; folders, patterns and batches among the items are opened.
+        """
         if batch < 1:
             raise UsageError(f"batch={batch} is not a positive number.")
-        iterator = iter(items)
-        while group := list(itertools.islice(iterator, batch if self.task.batched else 1)):
-            yield from self._together(group)
+        if value_range is not None and not value_range[0] < value_range[1]:
+            raise UsageError(f"value_range={value_range} must be the least and the greatest value, as (0, 1).")
+        port = self.task.request[0]
+        opened = (each for item in items for each in inputs.expand(item, port))
+        for group in _groups(opened, batch if self.task.batched else 1):
+            yield from self._together(group, value_range)
 
-    def _together(self, group: Sequence[Any]) -> Iterator[Prediction]:
+    def _together(self, group: Sequence[Any], value_range: Range | None) -> Iterator[Prediction]:
         start = time.perf_counter()
         readable: list[dict[str, Any]] = []
         results: list[Result | None] = []
         for item in group:
             try:
-                readable.append(self._row(item))
+                readable.append(self._row(item, value_range))
                 results.append(None)
-            except KerazooError as error:
-                results.append(Failure(error))
+            except Exception as error:  # Items come from anywhere, and with them the exceptions of any library.
+                results.append(_failure(error, InputError))
         answered = iter(self._answer(readable))
         share = None
         for item, result in zip(group, results, strict=True):
@@ -112,17 +156,43 @@ class Predictor:
         try:
             response = self.answer(stack(self.task, rows))
             return [self.task.read(response, row) for row in range(len(rows))]
-        except KerazooError as error:
+        except Exception as error:  # Engines raise their own, and memory ends for a large item only.
             if len(rows) == 1:
-                return [Failure(error)]
+                return [_failure(error, KerazooError)]
             # One bad item must not cost its neighbours their answers.
             return [result for row in rows for result in self._answer([row])]
 
-    def _row(self, item: Any) -> dict[str, Any]:
-        row = request_row(self.task, item() if callable(item) else item)
+    def _row(self, item: Any, value_range: Range | None) -> dict[str, Any]:
+        row = request_row(self.task, item() if callable(item) else item, value_range)
         if self.plain:
             row = {port.name: codecs.of(port).plain(row[port.name]) for port in self.task.request}
         return row
+
+
+def _failure(error: Exception, kind: type[KerazooError]) -> Failure:
+    if isinstance(error, KerazooError):
+        return Failure(error)
+    _log.debug("An item failed.", exc_info=error)
+    made = kind(f"{type(error).__name__}: {error}".removesuffix(": "))
+    made.__cause__ = error
+    return Failure(made)
+
+
+def _groups(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
+    """Lists of so many items; what was read before the iterator itself failed is not lost."""
+    group: list[Any] = []
+    try:
+        for item in items:
+            group.append(item)
+            if len(group) == size:
+                yield group
+                group = []
+    except Exception:
+        if group:
+            yield group
+        raise
+    if group:
+        yield group
 
 
 def stack(task: Task, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -139,19 +209,32 @@ def stack(task: Task, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return request
 
 
-def request_row(task: Task, item: Any) -> dict[str, Any]:
+def request_row(task: Task, item: Any, value_range: Range | None = None) -> dict[str, Any]:
     """One item as values of the task's request ports, each read as its media says.
+
+    Args:
+        value_range: Of arrays, for the media that know one.
 
     Raises:
         InputError: The item cannot be read, or has no value for a port.
     """
     ports = task.request
     if not isinstance(item, Mapping):
-        codec = codecs.of(ports[0])
-        together = len(ports) > 1 and hasattr(codec, "unpack") and len({port.media for port in ports}) == 1
-        item = codec.unpack(item, ports) if together else {ports[0].name: item}
+        item = codecs.of(ports[0]).unpack(item, ports) if make_one_item(ports) else {ports[0].name: item}
     missing = [port.name for port in ports if port.name not in item]
     if missing:
         given = ", ".join(map(str, item)) or "nothing"
         raise InputError(f"No value for {', '.join(missing)}; the request has {given}.")
-    return {port.name: codecs.of(port).read(item[port.name], port) for port in ports}
+    return {port.name: _read(item[port.name], port, value_range) for port in ports}
+
+
+def make_one_item(ports: Sequence[Port]) -> bool:
+    """Whether several ports are filled by one item: all of one media, which knows files of them."""
+    return len(ports) > 1 and hasattr(codecs.of(ports[0]), "unpack") and len({port.media for port in ports}) == 1
+
+
+def _read(value: Any, port: Port, value_range: Range | None) -> Any:
+    codec = codecs.of(port)
+    if value_range is not None and hasattr(codec, "ranged"):
+        value = codec.ranged(value, value_range)
+    return codec.read(value, port)

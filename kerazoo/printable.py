@@ -1,4 +1,4 @@
-"""Text of others (file names, server messages) made harmless for a terminal, which obeys what it is sent."""
+"""What people read: text of others made harmless for a terminal, which obeys what it is sent; sizes in words."""
 
 from __future__ import annotations
 
@@ -23,6 +23,16 @@ def printable(text: str, most: int | None = None) -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join(_escaped(letter) for letter in text)
+
+
+def human_size(size: int) -> str:
+    """`574.7 MB` for 574710816 bytes, in powers of 1000."""
+    amount, unit = float(size), "bytes"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if amount < 999.95:
+            break
+        amount, unit = amount / 1000, larger
+    return f"{size} bytes" if unit == "bytes" else f"{amount:.1f} {unit}"
 
 
 def _escaped(letter: str) -> str:

@@ -15,9 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kerazoo import applications, manifest, store, tasks
+from kerazoo import applications, assets, manifest, store, tasks
 from kerazoo.assets import Assets
-from kerazoo.assets import of as assets_of
 from kerazoo.codecs.image import Normalise, from_preprocessing
 from kerazoo.contract import Signature, Task, Variant
 from kerazoo.errors import UnknownModel, UsageError, near
@@ -57,13 +56,19 @@ class Model:
         require_weights(self)
         entry = self.entry
         if entry is not None:
-            return [entry.file().hash_value, dict(entry.preprocessing), entry.labels]
-        return [file_sha256(Path(str(self.path)))]
+            roles = (*entry.roles(), *entry.assets())
+            published = {role: entry.file(role).hash_value for role in roles}
+            if None in published.values():  # Then the file's own hash tells it from another.
+                self.fetch()
+            hashes = [hash_ or store.sha256_of(entry, role) for role, hash_ in published.items()]
+            return [*hashes, dict(entry.preprocessing), entry.labels]
+        path = Path(str(self.path))
+        return [file_sha256(path), *assets.beside(path).hashes()]
 
     def fetch(self) -> None:
         """Brings its weights into the cache."""
         if self.entry is not None:
-            store.fetch(self.entry)
+            store.fetch_all(self.entry)
 
     def build(self) -> Built:
         return build(self)
@@ -151,14 +156,20 @@ def find(name: str) -> Model:
 
 def tasks_of(model: Model) -> tuple[dict[str, Task], Normalise | None]:
     """The model's tasks, the default first, and the normalisation that its weights want, without building it."""
-    entry = model.entry
-    if entry is None and model.path is not None:
-        # Weights of the user's own are taken to be trained as the variant's first published ones were.
-        entry = next(iter(manifest.entries_of(model.variant)), None)
-    assets = assets_of(entry) if entry is not None else Assets()
-    normalise = from_preprocessing(assets.preprocessing)[1] if assets.preprocessing is not None else None
+    own = _assets(model)
+    normalise = from_preprocessing(own.preprocessing)[1] if own.preprocessing is not None else None
     config = model.described.config
-    return model.family.tasks(config, assets), normalise or getattr(model.family, "NORMALISE", None)
+    return model.family.tasks(config, own), normalise or getattr(model.family, "NORMALISE", None)
+
+
+def _assets(model: Model) -> Assets:
+    if model.path is None:
+        return assets.of(model.entry) if model.entry is not None else Assets()
+    # Weights of the user's own are taken to be trained as the variant's first published ones were.
+    published = next(iter(manifest.entries_of(model.variant)), None)
+    theirs = assets.of(published) if published is not None else Assets()
+    own = assets.beside(model.path)
+    return replace(theirs, vocabulary=own.vocabulary or theirs.vocabulary, missing=own.missing)
 
 
 def config_of(model: Model) -> Any:
@@ -190,15 +201,15 @@ def build(name: str | Model, progress: Callable[..., Any] | None = None) -> Buil
 
     model = find(name) if isinstance(name, str) else name
     require_weights(model)
+    # First the files: a task may want some of those that come with the weights.
+    word = model.entry.weights if model.entry is not None else str(model.path)
+    source = weights.resolve(model.variant, word, progress=progress)
     several, normalise = tasks_of(model)
-    if model.entry is not None:
-        path, word = store.fetch(model.entry, progress=progress), model.entry.weights
-    else:
-        path, word = Path(str(model.path)), str(model.path)
-    keras_model = model.family.build(config_of(model))
-    weights.restore(keras_model, model.family, model.variant, word)
-    config = {"variant": model.variant, **dataclasses.asdict(config_of(model))}
-    return Built(model.name, keras_model, several, normalise, file_sha256(path), config)
+    config = config_of(model)
+    keras_model = model.family.build(config)
+    weights.load(keras_model, config, getattr(model.family, "SOURCES", {}), source)
+    stated = {"variant": model.variant, **dataclasses.asdict(config)}
+    return Built(model.name, keras_model, several, normalise, source.sha256, stated)
 
 
 def file_sha256(path: Path) -> str:
@@ -219,18 +230,24 @@ def rows(pattern: str = "*", task: str | None = None) -> list[dict[str, Any]]:
 
     Args:
         pattern: A glob, or a part of the name.
-        task: Only models of this task.
+        task: Only models that do this, by default or among others.
     """
     out = []
     for variant, (module, described) in variants().items():
-        if task is not None and described.task != task:
-            continue
         entries: list[manifest.Entry | None] = [*manifest.entries_of(variant)]
         for entry in entries or [None]:
             name = f"{variant}:{entry.weights}" if entry else variant
             if fnmatch.fnmatch(name, pattern) or pattern in name:
-                out.append(_row(name, described, entry, module))
+                row = _row(name, described, entry, module)
+                out += [row] if task is None or task in row["tasks"] else []
     return out
+
+
+def _kinds(name: str, described: Variant) -> list[str]:
+    try:
+        return list(tasks_of(find(name))[0])
+    except UsageError:  # Without its weights it lacks what the task is made of, such as a vocabulary.
+        return [described.task]
 
 
 def _row(name: str, described: Variant, entry: manifest.Entry | None, module: Any) -> dict[str, Any]:
@@ -238,6 +255,7 @@ def _row(name: str, described: Variant, entry: manifest.Entry | None, module: An
     return {
         "name": name,
         "task": described.task,
+        "tasks": _kinds(name, described),
         "params": described.params,
         "input": [*size, described.input[-1]] if size else list(described.input),
         "weights": entry.weights if entry else None,

@@ -1,18 +1,17 @@
 """The client against servers of every kind: raw sockets that send what they are told, and stop when they please."""
 
-import contextlib
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from kerazoo import http
 from kerazoo.errors import InputError
+from tests.wire import Wire, serving
 
 OK = b"HTTP/1.1 200 OK\r\n"
-Wire = Callable[..., str]
 
 
 @pytest.fixture(autouse=True)
@@ -23,35 +22,8 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def wire() -> Iterator[Wire]:
-    """Starts a server that sends these pieces, `pause` seconds apart, to everyone who asks; its address."""
-    with contextlib.ExitStack() as stack:
-        stop = threading.Event()
-
-        def start(*pieces: bytes, pause: float = 0.0, keep: bool = False, forever: bytes = b"") -> str:
-            server = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-
-            def serve(peer: socket.socket) -> None:
-                with peer, contextlib.suppress(OSError):
-                    while peer.recv(65536):
-                        for piece in pieces:
-                            peer.sendall(piece)
-                            stop.wait(pause)
-                        while forever and not stop.wait(pause):
-                            peer.sendall(forever)
-                        if not keep:
-                            return
-
-            def accept() -> None:
-                with contextlib.suppress(OSError):
-                    while True:
-                        threading.Thread(target=serve, args=(server.accept()[0],), daemon=True).start()
-
-            threading.Thread(target=accept, daemon=True).start()
-            stack.callback(server.shutdown, socket.SHUT_RDWR)
-            return f"http://127.0.0.1:{server.getsockname()[1]}/a"
-
+    with serving() as start:
         yield start
-        stop.set()
 
 
 def read(url: str, most_bytes: int = 1000, seconds: float = 5.0) -> bytes:

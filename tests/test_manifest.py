@@ -94,7 +94,7 @@ FAULTS = [
     (("labels",), "../x", "labels: must be"),
     (("files",), [], "files: must be a list"),
     (("files", 0, "name"), "../x.h5", r"files\[0\].name: must be a plain"),
-    (("files", 0, "role"), "top", r"files\[0\].role: must be one of full"),
+    (("files", 0, "role"), "top", r"files\[0\].role: must be full"),
     (("files", 0, "size"), 1.5, r"files\[0\].size"),
     (("files", 0, "format"), "zip", r"files\[0\].format"),
     (("files", 0, "urls"), [], r"files\[0\].urls"),
@@ -144,3 +144,23 @@ def test_faults_of_the_whole_are_told(data):
     assert found[1].startswith("Caps: must be written variant:weights")
     turned = dict(reversed(entry.items()))
     assert "order" in manifest.problems({"schema": 1, "models": {"a:b": turned}})[0]
+
+
+def test_roles_of_parts_and_assets():
+    data = json.loads(manifest.text())
+    name = next(iter(data["models"]))
+    file = data["models"][name]["files"][0]
+
+    def faults(*changes):
+        files = [file | {"name": f"file{index}"} | change for index, change in enumerate(changes)]
+        models = {name: data["models"][name] | {"files": files}}
+        return manifest.problems({"schema": data["schema"], "models": models})
+
+    words = {"role": "asset:vocabulary", "format": "text"}
+    assert faults({"role": "part:encoder"}, {"role": "part:decoder"}, words) == []
+    assert faults({}, words) == []
+    assert "not both" in faults({}, {"role": "part:encoder"})[0]
+    assert "role full, or parts" in faults(words)[0]
+    assert "format: must be text" in faults({}, words | {"format": "npz"})[0]
+    assert "format: must be one of" in faults({"format": "text"})[0]
+    assert "role: must be" in faults({}, words | {"role": "asset:../x"})[0]

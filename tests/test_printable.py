@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kerazoo.printable import printable
+from kerazoo.printable import human_size, printable
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,12 @@ def test_what_is_cut_is_short_enough_and_says_so(text, most):
         assert shown.endswith("...")
     else:
         assert shown == printable(text)
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [(0, "0 bytes"), (999, "999 bytes"), (1000, "1.0 kB"), (999_949, "999.9 kB"), (999_950, "1.0 MB"),
+     (574_710_816, "574.7 MB"), (5 * 10**9, "5.0 GB"), (10**16, "10000.0 TB")],
+)  # fmt: skip
+def test_sizes_in_words(size, words):
+    assert human_size(size) == words

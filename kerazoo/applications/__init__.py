@@ -1,6 +1,7 @@
 """Every architecture as a function that returns a `keras.Model`: `from kerazoo.applications import ResNet50`.
 
-One family is one file. A new family needs no list to be edited: its public names are found here.
+One family is one file. A new family needs no list to be edited: its public names are found here. `recognise` tells of a
+model which builder made it.
 """
 
 from __future__ import annotations
@@ -38,6 +39,9 @@ def _public() -> dict[str, str]:
 def __getattr__(name: str) -> Any:
     if name == "__all__":
         return sorted(_public())
+    if name == "recognise":
+        # No builder, and so not in `__all__`, which lists those.
+        return importlib.import_module(f"{__name__}._recognise").recognise
     if name in families():
         return importlib.import_module(f"{__name__}.{name}")
     if name in _public():
@@ -46,4 +50,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*_public(), *families()])
+    return sorted([*_public(), *families(), "recognise"])

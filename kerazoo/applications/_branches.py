@@ -14,7 +14,17 @@ import numpy as np
 
 from kerazoo.errors import UsageError
 from kerazoo.lazy import keras
-from kerazoo.weights import convert
+from kerazoo.weights.recipes import (
+    Recipe,
+    convert,
+    counters,
+    dense,
+    hwio,
+    layer,
+    slim_classifier,
+    slim_conv_norm,
+    torch_norm,
+)
 
 EPSILON = 1e-3
 """Of every batch normalisation, as in `inception_utils.py` of TF-Slim."""
@@ -140,57 +150,39 @@ def places(branches: Iterable[Branch], name: str, slim: str, torch: str) -> Iter
                 )
 
 
-Recipe = dict[str, tuple[str, Any]]
-
-
-def slim_recipe(found: Iterable[Place], root: str) -> Recipe:
-    """Where a checkpoint has the variables; of its 1001 classes the first is the background, which is left out."""
-    recipe: Recipe = {}
+def slim_recipe(found: Iterable[Place], root: str, head: str = "Logits/Logits") -> Recipe:
+    """Where a checkpoint has the variables; the classifier lies in the scope `head`."""
+    recipe = slim_classifier(f"{root}/{head}")
     for place in found:
-        recipe[f"{place.layer}/kernel"] = (f"{root}/{place.slim}/weights", np.asarray)
-        for name in ("beta", "moving_mean", "moving_variance"):
-            recipe[f"{place.layer}_bn/{name}"] = (f"{root}/{place.slim}/BatchNorm/{name}", np.asarray)
-    recipe["predictions/kernel"] = (f"{root}/Logits/Logits/weights", lambda weights: weights[:, 1:])
-    recipe["predictions/bias"] = (f"{root}/Logits/Logits/biases", lambda biases: biases[1:])
+        recipe |= slim_conv_norm(place.layer, f"{place.layer}_bn", f"{root}/{place.slim}")
     return recipe
 
 
 def slim_unused(tensors: Iterable[str]) -> list[str]:
     """What a checkpoint holds for training alone: the auxiliary classifier, the step, averages and slots."""
-    training = re.compile(r".*/AuxLogits/.*|(.*/)?global_step|.*/(ExponentialMovingAverage|Momentum|RMSProp(_1)?)")
+    slots = "ExponentialMovingAverage|Momentum|RMSProp(_1)?|Adam(_1)?"
+    training = re.compile(rf".*/AuxLogits/.*|(.*/)?global_step|.*/({slots})")
     return [name for name in tensors if training.fullmatch(name)]
 
 
-def torch_recipe(found: Iterable[Place]) -> Recipe:
-    """Where a state dict has the variables, `gamma` among them; `folded` takes that out again."""
-    recipe: Recipe = {}
+def torch_recipe(found: Iterable[Place], head: str) -> Recipe:
+    """Where a state dict has the variables, `gamma` among them (`folded` takes that out again), and the classifier."""
+    recipe = layer("predictions", head, dense)
     for place in found:
         recipe[f"{place.layer}/kernel"] = (f"{place.torch}.conv.weight", hwio)
-        recipe |= normalisation(f"{place.layer}_bn", f"{place.torch}.bn")
+        recipe |= torch_norm(f"{place.layer}_bn", f"{place.torch}.bn")
     return recipe
-
-
-def normalisation(layer: str, torch: str) -> Recipe:
-    """Where a state dict has one batch normalisation."""
-    parts = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
-    return {f"{layer}/{name}": (f"{torch}.{theirs}", np.asarray) for name, theirs in parts.items()}
-
-
-def hwio(kernel: np.ndarray) -> np.ndarray:
-    """PyTorch's kernel as Keras lays it out."""
-    return kernel.transpose(2, 3, 1, 0)
 
 
 def folded(tensors: dict[str, np.ndarray], recipe: Recipe) -> dict[str, np.ndarray]:
     """A state dict converted, every `gamma` multiplied into its layer's kernel and moving mean, which is the same."""
-    counters = [name for name in tensors if name.endswith(".num_batches_tracked")]
-    made = convert(tensors, recipe, counters)
+    made = convert(tensors, recipe, counters(tensors))
     for path in [path for path in made if path.endswith("_bn/gamma")]:
-        layer, gamma = path.removesuffix("_bn/gamma"), made.pop(path)
-        kernel, mean = made[f"{layer}/kernel"], made[f"{layer}_bn/moving_mean"]
+        name, gamma = path.removesuffix("_bn/gamma"), made.pop(path)
+        kernel, mean = made[f"{name}/kernel"], made[f"{name}_bn/moving_mean"]
         if not gamma.shape == mean.shape == kernel.shape[-1:]:
             raise UsageError(
                 f"The file's {recipe[path][0]} of shape {gamma.shape} does not fit {kernel.shape[-1]} filters."
             )
-        made |= {f"{layer}/kernel": kernel * gamma, f"{layer}_bn/moving_mean": mean * gamma}
+        made |= {f"{name}/kernel": kernel * gamma, f"{name}_bn/moving_mean": mean * gamma}
     return made

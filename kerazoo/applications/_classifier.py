@@ -5,19 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kerazoo import weights as weights_
+from kerazoo.applications._builder import Weights, assembled, picture_shape, published, whole_numbers
 from kerazoo.assets import Assets
 from kerazoo.codecs.image import Image, from_preprocessing
 from kerazoo.contract import Task, Variant
 from kerazoo.errors import UsageError
 from kerazoo.lazy import keras
 from kerazoo.tasks.classify import Classify
-
-if TYPE_CHECKING:
-    import keras as keras_
-
 
 Shape = tuple[int | None, int | None, int]
 
@@ -52,6 +49,16 @@ def entrance(config: ClassifierConfig, input_tensor: Any = None) -> Any:
     return keras.Input(tensor=input_tensor, name="image")
 
 
+def flatten(config: ClassifierConfig, maps: Any) -> Any:
+    """Maps as one vector for a dense layer, which needs to know how long it is."""
+    if None in maps.shape[1:3]:
+        raise UsageError(
+            f"input_shape={config.input_shape!r} does not fit {config.name}: its dense layers have weights for every "
+            "place of the maps, so height and width must be numbers; include_top=False takes any."
+        )
+    return keras.layers.Flatten(name="flatten")(maps)
+
+
 def without_top(config: ClassifierConfig, features: Any) -> Any:
     """The end of a network that has no classification layer."""
     if config.pooling == "avg":
@@ -61,7 +68,7 @@ def without_top(config: ClassifierConfig, features: Any) -> Any:
     return features
 
 
-def finish(config: ClassifierConfig, inputs: Any, outputs: Any) -> keras_.Model:
+def finish(config: ClassifierConfig, inputs: Any, outputs: Any) -> keras.Model:
     """The functional model from `inputs`, or from what the caller's own input tensor was computed from."""
     sources = keras.utils.get_source_inputs(inputs)
     return keras.Model(sources[0] if len(sources) == 1 else sources, outputs, name=config.name)
@@ -78,7 +85,7 @@ def tasks(config: ClassifierConfig, assets: Assets) -> dict[str, Task]:
     return {"classify": Classify(image, labels)}
 
 
-def checked(variant: str, trained: ClassifierConfig, config: ClassifierConfig, weights: str | None, least: int) -> None:
+def checked(variant: str, trained: ClassifierConfig, config: ClassifierConfig, weights: Weights, least: int) -> None:
     """Refuses arguments that cannot work, before anything is built.
 
     Args:
@@ -88,21 +95,14 @@ def checked(variant: str, trained: ClassifierConfig, config: ClassifierConfig, w
         weights: A word, a path or `None`.
         least: Smallest height and width that the architecture admits.
     """
-    weights_.check(variant, weights)
     if config.pooling not in (None, "avg", "max"):
         raise UsageError(f"pooling={config.pooling!r} is not known; allowed are None, 'avg' and 'max'.")
-    if not isinstance(config.classes, int) or config.classes < 1:
-        raise UsageError(f"classes={config.classes!r} is not a positive whole number.")
-    shape = config.input_shape
-    whole = all(side is None or (isinstance(side, int) and side > 0) for side in shape)
-    if len(shape) != 3 or not whole or shape[2] is None or any(side and side < least for side in shape[:2]):
-        raise UsageError(
-            f"input_shape={shape!r} does not fit {variant}: it takes (height, width, channels), "
-            f"height and width at least {least}."
-        )
+    whole_numbers(classes=config.classes)
+    picture_shape(config.input_shape, variant, least)
+    weights_.check(variant, weights)
     if weights not in weights_.words(variant):
         return
-    pairs = [("channels", trained.input_shape[2], shape[2])]
+    pairs = [("channels", trained.input_shape[2], config.input_shape[2])]
     if config.include_top:
         pairs.append(("classes", trained.classes, config.classes))
     for what, theirs, mine in pairs:
@@ -118,18 +118,6 @@ def shape_of(default: Shape, input_tensor: Any, input_shape: Any) -> Any:
     if input_tensor is not None and len(input_tensor.shape) == 4:
         return tuple(input_tensor.shape[1:])
     return default if input_shape is None else tuple(input_shape)
-
-
-def assembled(
-    family: Any, variant: str, config: ClassifierConfig, weights: str | None, input_tensor: Any = None
-) -> keras_.Model:
-    """Builds a family's model and loads its weights, whatever layers the caller's input tensor came through."""
-    model = family.build(config, input_tensor=input_tensor)
-    own = model
-    if weights is not None and input_tensor is not None and keras.backend.is_keras_tensor(input_tensor):
-        own = keras.Model(input_tensor, model.outputs, name=config.name)
-    weights_.restore(own, family, variant, weights, include_top=config.include_top)
-    return model
 
 
 _DOC = """{title}
@@ -156,7 +144,7 @@ _DOC = """{title}
     """
 
 
-def builder(family: str, variant: str, public: str, about: str, least: int) -> Callable[..., keras_.Model]:
+def builder(family: str, variant: str, public: str, about: str, least: int) -> Callable[..., keras.Model]:
     """The public builder of one variant, with the signature that keras.applications gives its models.
 
     Args:
@@ -166,21 +154,20 @@ def builder(family: str, variant: str, public: str, about: str, least: int) -> C
         about: What and from which paper, for `help`.
         least: Smallest height and width that the architecture admits.
     """
-    module: Any = sys.modules[family]
-    described: Variant = module.VARIANTS[variant]
+    described: Variant = sys.modules[family].VARIANTS[variant]
     trained: ClassifierConfig = described.config
     words = weights_.words(variant)
 
     def build(
         include_top: bool = True,
-        weights: str | None = words[0] if words else None,
+        weights: Weights = words[0] if words else None,
         input_tensor: Any = None,
         input_shape: Shape | None = None,
         pooling: str | None = None,
         classes: int = trained.classes,
         classifier_activation: str | None = "softmax",
         name: str = trained.name,
-    ) -> keras_.Model:
+    ) -> keras.Model:
         config = replace(
             trained,
             name=name,
@@ -191,15 +178,13 @@ def builder(family: str, variant: str, public: str, about: str, least: int) -> C
             activation=classifier_activation,
         )
         checked(variant, trained, config, weights, least)
-        return assembled(module, variant, config, weights, input_tensor)
+        return assembled(family, variant, config, weights, input_tensor)
 
-    build.__name__ = build.__qualname__ = public
-    build.__module__ = family
-    build.__doc__ = _DOC.format(
+    doc = _DOC.format(
         title=f"{public}: {about}",
         about=f"{described.params:,} parameters with the default arguments.",
         weights=", ".join(f'`"{word}"`' for word in words) or "no pretrained ones yet",
         channels=trained.input_shape[2],
         shape=trained.input_shape,
     )
-    return build
+    return published(build, family, public, doc)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kerazoo import weights as weights_
-from kerazoo.applications._classifier import ClassifierConfig, Shape, assembled, checked, entrance, finish, shape_of
+from kerazoo.applications._builder import Weights, assembled, published, share
+from kerazoo.applications._classifier import ClassifierConfig, Shape, checked, entrance, finish, shape_of
 from kerazoo.contract import Variant
 from kerazoo.errors import UsageError, near
 from kerazoo.lazy import keras
-
-if TYPE_CHECKING:
-    import keras as keras_
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class DenseConfig(ClassifierConfig):
     hidden_activation: str = "relu"
 
 
-def stack(config: DenseConfig, input_tensor: Any, initializer: str, dropout: Callable[..., Any]) -> keras_.Model:
+def stack(config: DenseConfig, input_tensor: Any, initializer: str, dropout: Callable[..., Any]) -> keras.Model:
     """Pictures [batch, height, width, channels], read row by row, to logits [batch, classes].
 
     Args:
@@ -53,6 +52,17 @@ def stack(config: DenseConfig, input_tensor: Any, initializer: str, dropout: Cal
     return finish(config, inputs, x)
 
 
+def sizes(model: keras.Model) -> dict[str, Any]:
+    """A config's own fields as a model's layers have them."""
+    hidden = [layer for layer in model.layers if re.fullmatch(r"dense\d+", layer.name)]
+    dropped = [layer.rate for layer in model.layers if re.fullmatch(r"dropout\d+", layer.name)]
+    return {
+        "widths": tuple(layer.units for layer in hidden),
+        "dropout": dropped[0] if dropped else 0.0,
+        "hidden_activation": keras.activations.serialize(hidden[0].activation) if hidden else "relu",
+    }
+
+
 def activations() -> list[str]:
     """Names of Keras' activations that need no argument and leave the shape as it is."""
     known = inspect.getmembers(keras.activations, inspect.isfunction)
@@ -65,12 +75,11 @@ def activations() -> list[str]:
     ]
 
 
-def _checked(variant: str, trained: DenseConfig, config: DenseConfig, weights: str | None) -> None:
+def _checked(variant: str, trained: DenseConfig, config: DenseConfig, weights: Weights) -> None:
     """Refuses arguments that cannot work, before anything is built."""
     if not config.widths or not all(type(units) is int and units > 0 for units in config.widths):
         raise UsageError(f"widths={config.widths!r} are not positive whole numbers, one a hidden layer: (512, 512).")
-    if isinstance(config.dropout, bool) or not isinstance(config.dropout, (int, float)) or not 0 <= config.dropout < 1:
-        raise UsageError(f"dropout={config.dropout!r} is not a share of at least 0 and less than 1.")
+    share(dropout=config.dropout)
     if config.hidden_activation not in activations():
         raise UsageError(
             f"activation={config.hidden_activation!r} is not known; allowed are {', '.join(activations())}."
@@ -117,7 +126,7 @@ _DOC = """{public}: {about} {params:,} parameters with the default arguments.
     """
 
 
-def dense_builder(family: str, variant: str, public: str, about: str) -> Callable[..., keras_.Model]:
+def dense_builder(family: str, variant: str, public: str, about: str) -> Callable[..., keras.Model]:
     """The public builder of one variant.
 
     Args:
@@ -126,8 +135,7 @@ def dense_builder(family: str, variant: str, public: str, about: str) -> Callabl
         public: The builder's name.
         about: What and from which paper, for `help`.
     """
-    module: Any = sys.modules[family]
-    described: Variant = module.VARIANTS[variant]
+    described: Variant = sys.modules[family].VARIANTS[variant]
     trained: DenseConfig = described.config
     words = weights_.words(variant)
 
@@ -136,14 +144,14 @@ def dense_builder(family: str, variant: str, public: str, about: str) -> Callabl
         dropout: float = trained.dropout,
         activation: str = trained.hidden_activation,
         include_top: bool = True,
-        weights: str | None = words[0] if words else None,
+        weights: Weights = words[0] if words else None,
         input_tensor: Any = None,
         input_shape: Shape | None = None,
         pooling: str | None = None,
         classes: int = trained.classes,
         classifier_activation: str | None = "softmax",
         name: str = trained.name,
-    ) -> keras_.Model:
+    ) -> keras.Model:
         config = replace(
             trained,
             name=name,
@@ -157,15 +165,13 @@ def dense_builder(family: str, variant: str, public: str, about: str) -> Callabl
             hidden_activation=activation,
         )
         _checked(variant, trained, config, weights)
-        return assembled(module, variant, config, weights, input_tensor)
+        return assembled(family, variant, config, weights, input_tensor)
 
-    build.__name__ = build.__qualname__ = public
-    build.__module__ = family
-    build.__doc__ = _DOC.format(
+    doc = _DOC.format(
         public=public,
         about=about,
         params=described.params,
         weights=", ".join(f'`"{word}"`' for word in words) or "no pretrained ones yet",
         shape=trained.input_shape,
     )
-    return build
+    return published(build, family, public, doc)

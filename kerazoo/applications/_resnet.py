@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from kerazoo.applications._classifier import ClassifierConfig, entrance, finish, without_top
 from kerazoo.lazy import keras, own_layers
-from kerazoo.weights import convert
-
-if TYPE_CHECKING:
-    import keras as keras_
+from kerazoo.weights.recipes import convert, counters, dense, layer, torch_conv_norm
 
 
 @dataclass(frozen=True)
@@ -94,7 +91,7 @@ def _blocks(config: Config) -> Iterator[_Block]:
             yield _Block(name, convs, shortcut, pooled)
 
 
-def build(config: Config, input_tensor: Any = None) -> keras_.Model:
+def build(config: Config, input_tensor: Any = None) -> keras.Model:
     """Normalised pictures [batch, height, width, 3] to logits [batch, classes]."""
     layers = keras.layers
     inputs = x = entrance(config, input_tensor)
@@ -155,19 +152,5 @@ def from_torch(config: Config, tensors: dict[str, np.ndarray]) -> dict[str, np.n
     convs = _stem(config)
     for block in _blocks(config):
         convs += [*block.convs, block.shortcut] if block.shortcut is not None else block.convs
-    recipe: dict[str, tuple[str, Any]] = {}
-    for conv in convs:
-        kernel, norm = conv.theirs
-        recipe[f"{conv.name}_conv/kernel"] = (f"{kernel}.weight", lambda value: value.transpose(2, 3, 1, 0))
-        recipe |= {f"{conv.name}_bn/{mine}": (f"{norm}.{its}", np.asarray) for mine, its in _BATCH_NORM.items()}
-    recipe["predictions/kernel"] = ("fc.weight", np.transpose)
-    recipe["predictions/bias"] = ("fc.bias", np.asarray)
-    return convert(tensors, recipe, dropped=[f"{conv.theirs[1]}.num_batches_tracked" for conv in convs])
-
-
-_BATCH_NORM = {
-    "gamma": "weight",
-    "beta": "bias",
-    "moving_mean": "running_mean",
-    "moving_variance": "running_var",
-}
+    recipe = torch_conv_norm({conv.name: conv.theirs for conv in convs}) | layer("predictions", "fc", dense)
+    return convert(tensors, recipe, counters(tensors))

@@ -20,19 +20,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from kerazoo.applications import _plain
-from kerazoo.applications._classifier import ClassifierConfig, builder, entrance, finish, without_top
+from kerazoo.applications._classifier import ClassifierConfig, builder, entrance, finish, flatten, without_top
 from kerazoo.applications._classifier import tasks as tasks
 from kerazoo.contract import Variant
 from kerazoo.lazy import keras, own_layers
-from kerazoo.weights import convert
-
-if TYPE_CHECKING:
-    import keras as keras_
+from kerazoo.weights.recipes import after_flatten, convert, dense, in_order, layers
 
 __all__ = ["AlexNet", "AlexNetOneTower"]
 
@@ -91,7 +87,7 @@ VARIANTS = {
 }
 
 
-def build(config: Config, input_tensor: Any = None) -> keras_.Model:
+def build(config: Config, input_tensor: Any = None) -> keras.Model:
     """Pictures [batch, height, width, 3], normalised as the weights want them, to logits [batch, classes]."""
     layers = keras.layers
     inputs = x = entrance(config, input_tensor)
@@ -144,7 +140,7 @@ def _flattened(config: Config, maps: Any) -> Any:
     known = None not in maps.shape[1:3]
     if config.torch_top and known and tuple(maps.shape[1:3]) != (SIDE, SIDE):
         maps = keras.layers.AdaptiveAveragePooling2D(SIDE, name="avgpool")(maps)
-    return _plain.flatten(config, maps)
+    return flatten(config, maps)
 
 
 CAFFE = {f"conv{number}": f"conv{number}" for number in range(1, 6)} | {
@@ -164,11 +160,11 @@ TORCH = dict(zip(CAFFE, [f"features.{place}" for place in (0, 3, 6, 8, 10)], str
 
 def _converted(config: Config, tensors: dict[str, np.ndarray], names: Mapping[str, str]) -> dict[str, np.ndarray]:
     kernels = {
-        "fc6": _plain.after_flatten(config.filters[-1], SIDE, SIDE),
-        "fc7": _plain.dense,
-        "predictions": _plain.dense,
+        "fc6": after_flatten(config.filters[-1], SIDE, SIDE),
+        "fc7": dense,
+        "predictions": dense,
     }
-    return convert(tensors, _plain.recipe(names, kernels))
+    return convert(tensors, layers(names, kernels))
 
 
 def from_torch(config: Config, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -183,7 +179,7 @@ def from_caffe(config: Config, tensors: dict[str, np.ndarray]) -> dict[str, np.n
 
 def from_onnx(config: Config, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The model zoo's copy of Caffe's weights, by their order."""
-    return _converted(config, _plain.in_order(tensors, CAFFE.values()), CAFFE)
+    return _converted(config, in_order(tensors, CAFFE.values()), CAFFE)
 
 
 SOURCES: Mapping[str, Any] = {"torch": from_torch, "caffe": from_caffe, "onnx": from_onnx}

@@ -12,21 +12,15 @@ Differs: the convolutions are zero-padded, so that a picture keeps its size; the
 
 from __future__ import annotations
 
-import os
-import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from kerazoo import weights as weights_
+from kerazoo.applications._builder import Weights, assembled, picture_shape
 from kerazoo.assets import Assets
 from kerazoo.codecs.image import Normalise
 from kerazoo.contract import Task, Variant
 from kerazoo.errors import UsageError
 from kerazoo.lazy import keras
 from kerazoo.tasks.redraw import SuperResolution
-
-if TYPE_CHECKING:
-    import keras as keras_
 
 __all__ = ["ESPCN"]
 
@@ -58,7 +52,7 @@ VARIANTS = {
 }
 
 
-def build(config: Config) -> keras_.Model:
+def build(config: Config) -> keras.Model:
     """Luma [batch, height, width, 1] in 0..1 to luma [batch, height * scale, width * scale, 1], not limited."""
     layers = keras.layers
     inputs = x = keras.Input(config.input_shape, name="image")
@@ -78,10 +72,10 @@ def tasks(config: Config, assets: Assets) -> dict[str, Task]:
 
 def ESPCN(
     scale: int = 3,
-    weights: str | os.PathLike[str] | None = None,
+    weights: Weights = None,
     input_shape: tuple[int | None, int | None, int] = (None, None, 1),
     name: str | None = None,
-) -> keras_.Model:
+) -> keras.Model:
     """ESPCN of Shi et al. 2016 (arXiv:1609.05158): 21,284, 22,729 or 24,752 parameters at scale 2, 3 or 4.
 
     Args:
@@ -100,10 +94,5 @@ def ESPCN(
     variant = f"espcn_x{scale}"
     if variant not in VARIANTS:
         raise UsageError(f"scale={scale!r} is not known; allowed are 2, 3 and 4.")
-    if len(input_shape) != 3 or not isinstance(input_shape[2], int) or input_shape[2] < 1:
-        raise UsageError(f"input_shape={input_shape!r} is not (height, width, channels).")
-    weights_.check(variant, weights)
-    height, width, channels = input_shape
-    model = build(Config(name or variant, scale, (height, width, channels)))
-    weights_.restore(model, sys.modules[__name__], variant, weights)
-    return model
+    config = Config(name or variant, scale, picture_shape(input_shape, variant))
+    return assembled(__name__, variant, config, weights)

@@ -19,20 +19,14 @@ as a data set of one element, with the weights of the nodes that have labels::
 
 from __future__ import annotations
 
-import os
-import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from kerazoo import weights as weights_
+from kerazoo.applications._builder import Weights, assembled, share, whole_numbers
 from kerazoo.assets import Assets
 from kerazoo.contract import Task, Variant
-from kerazoo.errors import UsageError
 from kerazoo.lazy import keras
 from kerazoo.tasks.nodes import Nodes
-
-if TYPE_CHECKING:
-    import keras as keras_
 
 __all__ = ["GCN"]
 
@@ -70,7 +64,7 @@ VARIANTS = {
 }
 
 
-def build(config: Config) -> keras_.Model:
+def build(config: Config) -> keras.Model:
     """A graph to the logits of its nodes [nodes, classes].
 
     Inputs, in this order: features float32 [nodes, features], rows summing to 1; `source` and `target` int32 [values]
@@ -97,6 +91,17 @@ def build(config: Config) -> keras_.Model:
     return keras.Model([features, source, target, weight], outputs, name=config.name)
 
 
+def sizes(model: keras.Model) -> dict[str, Any]:
+    """A config's own fields as a model's layers have them."""
+    hidden, classes = model.get_layer("graph_conv1"), model.get_layer("graph_conv2")
+    return {
+        "features": hidden.kernel.shape[0],
+        "hidden": hidden.units,
+        "classes": classes.units,
+        "dropout": model.get_layer("dropout1").rate,
+    }
+
+
 def loss() -> Any:
     """Cross-entropy of logits, the mean over the nodes whose weight is not 0."""
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight")
@@ -111,13 +116,13 @@ def tasks(config: Config, assets: Assets) -> dict[str, Task]:
 
 def GCN(
     features: int = 1_433,
-    weights: str | os.PathLike[str] | None = None,
+    weights: Weights = None,
     classes: int = 7,
     hidden: int = 16,
     dropout: float = 0.5,
     classifier_activation: str | None = "softmax",
     name: str = "gcn_cora",
-) -> keras_.Model:
+) -> keras.Model:
     """Graph convolutional network of Kipf and Welling 2016 (arXiv:1609.02907); 23,040 parameters by default, for Cora.
 
     Args:
@@ -137,13 +142,7 @@ def GCN(
     Raises:
         UsageError: An argument does not fit; the message says what is allowed.
     """
-    for what, value in (("features", features), ("classes", classes), ("hidden", hidden)):
-        if not isinstance(value, int) or value < 1:
-            raise UsageError(f"{what}={value!r} is not a positive whole number.")
-    if not 0 <= dropout < 1:
-        raise UsageError(f"dropout={dropout!r} is not a share of at least 0 and less than 1.")
-    variant = name if name in VARIANTS else "gcn_cora"
-    weights_.check(variant, weights)
-    model = build(Config(name, features, classes, hidden, dropout, activation=classifier_activation))
-    weights_.restore(model, sys.modules[__name__], variant, weights)
-    return model
+    whole_numbers(features=features, classes=classes, hidden=hidden)
+    share(dropout=dropout)
+    config = Config(name, features, classes, hidden, dropout, activation=classifier_activation)
+    return assembled(__name__, name if name in VARIANTS else "gcn_cora", config, weights)

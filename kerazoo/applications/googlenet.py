@@ -13,19 +13,16 @@ Differs: where the paper says nothing, as Caffe's definition has it: response no
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from kerazoo.applications import _plain
+from kerazoo.applications._builder import Weights, assembled
 from kerazoo.applications._classifier import (
     ClassifierConfig,
     Shape,
-    assembled,
     checked,
     entrance,
     finish,
@@ -38,10 +35,7 @@ from kerazoo.applications._pooling import ceil_max_pool
 from kerazoo.contract import Variant
 from kerazoo.errors import UsageError
 from kerazoo.lazy import keras, own_layers
-from kerazoo.weights import convert
-
-if TYPE_CHECKING:
-    import keras as keras_
+from kerazoo.weights.recipes import Change, after_flatten, convert, dense, in_order, layers
 
 __all__ = ["GoogLeNet"]
 
@@ -90,7 +84,7 @@ VARIANTS = {
 }
 
 
-def build(config: Config, input_tensor: Any = None) -> keras_.Model:
+def build(config: Config, input_tensor: Any = None) -> keras.Model:
     """BGR pictures [batch, height, width, 3] less the mean to logits [batch, classes].
 
     With `config.aux` to three such outputs: the classifier's, and those on the modules 4a and 4d.
@@ -117,6 +111,11 @@ def build(config: Config, input_tensor: Any = None) -> keras_.Model:
     x = layers.Dropout(config.dropout, name="pool5_drop")(x)
     outputs = layers.Dense(config.classes, activation=config.activation, name="predictions")(x)
     return finish(config, inputs, [outputs, *auxiliary] if config.aux else outputs)
+
+
+def sizes(model: keras.Model) -> dict[str, Any]:
+    """A config's own fields as a model's layers have them."""
+    return {"aux": any(layer.name.startswith(tuple(AUXILIARY.values())) for layer in model.layers)}
 
 
 def _conv(config: Config, x: Any, filters: int, size: int, name: str, strides: int = 1, padding: str = "same") -> Any:
@@ -170,34 +169,27 @@ def _caffe(config: Config) -> dict[str, str]:
 
 def from_caffe(config: Config, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Caffe's names; auxiliary classifiers are left out where the network has none, and the first kernel stays BGR."""
-    kernels: dict[str, _plain.Change] = {"predictions": _plain.dense}
+    kernels: dict[str, Change] = {"predictions": dense}
     for head in AUXILIARY.values():
-        kernels[f"{head}_fc"] = _plain.after_flatten(128 // config.divisor, SIDE, SIDE)
-        kernels[f"{head}_classifier"] = _plain.dense
+        kernels[f"{head}_fc"] = after_flatten(128 // config.divisor, SIDE, SIDE)
+        kernels[f"{head}_classifier"] = dense
     unused = [] if config.aux else [name for name in tensors if name.partition("/")[0] in AUXILIARY.values()]
-    return convert(tensors, _plain.recipe(_caffe(config), kernels), unused)
+    return convert(tensors, layers(_caffe(config), kernels), unused)
 
 
 def from_onnx(config: Config, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The model zoo's copy of Caffe's weights, by their order."""
     if config.aux:
         raise UsageError("ONNX files have no auxiliary classifiers; aux=False takes them, aux=True a .caffemodel.")
-    return from_caffe(config, _plain.in_order(tensors, _caffe(config).values()))
+    return from_caffe(config, in_order(tensors, _caffe(config).values()))
 
 
 SOURCES: Mapping[str, Any] = {"caffe": from_caffe, "onnx": from_onnx}
 
-_WITH_AUX = SimpleNamespace(
-    build=build,
-    SOURCES=SOURCES,
-    VARIANTS={"googlenet": replace(VARIANTS["googlenet"], config=replace(_CONFIG, aux=True), params=13_378_280)},
-)
-"""The family as weights meet it where the auxiliary classifiers are to be filled too."""
-
 
 def GoogLeNet(
     include_top: bool = True,
-    weights: str | None = "imagenet",
+    weights: Weights = "imagenet",
     input_tensor: Any = None,
     input_shape: Shape | None = None,
     pooling: str | None = None,
@@ -205,7 +197,7 @@ def GoogLeNet(
     classifier_activation: str | None = "softmax",
     name: str = "googlenet",
     aux: bool = False,
-) -> keras_.Model:
+) -> keras.Model:
     """GoogLeNet: nine Inception modules, Szegedy et al. 2014; 6,998,552 parameters with the default arguments.
 
     Args:
@@ -248,4 +240,4 @@ def GoogLeNet(
             "aux=True needs include_top=True and an input_shape whose height and width are numbers, for the auxiliary "
             "classifiers have weights for every place of their maps."
         )
-    return assembled(_WITH_AUX if aux else sys.modules[__name__], "googlenet", config, weights, input_tensor)
+    return assembled(__name__, "googlenet", config, weights, input_tensor)

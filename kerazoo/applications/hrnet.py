@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -27,10 +27,7 @@ from kerazoo.applications._classifier import tasks as tasks
 from kerazoo.contract import Variant
 from kerazoo.errors import UsageError
 from kerazoo.lazy import keras
-from kerazoo.weights import convert
-
-if TYPE_CHECKING:
-    import keras as keras_
+from kerazoo.weights.recipes import convert, counters, dense, layer, torch_conv_norm
 
 __all__ = ["HRNetW18", "HRNetW32", "HRNetW48"]
 
@@ -82,7 +79,7 @@ VARIANTS = {
 }
 
 
-def build(config: Config, input_tensor: Any = None) -> keras_.Model:
+def build(config: Config, input_tensor: Any = None) -> keras.Model:
     """Normalised RGB pictures [batch, height, width, 3] to logits [batch, classes].
 
     Raises:
@@ -238,31 +235,19 @@ def _block_names(name: str, theirs: str, convs: int, project: bool = False) -> I
         yield f"{name}_0", f"{theirs}.downsample.0", f"{theirs}.downsample.1"
 
 
-_BATCH_NORM = {
-    "gamma": "weight",
-    "beta": "bias",
-    "moving_mean": "running_mean",
-    "moving_variance": "running_var",
-}
-
-
 def from_torch(config: Config, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Tensors of the authors' and timm's networks, which share their names: `stage2.0.branches.1.3.conv1.weight`."""
-    recipe: dict[str, tuple[str, Any]] = {}
-    dropped, biases = [], {}
-    for name, kernel, norm in _names(config):
-        recipe[f"{name}_conv/kernel"] = (f"{kernel}.weight", lambda value: value.transpose(2, 3, 1, 0))
-        recipe |= {f"{name}_bn/{mine}": (f"{norm}.{its}", np.asarray) for mine, its in _BATCH_NORM.items()}
-        dropped.append(f"{norm}.num_batches_tracked")
+    names = {name: (kernel, norm) for name, kernel, norm in _names(config)}
+    recipe = torch_conv_norm(names) | layer("predictions", "classifier", dense)
+    biases = {}
+    for name, (kernel, norm) in names.items():
         if name.startswith(("head_down", "head_last")):
             recipe[f"{name}_conv/bias"] = (f"{kernel}.bias", np.asarray)
             biases[f"{kernel}.bias"] = f"{norm}.bias"
     if not biases.keys() & tensors.keys():
         # PaddlePaddle's network has none.
         tensors = tensors | {bias: np.zeros_like(tensors[norm]) for bias, norm in biases.items() if norm in tensors}
-    recipe["predictions/kernel"] = ("classifier.weight", np.transpose)
-    recipe["predictions/bias"] = ("classifier.bias", np.asarray)
-    return convert(tensors, recipe, dropped)
+    return convert(tensors, recipe, counters(tensors))
 
 
 SOURCES: Mapping[str, Any] = {"torch": from_torch}

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -34,8 +34,6 @@ from kerazoo.applications._branches import (
     concatenated,
     conv_bn,
     folded,
-    hwio,
-    normalisation,
     places,
     pooled,
     slim_recipe,
@@ -47,10 +45,7 @@ from kerazoo.applications._classifier import tasks as tasks
 from kerazoo.applications._created import renamed
 from kerazoo.contract import Variant
 from kerazoo.lazy import keras
-from kerazoo.weights import convert
-
-if TYPE_CHECKING:
-    import keras as keras_
+from kerazoo.weights.recipes import convert, dense, layer, torch_norm
 
 __all__ = ["InceptionResNetV1", "InceptionResNetV1Face", "InceptionResNetV2"]
 
@@ -191,7 +186,7 @@ VARIANTS = {
 }
 
 
-def build(config: Config, input_tensor: Any = None) -> keras_.Model:
+def build(config: Config, input_tensor: Any = None) -> keras.Model:
     """RGB pictures [batch, height, width, 3] in -1..1 to logits [batch, classes]."""
     layers = keras.layers
     x = inputs = entrance(config, input_tensor)
@@ -268,18 +263,13 @@ def from_slim(config: Config, tensors: dict[str, np.ndarray]) -> dict[str, np.nd
 
 def from_torch(config: Config, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """timm's v2, and the face networks of facenet-pytorch."""
-    recipe = torch_recipe(_places(config))
+    recipe = torch_recipe(_places(config), "classif" if config.embedding is None else "logits")
     for step in _steps(config):
         if step.scale is not None:
-            recipe[f"{step.name}_conv/kernel"] = (f"{step.torch}.conv2d.weight", hwio)
-            recipe[f"{step.name}_conv/bias"] = (f"{step.torch}.conv2d.bias", np.asarray)
-    head = "classif"
+            recipe |= layer(f"{step.name}_conv", f"{step.torch}.conv2d")
     if config.embedding is not None:
-        head = "logits"
-        recipe["bottleneck/kernel"] = ("last_linear.weight", np.transpose)
-        recipe |= normalisation("bottleneck_bn", "last_bn")
-    recipe["predictions/kernel"] = (f"{head}.weight", np.transpose)
-    recipe["predictions/bias"] = (f"{head}.bias", np.asarray)
+        recipe["bottleneck/kernel"] = ("last_linear.weight", dense)
+        recipe |= torch_norm("bottleneck_bn", "last_bn")
     return folded(tensors, recipe)
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -40,10 +40,7 @@ from kerazoo.applications._pooling import ceil_max_pool
 from kerazoo.contract import Variant
 from kerazoo.errors import UsageError
 from kerazoo.lazy import keras
-from kerazoo.weights import convert
-
-if TYPE_CHECKING:
-    import keras as keras_
+from kerazoo.weights.recipes import convert
 
 __all__ = ["InceptionV1", "InceptionV1Torchvision"]
 
@@ -78,7 +75,7 @@ VARIANTS = {
 }
 
 
-def build(config: Config, input_tensor: Any = None) -> keras_.Model:
+def build(config: Config, input_tensor: Any = None) -> keras.Model:
     """RGB pictures [batch, height, width, 3] in -1..1 to logits [batch, classes]."""
     layers = keras.layers
     x = inputs = entrance(config, input_tensor)
@@ -150,10 +147,7 @@ def from_slim(config: Config, tensors: dict[str, np.ndarray]) -> dict[str, np.nd
     """The checkpoint: 1001 classes, of which the first is none, behind a classifier that is a convolution."""
     if config.torch_padding:
         raise UsageError(f"{config.name} pads as torchvision does; inception_v1 takes TF-Slim's checkpoint.")
-    recipe = slim_recipe(_places(config), "InceptionV1")
-    head = "InceptionV1/Logits/Conv2d_0c_1x1"
-    recipe["predictions/kernel"] = (f"{head}/weights", lambda weights: weights.squeeze((0, 1))[:, 1:])
-    recipe["predictions/bias"] = (f"{head}/biases", lambda biases: biases[1:])
+    recipe = slim_recipe(_places(config), "InceptionV1", "Logits/Conv2d_0c_1x1")
     return convert(tensors, recipe, slim_unused(tensors))
 
 
@@ -161,9 +155,7 @@ def from_torch(config: Config, tensors: dict[str, np.ndarray]) -> dict[str, np.n
     """torchvision's names; the auxiliary classifiers are left out."""
     if not config.torch_padding:
         raise UsageError(f"{config.name} pads as TF-Slim does; inception_v1_torchvision takes torchvision's file.")
-    recipe = torch_recipe(_places(config))
-    recipe["predictions/kernel"] = ("fc.weight", np.transpose)
-    recipe["predictions/bias"] = ("fc.bias", np.asarray)
+    recipe = torch_recipe(_places(config), "fc")
     wanted = {name: tensor for name, tensor in tensors.items() if not name.startswith(("aux1.", "aux2."))}
     return folded(wanted, recipe)
 

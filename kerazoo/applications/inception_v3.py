@@ -15,22 +15,19 @@ Differs: drawn as in the authors' released definition (TF-Slim), not as in table
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from kerazoo.applications._branches import slim_unused
 from kerazoo.applications._classifier import ClassifierConfig, builder, entrance, finish, without_top
 from kerazoo.applications._classifier import tasks as tasks
 from kerazoo.applications._created import renamed
 from kerazoo.contract import Variant
 from kerazoo.lazy import keras
-from kerazoo.weights import convert
-
-if TYPE_CHECKING:
-    import keras as keras_
+from kerazoo.weights.recipes import convert, slim_classifier, slim_conv_norm
 
 __all__ = ["InceptionV3"]
 
@@ -163,7 +160,7 @@ VARIANTS = {
 }
 
 
-def build(config: Config, input_tensor: Any = None) -> keras_.Model:
+def build(config: Config, input_tensor: Any = None) -> keras.Model:
     """RGB pictures [batch, height, width, 3] in -1..1 to logits [batch, classes]."""
     layers = keras.layers
     inputs = entrance(config, input_tensor)
@@ -263,23 +260,12 @@ def from_keras_h5(config: Config, tensors: dict[str, np.ndarray]) -> dict[str, n
     )
 
 
-TRAINING = re.compile(
-    r"global_step|InceptionV3/AuxLogits/.+|.+/(ExponentialMovingAverage|Momentum|RMSProp(_1)?|Adam(_1)?)"
-)
-"""What a checkpoint holds for training alone."""
-
-
 def from_slim(config: Config, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """TF-Slim's checkpoints: 1001 classes, of which the first is none, behind a classifier that is a convolution."""
-    recipe: dict[str, tuple[str, Any]] = {}
+    recipe = slim_classifier("InceptionV3/Logits/Conv2d_1c_1x1")
     for name, scope in _convolutions(config):
-        recipe[f"{name}_conv/kernel"] = (f"InceptionV3/{scope}/weights", np.asarray)
-        for part in ("beta", "moving_mean", "moving_variance"):
-            recipe[f"{name}_bn/{part}"] = (f"InceptionV3/{scope}/BatchNorm/{part}", np.asarray)
-    head = "InceptionV3/Logits/Conv2d_1c_1x1"
-    recipe["predictions/kernel"] = (f"{head}/weights", lambda value: value.squeeze((0, 1))[:, 1:])
-    recipe["predictions/bias"] = (f"{head}/biases", lambda value: value[1:])
-    return convert(tensors, recipe, dropped=[name for name in tensors if TRAINING.fullmatch(name)])
+        recipe |= slim_conv_norm(f"{name}_conv", f"{name}_bn", f"InceptionV3/{scope}")
+    return convert(tensors, recipe, slim_unused(tensors))
 
 
 SOURCES: Mapping[str, Any] = {"keras_h5": from_keras_h5, "slim": from_slim}

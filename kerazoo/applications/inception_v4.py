@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -38,10 +38,7 @@ from kerazoo.applications._classifier import tasks as tasks
 from kerazoo.applications._created import renamed
 from kerazoo.contract import Variant
 from kerazoo.lazy import keras
-from kerazoo.weights import convert
-
-if TYPE_CHECKING:
-    import keras as keras_
+from kerazoo.weights.recipes import convert
 
 __all__ = ["InceptionV4"]
 
@@ -116,7 +113,7 @@ VARIANTS = {
 }
 
 
-def build(config: Config, input_tensor: Any = None) -> keras_.Model:
+def build(config: Config, input_tensor: Any = None) -> keras.Model:
     """RGB pictures [batch, height, width, 3] in -1..1 to logits [batch, classes]."""
     layers = keras.layers
     x = inputs = entrance(config, input_tensor)
@@ -159,10 +156,7 @@ def from_slim(config: Config, tensors: dict[str, np.ndarray]) -> dict[str, np.nd
 
 def from_torch(config: Config, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """timm's copy."""
-    recipe = torch_recipe(_places(config))
-    recipe["predictions/kernel"] = ("last_linear.weight", np.transpose)
-    recipe["predictions/bias"] = ("last_linear.bias", np.asarray)
-    return folded(tensors, recipe)
+    return folded(tensors, torch_recipe(_places(config), "last_linear"))
 
 
 def from_keras(config: Config, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -11,15 +11,12 @@ Differs: ReLU for the scaled tanh; parameter-free 2x2 max-pooling for trainable 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kerazoo.applications._classifier import ClassifierConfig, builder, entrance, finish, without_top
 from kerazoo.applications._classifier import tasks as tasks
 from kerazoo.contract import Variant
 from kerazoo.lazy import keras
-
-if TYPE_CHECKING:
-    import keras as keras_
 
 __all__ = ["LeNet5"]
 
@@ -37,7 +34,7 @@ VARIANTS = {
 }
 
 
-def build(config: Config, input_tensor: Any = None) -> keras_.Model:
+def build(config: Config, input_tensor: Any = None) -> keras.Model:
     """Grey pictures [batch, 32, 32, 1] to logits [batch, classes]."""
     layers = keras.layers
     inputs = x = entrance(config, input_tensor)

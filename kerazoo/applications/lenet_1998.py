@@ -13,16 +13,13 @@ Differs: the paper prints the bitmaps that the output units stand for only as a 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kerazoo.applications._classifier import ClassifierConfig, builder, entrance, finish, without_top
 from kerazoo.applications._classifier import tasks as tasks
 from kerazoo.contract import Variant
 from kerazoo.errors import UsageError
 from kerazoo.lazy import keras, own_layers
-
-if TYPE_CHECKING:
-    import keras as keras_
 
 __all__ = ["LeNet5_1998"]
 
@@ -70,7 +67,7 @@ VARIANTS = {
 }
 
 
-def build(config: Config, input_tensor: Any = None) -> keras_.Model:
+def build(config: Config, input_tensor: Any = None) -> keras.Model:
     """Grey pictures [batch, 32, 32, 1], paper -0.1 and ink 1.175, to minus the distances [batch, classes]."""
     layers, squash = keras.layers, own_layers.scaled_tanh
     if config.include_top and (config.classes > len(GLYPHS) or None in config.input_shape):

@@ -10,15 +10,13 @@ Differs: ReLU for the paper's logistic units (`activation="sigmoid"` gives those
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kerazoo.applications._classifier import tasks as tasks
 from kerazoo.applications._dense import DenseConfig, dense_builder, stack
+from kerazoo.applications._dense import sizes as sizes
 from kerazoo.contract import Variant
 from kerazoo.lazy import keras
-
-if TYPE_CHECKING:
-    import keras as keras_
 
 __all__ = ["MLP"]
 
@@ -37,7 +35,7 @@ VARIANTS = {
 }
 
 
-def build(config: Config, input_tensor: Any = None) -> keras_.Model:
+def build(config: Config, input_tensor: Any = None) -> keras.Model:
     """Grey pictures [batch, 28, 28, 1] to logits [batch, classes]."""
     return stack(config, input_tensor, "glorot_uniform", keras.layers.Dropout)
 

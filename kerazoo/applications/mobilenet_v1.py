@@ -13,18 +13,18 @@ Differs: ReLU6 for ReLU, and a 1x1 convolution after dropout for the dense layer
 
 from __future__ import annotations
 
-import sys
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from kerazoo import weights as weights_
+from kerazoo.applications._builder import Weights, assembled, whole_numbers
 from kerazoo.applications._classifier import (
     ClassifierConfig,
     Shape,
-    assembled,
     checked,
     entrance,
     finish,
@@ -35,9 +35,7 @@ from kerazoo.applications._classifier import tasks as tasks
 from kerazoo.contract import Variant
 from kerazoo.errors import UsageError
 from kerazoo.lazy import keras
-
-if TYPE_CHECKING:
-    import keras as keras_
+from kerazoo.weights.recipes import Recipe, convert
 
 __all__ = ["MobileNet"]
 
@@ -75,7 +73,7 @@ VARIANTS = {
 }
 
 
-def build(config: Config, input_tensor: Any = None) -> keras_.Model:
+def build(config: Config, input_tensor: Any = None) -> keras.Model:
     """RGB pictures [batch, height, width, 3] in -1..1 to logits [batch, classes]."""
     layers = keras.layers
     inputs = entrance(config, input_tensor)
@@ -101,6 +99,18 @@ def build(config: Config, input_tensor: Any = None) -> keras_.Model:
     return finish(config, inputs, layers.Activation(config.activation, name="predictions")(x))
 
 
+def sizes(model: keras.Model) -> dict[str, Any]:
+    """A config's own fields as a model's layers have them; of the factors that give its filters, a pretrained one."""
+    most = BLOCKS[-1][0]
+    last = model.get_layer(f"conv_pw_{len(BLOCKS)}").filters
+    pretrained = [described.config.alpha for described in VARIANTS.values()]
+    # What is rounded off for the widest layer is rounded off for all, whose widths are halves of it.
+    alpha = next((value for value in pretrained if int(most * value) == last), last / most)
+    found = {"alpha": alpha, "depth_multiplier": model.get_layer("conv_dw_1").depth_multiplier}
+    rates = [layer.rate for layer in model.layers if layer.name == "dropout"]
+    return found | {"dropout": rates[0]} if rates else found
+
+
 def _bn_relu(x: Any, name: str) -> Any:
     x = keras.layers.BatchNormalization(epsilon=EPSILON, name=f"{name}_bn")(x)
     return keras.layers.ReLU(6.0, name=f"{name}_relu")(x)
@@ -109,14 +119,14 @@ def _bn_relu(x: Any, name: str) -> Any:
 def from_litert(config: Config, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """TensorFlow's LiteRT files: kernels OHWI, batch normalisation folded, 1001 classes of which the first is none."""
     scope = "MobilenetV1/"
-    recipe: dict[str, tuple[str, Any]] = {}
+    recipe: Recipe = {}
 
     def folded(layer: str, kernel: str, bias: str, order: tuple[int, ...]) -> None:
         recipe[f"{layer}/kernel"] = (kernel, lambda value: value.transpose(order))
         # 1 / sqrt(variance + epsilon) is exactly 1, so what follows the convolution is exactly the bias.
         identity = {"gamma": 1.0, "moving_mean": 0.0, "moving_variance": 1.0 - EPSILON}
         for name, constant in identity.items():
-            recipe[f"{layer}_bn/{name}"] = (bias, lambda value, constant=constant: np.full_like(value, constant))
+            recipe[f"{layer}_bn/{name}"] = (bias, functools.partial(np.full_like, fill_value=constant))
         recipe[f"{layer}_bn/beta"] = (bias, np.asarray)
 
     folded("conv1", f"{scope}Conv2d_0/weights", f"{scope}{scope}Conv2d_0/Conv2D_bias", (1, 2, 3, 0))
@@ -132,7 +142,7 @@ def from_litert(config: Config, tensors: dict[str, np.ndarray]) -> dict[str, np.
     head = f"{scope}Logits/Conv2d_1c_1x1/"
     recipe["conv_preds/kernel"] = (f"{head}weights", lambda value: value[1:].transpose(1, 2, 3, 0))
     recipe["conv_preds/bias"] = (f"{head}Conv2D_bias", lambda value: value[1:])
-    return weights_.convert(tensors, recipe)
+    return convert(tensors, recipe)
 
 
 SOURCES: Mapping[str, Any] = {"litert": from_litert}
@@ -144,13 +154,13 @@ def MobileNet(
     depth_multiplier: int = 1,
     dropout: float = 1e-3,
     include_top: bool = True,
-    weights: str | None = "imagenet",
+    weights: Weights = "imagenet",
     input_tensor: Any = None,
     pooling: str | None = None,
     classes: int = 1000,
     classifier_activation: str | None = "softmax",
     name: str | None = None,
-) -> keras_.Model:
+) -> keras.Model:
     """MobileNet: v1 of any width, Howard et al. 2017; 4,253,864 parameters with the default arguments.
 
     Args:
@@ -179,8 +189,7 @@ def MobileNet(
     widths = {described.config.alpha: variant for variant, described in VARIANTS.items()}
     if isinstance(alpha, bool) or not isinstance(alpha, (int, float)) or not alpha * 32 >= 1:
         raise UsageError(f"alpha={alpha!r} is no width; it is a number of at least 1/32.")
-    if not isinstance(depth_multiplier, int) or depth_multiplier < 1:
-        raise UsageError(f"depth_multiplier={depth_multiplier!r} is not a positive whole number.")
+    whole_numbers(depth_multiplier=depth_multiplier)
     variant = widths.get(alpha, "mobilenet_v1")
     trained = VARIANTS[variant].config
     shape = shape_of(trained.input_shape, input_tensor, input_shape)
@@ -205,4 +214,4 @@ def MobileNet(
     if weights == "imagenet" and shape[0] == shape[1]:
         sized = [word for word in (f"imagenet-{shape[0]}", f"imagenet-keras-{shape[0]}") if word in words]
         weights = sized[0] if sized else weights
-    return assembled(sys.modules[__name__], variant, config, weights, input_tensor)
+    return assembled(__name__, variant, config, weights, input_tensor)

@@ -12,16 +12,13 @@ Differs: smaller than the authors' demonstration (shreyassaxena/convolutional-ne
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kerazoo.applications._classifier import ClassifierConfig, builder, entrance, finish, without_top
 from kerazoo.applications._classifier import tasks as tasks
 from kerazoo.contract import Variant
 from kerazoo.errors import UsageError
 from kerazoo.lazy import keras
-
-if TYPE_CHECKING:
-    import keras as keras_
 
 __all__ = ["NeuralFabric"]
 
@@ -95,7 +92,7 @@ def padded(config: Config, pictures: Any) -> tuple[Any, int]:
     return pictures, halvings + 1
 
 
-def build(config: Config, input_tensor: Any = None) -> keras_.Model:
+def build(config: Config, input_tensor: Any = None) -> keras.Model:
     """Pictures [batch, height, width, channels] of a fixed size to logits [batch, classes]."""
     inputs = entrance(config, input_tensor)
     x, scales = padded(config, inputs)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -20,10 +20,7 @@ from kerazoo.applications._classifier import ClassifierConfig, builder, entrance
 from kerazoo.applications._classifier import tasks as tasks
 from kerazoo.contract import Variant
 from kerazoo.lazy import keras
-from kerazoo.weights import convert
-
-if TYPE_CHECKING:
-    import keras as keras_
+from kerazoo.weights.recipes import convert, counters, dense, layer, torch_conv_norm
 
 __all__ = ["ResNet20", "ResNet32", "ResNet44", "ResNet56"]
 
@@ -48,7 +45,7 @@ VARIANTS = {
 }
 
 
-def build(config: Config, input_tensor: Any = None) -> keras_.Model:
+def build(config: Config, input_tensor: Any = None) -> keras.Model:
     """Normalised RGB pictures [batch, height, width, 3] to logits [batch, classes]."""
     layers = keras.layers
     inputs = entrance(config, input_tensor)
@@ -107,21 +104,9 @@ def from_torch(config: Config, tensors: dict[str, np.ndarray]) -> dict[str, np.n
             for half in (1, 2):
                 source = f"layer{stage + 1}.{block}."
                 names[f"stage{stage + 1}_block{block + 1}_{half}"] = (f"{source}conv{half}", f"{source}bn{half}")
-    recipe: dict[str, tuple[str, Any]] = {}
-    for layer, (conv, bn) in names.items():
-        recipe[f"{layer}_conv/kernel"] = (f"{conv}.weight", lambda kernel: kernel.transpose(2, 3, 1, 0))
-        recipe |= {f"{layer}_bn/{mine}": (f"{bn}.{theirs}", np.asarray) for mine, theirs in _BATCH_NORM.items()}
-    recipe["predictions/kernel"] = ("linear.weight", np.transpose)
-    recipe["predictions/bias"] = ("linear.bias", np.asarray)
-    return convert(tensors, recipe, dropped=[f"{bn}.num_batches_tracked" for _, bn in names.values()])
+    recipe = torch_conv_norm(names) | layer("predictions", "linear", dense)
+    return convert(tensors, recipe, counters(tensors))
 
-
-_BATCH_NORM = {
-    "gamma": "weight",
-    "beta": "bias",
-    "moving_mean": "running_mean",
-    "moving_variance": "running_var",
-}
 
 SOURCES: Mapping[str, Any] = {"torch": from_torch}
 

@@ -18,22 +18,17 @@ context and first state) and `decoder` (one step) are what translation calls. Tr
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from kerazoo import weights as weights_
+from kerazoo.applications._builder import Weights, assembled, whole_numbers
 from kerazoo.assets import Assets
 from kerazoo.codecs.text import Text, Vocabulary
 from kerazoo.contract import Port, Task, Variant
 from kerazoo.errors import UsageError
 from kerazoo.lazy import keras
 from kerazoo.tasks.translate import Translate
-
-if TYPE_CHECKING:
-    import keras as keras_
 
 __all__ = ["RNNEncoderDecoder"]
 
@@ -73,7 +68,7 @@ VARIANTS = {
 }
 
 
-def build(config: Config) -> keras_.Model:
+def build(config: Config) -> keras.Model:
     """Source words and previous target words, both int32 [batch, length], to logits [batch, length, target_words]."""
     source = keras.Input((config.length,), dtype="int32", name="source")
     target = keras.Input((config.length,), dtype="int32", name="target")
@@ -83,6 +78,20 @@ def build(config: Config) -> keras_.Model:
         logits, state = decoder([target[:, step], state, context])
         steps.append(logits)
     return keras.Model([source, target], keras.ops.stack(steps, axis=1), name=config.name)
+
+
+def sizes(model: keras.Model) -> dict[str, Any]:
+    """A config's own fields as a model's layers have them."""
+    encoder, decoder = model.get_layer("encoder"), model.get_layer("decoder")
+    return {
+        "source_words": encoder.get_layer("source_embedding").input_dim,
+        "target_words": decoder.get_layer("target_embedding").input_dim,
+        "length": encoder.inputs[0].shape[1],
+        "embedding": encoder.get_layer("source_embedding").output_dim,
+        "units": encoder.get_layer("encoder_gru").units,
+        "maxout": decoder.get_layer("maxout_piece1").units,
+        "rank": decoder.get_layer("rank").units,
+    }
 
 
 def _encoder(config: Config) -> Any:
@@ -124,7 +133,9 @@ def tasks(config: Config, assets: Assets) -> dict[str, Task]:
     if vocabulary is None:
         raise UsageError(
             f"{config.name} has no vocabulary, so it can read and write no word.\n"
-            "It belongs to the weights; kerazoo.codecs.text.placeholder makes one up."
+            f"Put the words of these weights, one a line, into {assets.missing}."
+            if assets.missing
+            else f"{config.name} has no vocabulary, so it can read and write no word; it belongs to the weights."
         )
     pair = vocabulary if isinstance(vocabulary, Mapping) else {"source": vocabulary, "target": vocabulary}
     for side, size in (("source", config.source_words), ("target", config.target_words)):
@@ -136,7 +147,7 @@ def tasks(config: Config, assets: Assets) -> dict[str, Task]:
 
 
 def RNNEncoderDecoder(
-    weights: str | os.PathLike[str] | None = None,
+    weights: Weights = None,
     source_words: int = 15_000,
     target_words: int = 15_000,
     length: int = 30,
@@ -145,7 +156,7 @@ def RNNEncoderDecoder(
     maxout: int = 500,
     rank: int = 100,
     name: str = "rnn_encdec",
-) -> keras_.Model:
+) -> keras.Model:
     """RNN encoder-decoder of Cho et al. 2014 (arXiv:1406.1078); 18,274,000 parameters with the default arguments.
 
     Args:
@@ -168,10 +179,5 @@ def RNNEncoderDecoder(
         UsageError: An argument does not fit; the message says what is allowed.
     """
     config = Config(name, source_words, target_words, length, embedding, units, maxout, rank)
-    for what, value in vars(config).items():
-        if what != "name" and (not isinstance(value, int) or value < 1):
-            raise UsageError(f"{what}={value!r} is not a positive whole number.")
-    weights_.check("rnn_encdec", weights)
-    model = build(config)
-    weights_.restore(model, sys.modules[__name__], "rnn_encdec", weights)
-    return model
+    whole_numbers(**{what: value for what, value in vars(config).items() if what != "name"})
+    return assembled(__name__, "rnn_encdec", config, weights)

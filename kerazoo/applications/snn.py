@@ -11,15 +11,13 @@ Differs: Keras' `LecunNormal` draws from a normal distribution cut off at two de
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kerazoo.applications._classifier import tasks as tasks
 from kerazoo.applications._dense import DenseConfig, dense_builder, stack
+from kerazoo.applications._dense import sizes as sizes
 from kerazoo.contract import Variant
 from kerazoo.lazy import keras
-
-if TYPE_CHECKING:
-    import keras as keras_
 
 __all__ = ["SNN"]
 
@@ -38,7 +36,7 @@ VARIANTS = {
 }
 
 
-def build(config: Config, input_tensor: Any = None) -> keras_.Model:
+def build(config: Config, input_tensor: Any = None) -> keras.Model:
     """Grey pictures [batch, 28, 28, 1], of mean 0 and variance 1, to logits [batch, classes]."""
     return stack(config, input_tensor, "lecun_normal", keras.layers.AlphaDropout)
 

@@ -15,21 +15,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from kerazoo.applications import _plain
 from kerazoo.applications._classifier import ClassifierConfig, builder, entrance, finish, without_top
 from kerazoo.applications._classifier import tasks as tasks
 from kerazoo.applications._pooling import ceil_max_pool
 from kerazoo.contract import Variant
 from kerazoo.errors import UsageError
 from kerazoo.lazy import keras
-from kerazoo.weights import convert
-
-if TYPE_CHECKING:
-    import keras as keras_
+from kerazoo.weights.recipes import convert, in_order, layers
 
 __all__ = ["SqueezeNetV1_0", "SqueezeNetV1_1"]
 
@@ -67,7 +63,7 @@ VARIANTS = {
 }
 
 
-def build(config: Config, input_tensor: Any = None) -> keras_.Model:
+def build(config: Config, input_tensor: Any = None) -> keras.Model:
     """BGR pictures [batch, height, width, 3] less the mean to logits [batch, classes]."""
     layers = keras.layers
     inputs = entrance(config, input_tensor)
@@ -111,12 +107,12 @@ CAFFE |= {"conv10": "conv10"}
 
 def from_caffe(config: Config, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The authors' files, compressed or not; the first kernel's colours stay, pictures come as BGR."""
-    return convert(tensors, _plain.recipe(CAFFE))
+    return convert(tensors, layers(CAFFE))
 
 
 def from_onnx(config: Config, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The model zoo's file, by the order of its tensors."""
-    return from_caffe(config, _plain.in_order(tensors, CAFFE.values()))
+    return from_caffe(config, in_order(tensors, CAFFE.values()))
 
 
 def from_torch(config: Config, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -133,7 +129,7 @@ def from_torch(config: Config, tensors: dict[str, np.ndarray]) -> dict[str, np.n
                 names[f"fire{module}_{part}"] = f"features.{place}.{part.replace('squeeze1x1', 'squeeze')}"
             place += 1
         place += module in config.pools
-    return convert(tensors, _plain.recipe(names | {"conv10": "classifier.1"}))
+    return convert(tensors, layers(names | {"conv10": "classifier.1"}))
 
 
 SOURCES: Mapping[str, Any] = {

@@ -13,16 +13,13 @@ Differs: the sizes of the localisation network and the average pooling after the
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kerazoo.applications._classifier import ClassifierConfig, builder, entrance, finish, without_top
 from kerazoo.applications._classifier import tasks as tasks
 from kerazoo.contract import Variant
 from kerazoo.errors import UsageError
 from kerazoo.lazy import keras, own_layers
-
-if TYPE_CHECKING:
-    import keras as keras_
 
 __all__ = ["SpatialTransformer"]
 
@@ -65,7 +62,7 @@ def localisation(config: Config, pictures: Any) -> Any:
     return layers.Dense(6, kernel_initializer="zeros", bias_initializer=own_layers.IdentityMap(), name="theta")(x)
 
 
-def build(config: Config, input_tensor: Any = None) -> keras_.Model:
+def build(config: Config, input_tensor: Any = None) -> keras.Model:
     """Pictures [batch, height, width, channels] of a fixed size to logits [batch, classes]."""
     layers = keras.layers
     inputs = x = entrance(config, input_tensor)

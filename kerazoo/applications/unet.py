@@ -13,21 +13,16 @@ Differs: no ReLU after an up-convolution, as in figure 1 (the authors' file has 
 
 from __future__ import annotations
 
-import os
-import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from kerazoo import weights as weights_
+from kerazoo.applications._builder import Weights, assembled, picture_shape, whole_numbers
 from kerazoo.assets import Assets
 from kerazoo.codecs.image import Normalise
 from kerazoo.contract import Task, Variant
 from kerazoo.errors import UsageError
 from kerazoo.lazy import keras
 from kerazoo.tasks.segment import Tiled
-
-if TYPE_CHECKING:
-    import keras as keras_
 
 __all__ = ["UNet"]
 
@@ -83,7 +78,7 @@ VARIANTS = {
 }
 
 
-def build(config: Config) -> keras_.Model:
+def build(config: Config) -> keras.Model:
     """Pictures [batch, height, width, channels] to logits [batch, height - m, width - m, classes].
 
     The margin m is 184 where nothing is padded (572 to 388), and 0 with `same` padding.
@@ -160,13 +155,13 @@ def tasks(config: Config, assets: Assets) -> dict[str, Task]:
 
 
 def UNet(
-    weights: str | os.PathLike[str] | None = None,
+    weights: Weights = None,
     input_shape: tuple[int | None, int | None, int] | None = None,
     classes: int = 2,
     padding: str = "valid",
     classifier_activation: str | None = "softmax",
     name: str | None = None,
-) -> keras_.Model:
+) -> keras.Model:
     """U-Net of Ronneberger, Fischer and Brox 2015 (arXiv:1505.04597); 31,030,658 parameters with the default arguments.
 
     Args:
@@ -187,22 +182,16 @@ def UNet(
     """
     if padding not in ("valid", "same"):
         raise UsageError(f"padding={padding!r} is not known; allowed are 'valid' and 'same'.")
-    if not isinstance(classes, int) or classes < 1:
-        raise UsageError(f"classes={classes!r} is not a positive whole number.")
+    whole_numbers(classes=classes)
     variant = "unet" if padding == "valid" else "unet_same"
-    shape: Any = VARIANTS[variant].config.input_shape if input_shape is None else tuple(input_shape)
+    shape = VARIANTS[variant].config.input_shape if input_shape is None else picture_shape(input_shape, variant)
     config = Config(name or variant, shape, classes, padding, activation=classifier_activation)
-    _check_shape(config)
-    weights_.check(variant, weights)
-    model = build(config)
-    weights_.restore(model, sys.modules[__name__], variant, weights)
-    return model
+    _check_pooling(config)
+    return assembled(__name__, variant, config, weights)
 
 
-def _check_shape(config: Config) -> None:
+def _check_pooling(config: Config) -> None:
     shape = config.input_shape
-    if len(shape) != 3 or not isinstance(shape[2], int) or shape[2] < 1:
-        raise UsageError(f"input_shape={shape!r} is not (height, width, channels).")
     levels = len(config.filters) - 1
     for side in shape[:2]:
         if side is not None and not _fits(side, levels, config.padding):

@@ -18,20 +18,14 @@ and the loss that `fit` reports is the negative lower bound in nats a picture.
 
 from __future__ import annotations
 
-import os
-import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from kerazoo import weights as weights_
+from kerazoo.applications._builder import Weights, assembled, picture_shape, whole_numbers
 from kerazoo.assets import Assets
 from kerazoo.contract import Task, Variant
-from kerazoo.errors import UsageError
 from kerazoo.lazy import keras
 from kerazoo.tasks.sample import Sample
-
-if TYPE_CHECKING:
-    import keras as keras_
 
 __all__ = ["VAE"]
 
@@ -56,7 +50,7 @@ class Config:
 VARIANTS = {"vae": Variant(Config(), params=652_824, input=(28, 28, 1), task="sample")}
 
 
-def build(config: Config) -> keras_.Model:
+def build(config: Config) -> keras.Model:
     """Pictures [batch, height, width, channels] in 0..1 to the logits of their reconstruction, of the same shape."""
     layers = keras.layers
     inputs = keras.Input(config.input_shape, name="image")
@@ -67,6 +61,12 @@ def build(config: Config) -> keras_.Model:
     spread = layers.Multiply(name="spread")([deviation, noise])
     outputs = _decoder(config)(layers.Add(name="latent")([mean, spread]))
     return keras.Model(inputs, outputs, name=config.name)
+
+
+def sizes(model: keras.Model) -> dict[str, Any]:
+    """A config's own fields as a model's layers have them."""
+    encoder = model.get_layer("encoder")
+    return {"hidden": encoder.get_layer("encoder_hidden").units, "latents": encoder.get_layer("mean").units}
 
 
 def _encoder(config: Config) -> Any:
@@ -114,12 +114,12 @@ def tasks(config: Config, assets: Assets) -> dict[str, Task]:
 
 
 def VAE(
-    weights: str | os.PathLike[str] | None = None,
+    weights: Weights = None,
     input_shape: tuple[int, int, int] = (28, 28, 1),
     hidden: int = 400,
     latents: int = 20,
     name: str = "vae",
-) -> keras_.Model:
+) -> keras.Model:
     """Variational auto-encoder of Kingma and Welling 2013 (arXiv:1312.6114); 652,824 parameters by default.
 
     Args:
@@ -138,14 +138,6 @@ def VAE(
     Raises:
         UsageError: An argument does not fit; the message says what is allowed.
     """
-    sizes = {"hidden": hidden, "latents": latents}
-    for what, value in sizes.items():
-        if not isinstance(value, int) or value < 1:
-            raise UsageError(f"{what}={value!r} is not a positive whole number.")
-    if len(input_shape) != 3 or not all(isinstance(side, int) and side > 0 for side in input_shape):
-        raise UsageError(f"input_shape={input_shape!r} is not (height, width, channels).")
-    weights_.check("vae", weights)
-    height, width, channels = input_shape
-    model = build(Config(name, (height, width, channels), hidden, latents))
-    weights_.restore(model, sys.modules[__name__], "vae", weights)
-    return model
+    whole_numbers(hidden=hidden, latents=latents)
+    config = Config(name, picture_shape(input_shape, "vae", open_=False), hidden, latents)
+    return assembled(__name__, "vae", config, weights)

@@ -16,19 +16,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from kerazoo.applications import _plain
-from kerazoo.applications._classifier import ClassifierConfig, builder, entrance, finish, without_top
+from kerazoo.applications._classifier import ClassifierConfig, builder, entrance, finish, flatten, without_top
 from kerazoo.applications._classifier import tasks as tasks
 from kerazoo.contract import Variant
 from kerazoo.lazy import keras
-from kerazoo.weights import convert
-
-if TYPE_CHECKING:
-    import keras as keras_
+from kerazoo.weights.recipes import after_flatten, convert, dense, layers
 
 __all__ = ["VGG11", "VGG13", "VGG16", "VGG19"]
 
@@ -64,7 +60,7 @@ VARIANTS = {
 }
 
 
-def build(config: Config, input_tensor: Any = None) -> keras_.Model:
+def build(config: Config, input_tensor: Any = None) -> keras.Model:
     """Pictures [batch, height, width, 3], normalised as the weights want them, to logits [batch, classes]."""
     layers = keras.layers
     inputs = x = entrance(config, input_tensor)
@@ -76,7 +72,7 @@ def build(config: Config, input_tensor: Any = None) -> keras_.Model:
         x = layers.MaxPooling2D(2, name=f"block{block}_pool")(x)
     if not config.include_top:
         return finish(config, inputs, without_top(config, x))
-    x = _plain.flatten(config, x)
+    x = flatten(config, x)
     for name in ("fc1", "fc2"):
         x = layers.Dense(config.units, activation="relu", name=name)(x)
         x = layers.Dropout(config.dropout, name=f"{name}_dropout")(x)
@@ -95,9 +91,9 @@ def _convolutions(config: Config) -> list[tuple[int, int]]:
 def _converted(config: Config, tensors: dict[str, np.ndarray], names: Mapping[str, str]) -> dict[str, np.ndarray]:
     blocks = len(config.convolutions)
     height, width = ((side or 0) >> blocks for side in config.input_shape[:2])
-    fc1 = _plain.after_flatten(_filters(config, blocks), height, width)
-    kernels = {"fc1": fc1, "fc2": _plain.dense, "predictions": _plain.dense}
-    return convert(tensors, _plain.recipe(names, kernels))
+    fc1 = after_flatten(_filters(config, blocks), height, width)
+    kernels = {"fc1": fc1, "fc2": dense, "predictions": dense}
+    return convert(tensors, layers(names, kernels))
 
 
 def from_torch(config: Config, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -23,9 +23,6 @@ from kerazoo.applications._classifier import tasks as tasks
 from kerazoo.applications._created import renamed
 from kerazoo.contract import Variant
 from kerazoo.lazy import keras
-
-if TYPE_CHECKING:
-    import keras as keras_
 
 __all__ = ["Xception"]
 
@@ -61,7 +58,7 @@ VARIANTS = {
 }
 
 
-def build(config: Config, input_tensor: Any = None) -> keras_.Model:
+def build(config: Config, input_tensor: Any = None) -> keras.Model:
     """RGB pictures [batch, height, width, 3] in -1..1 to logits [batch, classes]."""
     layers = keras.layers
     inputs = entrance(config, input_tensor)

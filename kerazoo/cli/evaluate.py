@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 
 import click
@@ -20,28 +18,31 @@ def evaluate(model: str, data: Path, engine: str, batch: int, as_json: bool) -> 
 
     Prints top-1 and top-5 of the classifier MODEL on DATA.
 
-    DATA is an .npz with x_test and y_test, or a folder or .tar of pictures whose
-    names begin with the class index (0088_macaw.jpg).
+    DATA is an .npz with x_test and y_test; a folder with a folder of pictures
+    for each class, called as the model's labels are; or a folder or .tar of
+    pictures whose names begin with the class index (0088_macaw.jpg).
+
+    \b
+    kerazoo evaluate lenet5:mnist mnist.npz
+    kerazoo evaluate resnet50 imagenet-validation.tar --batch 32 --json
+    kerazoo evaluate mine.keras flowers/
     """
     from kerazoo import loading
-    from kerazoo.cli import say
+    from kerazoo.cli import _output, _progress, say
     from kerazoo.evaluation import evaluate as evaluate_
+    from kerazoo.printable import printable
 
     predictor = loading.load(model, engine, say=say)
-    show = sys.stderr.isatty()
-
-    def progress(done: int, of: int) -> None:
-        if show and (done % 20 == 0 or done == of):
-            click.echo(f"\r{done}/{of}", nl=done == of, err=True)
-
-    accuracy = evaluate_(predictor, data, batch=batch, progress=progress)
+    with _progress.counting("measured") as progress:
+        accuracy = evaluate_(predictor, data, batch=batch, progress=progress)
     if as_json:
         head = {"model": predictor.name, "engine": predictor.engine, "data": str(data)}
-        click.echo(json.dumps({**head, **accuracy.to_json()}, ensure_ascii=False))
+        click.echo(_output.dumps({**head, **accuracy.to_json()}))
     else:
         failed = f", {accuracy.failed} could not be read" if accuracy.failed else ""
         click.echo(
-            f"{predictor.name} ({predictor.engine}): top-1 {accuracy.top1:.2f} %, top-5 {accuracy.top5:.2f} % "
+            f"{printable(predictor.name)} ({predictor.engine}): "
+            f"top-1 {accuracy.top1:.2f} %, top-5 {accuracy.top5:.2f} % "
             f"of {accuracy.count} pictures in {accuracy.seconds:.1f} s{failed}"
         )
     return 0

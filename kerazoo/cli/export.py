@@ -19,6 +19,11 @@ def export(model: str, formats: tuple[str, ...], output: Path) -> int:
 
     Prints a line an artefact: format, path, and its largest relative error
     against Keras.
+
+    \b
+    kerazoo export lenet5:mnist --to onnx
+    kerazoo export resnet50 --to savedmodel --to litert -o out/
+    kerazoo export mine.keras --to onnx -o out/
     """
     from kerazoo.cli import say
     from kerazoo.export import export as export_

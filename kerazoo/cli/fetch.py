@@ -6,6 +6,7 @@ import click
 
 from kerazoo import manifest, store
 from kerazoo.errors import KerazooError, UsageError
+from kerazoo.printable import printable
 
 
 @click.command()
@@ -42,23 +43,23 @@ def fetch(models: tuple[str, ...], everything: bool, no_top: bool, trust_new: bo
         raise UsageError("Name the models to fetch, or give --all, and not both.")
     if trust_new and everything:
         raise UsageError("--trust-new is for models that are named, not for --all.")
-    role = "no_top" if no_top else "full"
     names = models
     if everything:
         # With --no-top, all means all that have such a file.
-        having = [entry for entry in manifest.load().values() if any(file.role == role for file in entry.files)]
+        having = [entry for entry in manifest.load().values() if not no_top or entry.roles(top=False) == ["no_top"]]
         names = tuple(entry.name for entry in having)
     failures: list[KerazooError] = []
     for name in dict.fromkeys(names):
         try:
             entry = manifest.find(name)
-            path = store.fetch(entry, role, trust_new=trust_new, allow_http=allow_http)
-            click.echo(f"{entry.name}\t{path}")
+            for role in ["no_top"] if no_top else [*entry.roles(), *entry.assets()]:
+                path = store.fetch(entry, role, trust_new=trust_new, allow_http=allow_http)
+                click.echo(f"{entry.name}\t{path}")
         except KerazooError as error:
             failures.append(error)
     if failures:
         worst = max(failures, key=lambda failure: failure.exit_code)
         for failure in failures:
             if failure is not worst:
-                click.echo(f"error: {failure}", err=True)
+                click.echo("\n".join(printable(line) for line in f"error: {failure}".splitlines()), err=True)
         raise worst

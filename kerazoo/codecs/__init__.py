@@ -8,7 +8,12 @@
     SUFFIXES              of files that hold one; none where what is typed is the value itself
     MIME                  of such a file, or `None`
 
-and, where several ports make one item, `unpack(item, ports)`: the file or item -> a value a port.
+and, where they make sense,
+
+    unpack(item, ports)   where several ports make one item: the file or item -> a value a port
+    rows(item)            the items of a batch that was given as one; `None` where it is none
+    ranged(item, range)   an item of numbers that lie in a range (low, high) -> what `read` takes
+    is_item(item)         whether a list or tuple is one item, and not several
 
 Beside these a module has what tasks of its media share. A new media is a new module; nothing else has to know.
 """

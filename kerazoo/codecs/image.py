@@ -10,8 +10,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from kerazoo.codecs._files import read_bytes
+from kerazoo.codecs._placement import Placement
 from kerazoo.contract import Port, Tensor
-from kerazoo.errors import GateError, InputError
+from kerazoo.errors import GateError, InputError, UsageError
 
 SUFFIXES: tuple[str, ...] = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 MIME = "image/*"
@@ -19,10 +20,13 @@ MIME = "image/*"
 LONGEST = 16
 """Pictures longer than this many times their short side lose their ends before they are resized and cropped."""
 
+FILLS = ("crop", "letterbox")
+"""How a picture of other proportions fills the size that a network sees."""
+
 
 @dataclass(frozen=True)
 class Image:
-    """How a picture is made to fit: decode, resize, centre crop.
+    """How a picture is made to fit: decode, resize, centre crop or letterbox.
 
     The recipe belongs to the weights, because published accuracies depend on it.
 
@@ -33,6 +37,9 @@ class Image:
             (height, width) stretches the whole picture to it, as Caffe's users did; `None` stretches the whole picture
             to the final size.
         interpolation: `bilinear` or `bicubic`, with antialiasing as Pillow does it.
+        fill: How the size is filled, one of `FILLS`: `crop`, by what `resize` says; or `letterbox`, by the whole
+            picture in its proportions, as large as it fits, in the middle of a plain ground.
+        pad: Of that ground, in 0..255.
     """
 
     height: int
@@ -40,6 +47,14 @@ class Image:
     channels: int = 3
     resize: int | tuple[int, int] | None = None
     interpolation: str = "bilinear"
+    fill: str = "crop"
+    pad: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.fill not in FILLS:
+            raise UsageError(f"fill={self.fill!r} is not known; allowed are {', '.join(FILLS)}.")
+        if self.fill == "letterbox" and self.resize is not None:
+            raise UsageError(f"A letterbox shows the whole picture; resize={self.resize!r} would crop it.")
 
     @property
     def port(self) -> Port:
@@ -53,27 +68,69 @@ class Image:
 
     def prepare(self, ops: Any, image_bytes: Tensor) -> Tensor:
         """Encoded pictures [batch] to float32 pixels [batch, height, width, channels] in 0..255."""
-        shape = (self.height, self.width, self.channels)
-        return ops.map_items(lambda data: self.fit(ops, ops.decode_picture(data, self.channels)), image_bytes, shape)
 
-    def fit(self, ops: Any, pixels: Tensor) -> Tensor:
-        """What `ops.decode_picture` gave, or uint8 [h, w, channels], to float32 [height, width, channels]."""
+        def pixels(data: Tensor) -> Tensor:
+            return self.fit(ops, ops.decode_picture(data, self.channels))[0]
+
+        return ops.map_items(pixels, image_bytes, self.tensor.shape[1:])
+
+    def place(self, ops: Any, image_bytes: Tensor) -> tuple[Tensor, Placement]:
+        """`prepare`, and where each picture lies in its pixels."""
+
+        def placed(data: Tensor) -> tuple[Tensor, Tensor]:
+            pixels, placement = self.fit(ops, ops.decode_picture(data, self.channels))
+            return pixels, placement.packed(ops)
+
+        shapes = (self.tensor.shape[1:], (3, 2))
+        pixels, packed = ops.map_items(placed, image_bytes, shapes, ("float32", "float32"))
+        return pixels, Placement.unpacked(packed)
+
+    def fit(self, ops: Any, pixels: Tensor) -> tuple[Tensor, Placement]:
+        """One picture to what the network sees.
+
+        Args:
+            pixels: What `ops.decode_picture` gave, or uint8 [h, w, channels].
+
+        Returns:
+            Float32 [height, width, channels], and where the picture lies in it.
+        """
+        if self.fill == "letterbox":
+            return self._letterboxed(ops, pixels)
+        size = tall, wide = ops.size(pixels)
         if not isinstance(self.resize, int):
-            tall, wide = self.resize or (self.height, self.width)
-            return self._resized(ops, pixels, tall, wide)
-        tall, wide = ops.size(pixels)
+            return self._resized(ops, pixels, size, (0, 0), *(self.resize or (self.height, self.width)))
         short = ops.minimum(tall, wide)
         # Only the centre is kept; cutting a very long picture first bounds the memory of resizing it.
         height, width = ops.minimum(tall, short * LONGEST), ops.minimum(wide, short * LONGEST)
-        pixels = ops.crop(pixels, *_centre(tall, wide, height, width))
+        top, left, *_ = centre = _centre(tall, wide, height, width)
+        pixels = ops.crop(pixels, *centre)
         # The recipe's short side may be less than the crop; the crop then sets the size.
         tall = ops.maximum(self.resize * height // short, self.height)
         wide = ops.maximum(self.resize * width // short, self.width)
-        return self._resized(ops, pixels, tall, wide)
+        return self._resized(ops, pixels, size, (top, left), tall, wide)
 
-    def _resized(self, ops: Any, pixels: Tensor, tall: Any, wide: Any) -> Tensor:
+    def _resized(
+        self, ops: Any, pixels: Tensor, size: tuple[Any, Any], corner: tuple[Any, Any], tall: Any, wide: Any
+    ) -> tuple[Tensor, Placement]:
+        """The middle of a resized picture, of which `pixels` are all that lies behind `corner`."""
+        height, width = ops.size(pixels)
+        scale = tall / height, wide / width
         part = _centre(tall, wide, self.height, self.width)
-        return ops.resize(pixels, tall, wide, self.interpolation, part)
+        gone = [ops.cast(each, "float64") for each in (*corner, *part[:2])]
+        offset = -gone[0] * scale[0] - gone[2], -gone[1] * scale[1] - gone[3]
+        return ops.resize(pixels, tall, wide, self.interpolation, part), Placement(size, scale, offset)
+
+    def _letterboxed(self, ops: Any, pixels: Tensor) -> tuple[Tensor, Placement]:
+        size = ops.size(pixels)
+        height, width = (ops.cast(side, "float64") for side in size)
+        ratio = ops.minimum(self.height / height, self.width / width)
+        tall, wide = (ops.maximum(ops.cast(ops.round(side * ratio), "int32"), 1) for side in (height, width))
+        top, left = (self.height - tall) // 2, (self.width - wide) // 2
+        around = ((top, self.height - tall - top), (left, self.width - wide - left), (0, 0))
+        resized = ops.pad(ops.resize(pixels, tall, wide, self.interpolation), around, self.pad)
+        scale = ops.cast(tall, "float64") / height, ops.cast(wide, "float64") / width
+        placement = Placement(size, scale, (top, left))
+        return ops.reshape(resized, self.tensor.shape[1:]), placement
 
 
 def _centre(tall: Any, wide: Any, height: Any, width: Any) -> tuple[Any, Any, Any, Any]:
@@ -124,9 +181,10 @@ def from_preprocessing(preprocessing: Mapping[str, Any]) -> tuple[Image, Normali
 
 
 def read(item: Any, port: Port) -> bytes:
-    """A path, encoded bytes, an open file, a PIL image of any mode, or an array to one encoded picture.
+    """A path, an address, encoded bytes, an open file, a PIL image of any mode, or an array to one encoded picture.
 
-    Arrays are uint8 [height, width] or [height, width, 1, 3 or 4].
+    Arrays, and what NumPy makes one of, are uint8 [height, width] or [height, width, 1, 3 or 4]; `ranged` makes others
+    so.
 
     Raises:
         InputError: It is none of these, or cannot be read.
@@ -136,23 +194,57 @@ def read(item: Any, port: Port) -> bytes:
         return data
     from PIL import Image as Pillow
 
-    from kerazoo.ops.numpy import plain_image
+    from kerazoo.ops.pictures import plain_image
 
-    if isinstance(item, np.ndarray):
-        fits = item.ndim == 2 or (item.ndim == 3 and item.shape[-1] in (1, 3, 4))
-        if item.dtype != np.uint8 or not fits or 0 in item.shape:
+    array = _array(item)
+    if array is not None:
+        fits = array.ndim == 2 or (array.ndim == 3 and array.shape[-1] in (1, 3, 4))
+        if array.dtype != np.uint8 or not fits or 0 in array.shape:
             raise InputError(
-                f"An array must be uint8 [height, width, 1, 3 or 4]; this is {item.dtype} {list(item.shape)}."
+                f"An array must be uint8 [height, width, 1, 3 or 4]; this is {array.dtype} {list(array.shape)}.\n"
+                "Other numbers are read where their range is stated: predictor(array, value_range=(0, 1))."
             )
-        item = Pillow.fromarray(item[..., 0] if item.ndim == 3 and item.shape[-1] == 1 else item)
+        item = Pillow.fromarray(array[..., 0] if array.ndim == 3 and array.shape[-1] == 1 else array)
     if not isinstance(item, Pillow.Image):
         raise InputError(
             f"A picture is a path, bytes, an open file, a PIL image or an array; this is {type(item).__name__}."
         )
     try:
-        return encoded(plain_image(item))
+        # Of the premultiplied modes this is the one that Pillow converts to its own kind only.
+        return encoded(plain_image(item.convert("LA") if item.mode == "La" else item))
     except (OSError, ValueError, MemoryError) as error:  # A lazily opened file is only read here.
         raise InputError(f"The PIL image cannot be read: {error}") from None
+
+
+def rows(item: Any) -> Any:
+    """The pictures of a batch, an array [count, height, width, channels]; `None` for anything else."""
+    array = _array(item)
+    return array if array is not None and array.ndim == 4 else None
+
+
+def ranged(item: Any, value_range: tuple[float, float]) -> Any:
+    """An array, or a PIL image of numbers (mode F or I), whose values lie in a range, as uint8; anything else as it is.
+
+    Raises:
+        InputError: A value lies outside the range, or is NaN.
+    """
+    array = np.asarray(item) if getattr(item, "mode", None) in ("F", "I") else _array(item)
+    if array is None:
+        return item
+    low, high = value_range
+    if array.dtype.kind not in "fiub" or array.size == 0:
+        raise InputError(f"An array of pictures holds numbers; this is {array.dtype} {list(array.shape)}.")
+    levels = (array.astype(np.float64) - low) * (255.0 / (high - low))
+    if not (levels.min() >= -0.5 and levels.max() <= 255.5):
+        raise InputError(
+            f"The array holds values from {array.min():g} to {array.max():g}; the stated range is {low:g} to {high:g}."
+        )
+    return np.clip(np.rint(levels), 0, 255).astype(np.uint8)
+
+
+def _array(item: Any) -> np.ndarray | None:
+    """An array, or a tensor of another library as one."""
+    return np.asarray(item) if isinstance(item, np.ndarray) or callable(getattr(item, "__array__", None)) else None
 
 
 def encoded(image: Any) -> bytes:
@@ -172,10 +264,10 @@ def plain(value: bytes) -> bytes:
     """
     from PIL import Image as Pillow
 
-    from kerazoo.ops.numpy import open_image
+    from kerazoo.ops.pictures import FORMATS, open_image
 
     upright = open_image(value)
-    with Pillow.open(io.BytesIO(value)) as image:
+    with Pillow.open(io.BytesIO(value), formats=FORMATS) as image:
         as_it_is = (
             image.format in ("JPEG", "PNG")
             and image.mode in ("L", "RGB")
@@ -236,7 +328,7 @@ def opened(data: bytes) -> Any:
     Raises:
         GateError: It is none.
     """
-    from kerazoo.ops.numpy import open_image
+    from kerazoo.ops.pictures import open_image
 
     try:
         return open_image(bytes(data))

@@ -17,6 +17,8 @@ MIME = "image/png"
 
 read = image.read
 plain = image.plain
+rows = image.rows
+ranged = image.ranged
 
 
 def example(port: Port, rng: np.random.Generator) -> bytes:

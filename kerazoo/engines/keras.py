@@ -40,6 +40,11 @@ class KerasNetwork:
         if isinstance(outputs, Mapping):
             outputs = [outputs[port.name] for port in signature.outputs]
         outputs = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
+        # A model of mixed precision may end in half precision, which a task would go on in.
+        outputs = [
+            self.ops.cast(output, port.dtype) if port.dtype == "float32" else output
+            for output, port in zip(outputs, signature.outputs, strict=True)
+        ]
         if self.ops.__name__.endswith("numpy"):
             outputs = [np.asarray(output) for output in outputs]
         return dict(zip((port.name for port in signature.outputs), outputs, strict=True))

@@ -41,12 +41,14 @@ class Interpreters:
 
     path: Path
     threads: int
+    signatures: bool = True
+    """Whether runs go by signature: a signature's runner bars the interpreter from running by its tensors."""
     free: queue.LifoQueue[Opened | None] = field(default_factory=queue.LifoQueue)
 
     def __post_init__(self) -> None:
         for _ in range(AT_ONCE - 1):
             self.free.put(None)  # One that is not made yet.
-        self.free.put(_opened(self.path, self.threads))
+        self.free.put(_opened(self.path, self.threads, self.signatures))
 
     @contextlib.contextmanager
     def taken(self) -> Iterator[Opened]:
@@ -54,20 +56,21 @@ class Interpreters:
         opened = self.free.get()
         try:
             if opened is None:
-                opened = _opened(self.path, self.threads)
+                opened = _opened(self.path, self.threads, self.signatures)
             yield opened
         finally:
             self.free.put(opened)
 
 
-def _opened(path: Path, threads: int) -> Opened:
+def _opened(path: Path, threads: int, signatures: bool) -> Opened:
     with quiet():
         from ai_edge_litert.interpreter import Interpreter
 
         try:
             interpreter = Interpreter(str(path), num_threads=threads)
             interpreter.allocate_tensors()
-            runners = {name: interpreter.get_signature_runner(name) for name in interpreter.get_signature_list()}
+            names = interpreter.get_signature_list() if signatures else ()
+            runners = {name: interpreter.get_signature_runner(name) for name in names}
         except (ValueError, RuntimeError) as error:
             raise UsageError(f"{path} cannot be opened as a LiteRT model: {str(error).splitlines()[0]}") from None
     return Opened(interpreter, runners)
@@ -119,12 +122,15 @@ class TensorNetwork:
     def __call__(self, inputs: Tensors) -> Tensors:
         with self.interpreters.taken() as opened:
             interpreter = opened.interpreter
-            takes = {each["name"]: each["index"] for each in interpreter.get_input_details()}
+            takes = {each["name"]: each for each in interpreter.get_input_details()}
             gives = {each["name"]: each["index"] for each in interpreter.get_output_details()}
 
             def run(**row: Any) -> Mapping[str, Any]:
                 for name, value in row.items():
-                    interpreter.set_tensor(takes[name], value)
+                    if tuple(takes[name]["shape"]) != value.shape:  # Its size is free; it stays as it is set.
+                        interpreter.resize_tensor_input(takes[name]["index"], value.shape)
+                        interpreter.allocate_tensors()
+                    interpreter.set_tensor(takes[name]["index"], value)
                 interpreter.invoke()
                 return {name: interpreter.get_tensor(index) for name, index in gives.items()}
 
@@ -146,7 +152,7 @@ def open_network(path: Path, threads: int | None = None) -> tuple[Network, Card]
     """
     card = of_archive(path)
     seal.check_file(path)
-    interpreters = Interpreters(path, threads or AT_ONCE)
+    interpreters = Interpreters(path, threads or AT_ONCE, signatures=card.adapter is None)
     if card.adapter is not None:
         return adapted(TensorNetwork(interpreters), card.adapter, card.parts, card.normalise), card
     return LiteRTNetwork(interpreters, card.task.batched), card

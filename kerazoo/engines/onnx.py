@@ -9,6 +9,7 @@ from typing import Any
 from kerazoo import seal
 from kerazoo.contract import Network, Tensors
 from kerazoo.engines import card as card_
+from kerazoo.engines import safety
 from kerazoo.engines.adapter import adapted
 from kerazoo.engines.card import KEY, Card
 from kerazoo.errors import UsageError
@@ -36,7 +37,7 @@ def open_sessions(path: Path, threads: int | None = None) -> dict[str, Any]:
     """The sessions of an .onnx file, or of a folder with `<part>.onnx` files.
 
     Raises:
-        UsageError: It is not an ONNX model.
+        UsageError: It is not an ONNX model, or keeps tensors outside of its folder.
     """
     import onnxruntime
 
@@ -49,6 +50,8 @@ def open_sessions(path: Path, threads: int | None = None) -> dict[str, Any]:
     files = {file.stem: file for file in sorted(path.glob("*.onnx"))} if path.is_dir() else {"network": path}
     if not files:
         raise UsageError(f"{path} holds no .onnx files.")
+    for file in files.values():
+        safety.check_onnx(file)
     try:
         return {
             name: onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])

@@ -6,6 +6,8 @@ import contextlib
 import os
 from collections.abc import Iterator
 
+from kerazoo import packages
+
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
@@ -21,6 +23,10 @@ def quiet() -> Iterator[None]:
 
 
 def import_tensorflow() -> None:
-    """Imports TensorFlow without its greetings."""
+    """Imports TensorFlow without its greetings.
+
+    Raises:
+        PackageMissing: It is not installed.
+    """
     with quiet():
-        import tensorflow  # noqa: F401
+        packages.needed("tensorflow")

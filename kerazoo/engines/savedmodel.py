@@ -11,6 +11,7 @@ import numpy as np
 
 from kerazoo import seal
 from kerazoo.contract import Network, Tensors
+from kerazoo.engines import safety
 from kerazoo.engines.adapter import adapted
 from kerazoo.engines.card import FOLDER, Card, of_folder
 from kerazoo.engines.quiet import import_tensorflow
@@ -51,19 +52,43 @@ def _plain(value: Any) -> Any:
     return array.tolist() if array.dtype == object else array
 
 
-def open_saved_model(path: Path) -> Any:
-    """The loaded SavedModel, with its `signatures`.
+def parsed(path: Path) -> Any:
+    """The `SavedModel` message of a folder, which is not run by this.
 
     Raises:
-        UsageError: The folder is not a SavedModel.
+        UsageError: There is none.
     """
     import_tensorflow()
+    from google.protobuf.message import DecodeError
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    try:
+        return saved_model_pb2.SavedModel.FromString((path / safety.FILE).read_bytes())
+    except (OSError, DecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is damaged"
+        raise UsageError(f"{path} cannot be opened as a SavedModel: {safety.FILE}: {why}") from None
+
+
+def open_saved_model(path: Path, trust: bool = False) -> Any:
+    """The loaded SavedModel, with its `signatures`.
+
+    Args:
+        path: A version folder.
+        trust: Whether its graph may reach files, the network and other code; this machine remembers that.
+
+    Raises:
+        UsageError: The folder is not a SavedModel, or its graph reaches for more than tensors and is not trusted.
+    """
+    if trust:
+        safety.trust(path)
+    safety.check_saved_model(path, parsed(path))
     import tensorflow as tf
 
     try:
         return tf.saved_model.load(str(path))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path} cannot be opened as a SavedModel: {str(error).splitlines()[0]}") from None
+    except Exception as error:  # The loader raises whatever its readers of protobuf and checkpoints raise.
+        why = next(iter(str(error).splitlines()), type(error).__name__)
+        raise UsageError(f"{path} cannot be opened as a SavedModel: {why[:300]}") from None
 
 
 def open_network(path: Path, threads: int | None = None) -> tuple[Network, Card]:

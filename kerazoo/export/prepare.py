@@ -31,7 +31,7 @@ RUNS = 15
 TIMES = "engines.json"
 """In a bundle, beside the engines' files: format -> milliseconds, as measured when it was prepared."""
 
-CONVERTERS = ("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "ai-edge-litert")
+PACKAGES = ("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "ai-edge-litert")
 """Whose versions a conversion that failed depends on: another version may succeed."""
 
 
@@ -148,7 +148,7 @@ def _record(model: Subject) -> dict[str, Any]:
 @functools.cache
 def _versions() -> dict[str, str | None]:
     found: dict[str, str | None] = {}
-    for name in CONVERTERS:
+    for name in PACKAGES:
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:

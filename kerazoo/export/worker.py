@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 
+from kerazoo import packages
 from kerazoo.errors import KerazooError
 
 
@@ -30,7 +31,8 @@ def main(module: str, *arguments: str) -> int:
     try:
         print(json.dumps(importlib.import_module(module).main(*arguments)), file=out)
         return 0
-    except (KerazooError, OSError) as error:
+    except (KerazooError, OSError, ImportError) as caught:
+        error = packages.missing(caught) if isinstance(caught, ImportError) else caught
         kind = type(error).__name__ if isinstance(error, KerazooError) else "KerazooError"
         print(f"\x1e{kind}\x1f{error}", file=out)
         return 1

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-from kerazoo import registry
+from kerazoo import formats, registry
 from kerazoo.errors import UsageError
 from kerazoo.own.files import SUFFIXES, KerasFile, SavedModelFolder
 from kerazoo.registry import Built
@@ -62,10 +62,16 @@ def find(word: str | os.PathLike[str], say: Callable[[str], Any] = _silent) -> S
     path = Path(word).expanduser()
     if path.suffix == SUFFIXES[0] and ":" not in str(word) or path.is_file() and path.suffix == SUFFIXES[0]:
         if not path.is_file():
-            raise UsageError(f"No such file: {path}")
+            raise UsageError(f"{path} is a folder, no .keras file." if path.is_dir() else f"No such file: {path}")
         return KerasFile(path.absolute(), say)
     if (path / "saved_model.pb").is_file():
         return SavedModelFolder(path.absolute())
+    for form in formats.NETWORKS:
+        if path.suffix == form.suffix and path.exists():
+            raise UsageError(
+                f"{path} is an artefact of the format {form.name} already: it is asked and served as it is,\n"
+                "and becomes no other format. Export the .keras file or the SavedModel that it was made from."
+            )
     found = registry.find(str(word))
     registry.require_weights(found)
     return found

@@ -6,11 +6,14 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from kerazoo import applications, manifest, registry
 from kerazoo.assets import Assets
 from kerazoo.codecs.image import Image, Normalise, from_preprocessing
 from kerazoo.contract import Task
 from kerazoo.errors import UsageError
+from kerazoo.own.ends import ends_of
 from kerazoo.registry import Built
 from kerazoo.tasks.classify import Classify
 
@@ -24,7 +27,8 @@ CAFFE = Normalise("bgr", mean=(103.939, 116.779, 123.68))
 MODES: Mapping[str, Normalise | None] = {"tf": TF, "torch": TORCH, "caffe": CAFFE, "none": None}
 """What `keras.applications` calls its ways to normalise pixels 0..255; `none` leaves them as they are."""
 
-_CLOSING = {"softmax": "probabilities", "sigmoid": "probabilities"}
+CLOSING = ("softmax", "sigmoid")
+"""Activations that make probabilities."""
 
 
 def describe(
@@ -45,8 +49,7 @@ def describe(
     """
     assumed: list[str] = []
     inputs, outputs = _ends(model)
-    recognised = getattr(applications, "recognise", lambda model: None)(model)
-    variant, config = recognised if recognised is not None else (None, None)
+    variant, config = recognised(model)
     words = tuple(str(label) for label in labels) if labels is not None else None
     if isinstance(task, str) and task != "classify":
         raise UsageError(f"task={task!r}: give the task itself, as kerazoo.tasks has it; classify alone can be a word.")
@@ -56,9 +59,15 @@ def describe(
         several = registry.variants()[str(variant)][0].tasks(config, Assets(labels=words))
     else:
         several = {"classify": _classifier(model, inputs, outputs, words, config, assumed)}
-    chosen = _normalise(variant, normalise, assumed)
+    chosen = normalise_of(variant, normalise, assumed)
     kept = {"variant": variant, **dataclasses.asdict(config)} if config is not None else None
     return Built(name, model, several, chosen, config=kept), assumed
+
+
+def recognised(model: Any) -> tuple[str | None, Any]:
+    """Variant and config of a model that a builder of Kerazoo made, or nothing."""
+    found = getattr(applications, "recognise", lambda model: None)(model)
+    return found if found is not None else (None, None)
 
 
 def _ends(model: Any) -> tuple[list[Any], list[Any]]:
@@ -89,7 +98,6 @@ def _classifier(
         )
     if channels not in (1, 3):
         raise UsageError(f"{model.name} takes {channels} channels; pictures have 1 (grey) or 3 (RGB).")
-    closing = _closing(outputs[0])
     single = units == 1
     if labels is None:
         count = 2 if single else units
@@ -97,23 +105,47 @@ def _classifier(
         assumed.append(f"labels class_0 to class_{count - 1}")
     if len(labels) != (2 if single else units):
         raise UsageError(f"{model.name} tells {2 if single else units} classes apart; {len(labels)} labels were given.")
-    output = _CLOSING.get(closing, "logits")
+    output = "probabilities" if _closing(outputs[0]) in CLOSING or _shares(model) else "logits"
     assumed.append(f"pictures stretched to {height}x{width}")
     return Classify(Image(height, width, channels), labels, output=output, single=single)
+
+
+def _shares(model: Any) -> bool:
+    """Whether what a model answers to two pictures are probabilities that share 1 out, though no softmax is seen."""
+    _, height, width, channels = model.inputs[0].shape
+    pixels = np.random.default_rng(3).uniform(0, 255, (2, height, width, channels)).astype(np.float32)
+    pixels[1] /= 255
+    answered = np.asarray(model(pixels, training=False), np.float32)
+    return answered.shape[-1] > 1 and bool(np.isfinite(answered).all()) and ends_of(answered).shared
+
+
+THROUGH = ("Activation", "Cast", "Dropout", "Flatten", "Identity", "Reshape", "Squeeze")
+"""Layers and operations that end a model without changing what its numbers mean, where their activation is linear."""
 
 
 def _closing(tensor: Any) -> str:
     """The activation that a model ends in; `linear` where there is none to be seen."""
     layer = tensor._keras_history.operation
-    if type(layer).__name__ == "Softmax":
-        return "softmax"
+    kind = type(layer).__name__
+    if kind in ("Softmax", "Sigmoid"):
+        return kind.lower()
     if hasattr(layer, "layers") and getattr(layer, "outputs", None):  # A model that ends in a model.
         return _closing(layer.outputs[0])
-    activation = getattr(layer, "activation", None)
-    return getattr(activation, "__name__", "linear")
+    name = getattr(getattr(layer, "activation", None), "__name__", "linear")
+    if name == "linear" and kind in THROUGH:
+        before = layer._inbound_nodes[tensor._keras_history.node_index].input_tensors
+        return _closing(before[0]) if len(before) == 1 else name
+    return name
 
 
-def _normalise(variant: str | None, stated: Any, assumed: list[str]) -> Normalise | None:
+def normalise_of(variant: str | None, stated: Any, assumed: list[str]) -> Normalise | None:
+    """What makes pixels 0..255 a Keras model's input: as stated, or as its builder's weights want it.
+
+    Args:
+        variant: Of the builder, if one is known.
+        stated: A `Normalise`, one of `MODES`, or nothing.
+        assumed: Is told what was.
+    """
     if isinstance(stated, Normalise):
         return stated
     if stated is not None:

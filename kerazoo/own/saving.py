@@ -9,22 +9,20 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kerazoo import seal
 from kerazoo.engines import card as card_
 from kerazoo.engines.card import Card
 from kerazoo.errors import UsageError
+from kerazoo.lazy import keras
 from kerazoo.own.files import SUFFIXES, load_keras, plain_stem
-
-if TYPE_CHECKING:
-    import keras as keras_
 
 _log = logging.getLogger("kerazoo")
 
 
 def save(
-    model: keras_.Model,
+    model: keras.Model,
     path: str | os.PathLike[str],
     *,
     labels: Iterable[str] | None = None,

@@ -17,6 +17,7 @@ from kerazoo import errors, registry, tasks
 from kerazoo.contract import Answer, Port, Task, Tensors
 from kerazoo.errors import KerazooError, UnknownModel, UsageError
 from kerazoo.predictor import Predictor
+from kerazoo.serve.wire import tensors
 
 ABOUT = "/kerazoo/models"
 """Where Kerazoo's server says which models it has, and what they do; TF Serving has no such page."""
@@ -45,7 +46,7 @@ def Client(url: str, model: str | None = None, *, token: str | None = None, time
     if parts.scheme == "grpc":
         if model is None:
             raise UsageError("Over gRPC the model must be named.")
-        return Predictor(model, _known(model), "remote", _over_grpc(parts.netloc, model, timeout), plain=True)
+        return Predictor(model, _known(model), "remote", _over_grpc(parts.netloc, model, token, timeout), plain=True)
     get = _Http(url, token, timeout)
     name, task = _about(get, model)
     return Predictor(name, task, "remote", _over_rest(get, name, task), plain=True)
@@ -153,7 +154,7 @@ def _array(port: Port, value: Any) -> np.ndarray:
     if port.dtype != "string":
         return np.asarray(value, port.dtype)
     decode: Callable[[Any], bytes] = (
-        (lambda item: base64.b64decode(item["b64"])) if port.name.endswith("_bytes") else str.encode
+        (lambda item: base64.b64decode(item["b64"])) if tensors.is_binary(port.name) else str.encode
     )
     plain = _each(value, decode)
     shape = []
@@ -175,13 +176,14 @@ def _error(status: int, message: str) -> KerazooError:
     return kinds.get(status, KerazooError)(message)
 
 
-def _over_grpc(address: str, model: str, timeout: float) -> Answer:
+def _over_grpc(address: str, model: str, token: str | None, timeout: float) -> Answer:
     import grpc
 
     from kerazoo.serve.rpc.listening import LARGEST
-    from kerazoo.serve.wire import protos, tensors
+    from kerazoo.serve.wire import protos
 
     limits = [("grpc.max_receive_message_length", LARGEST), ("grpc.max_send_message_length", LARGEST)]
+    metadata = (("authorization", f"Bearer {token}"),) if token else ()
     channel = grpc.insecure_channel(address, options=limits)
     call = channel.unary_unary(
         "/tensorflow.serving.PredictionService/Predict",
@@ -195,7 +197,7 @@ def _over_grpc(address: str, model: str, timeout: float) -> Answer:
         for name, value in request.items():
             message.inputs[name].CopyFrom(tensors.to_proto(np.asarray(value)))
         try:
-            response = call(message, timeout=timeout)
+            response = call(message, timeout=timeout, metadata=metadata)
         except grpc.RpcError as error:
             code, details = error.code().name, error.details()
             if code == "UNAVAILABLE":

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from kerazoo import errors
 
 _CORES = os.cpu_count() or 1
 
@@ -96,6 +98,11 @@ class Flags:
         except KeyError:
             raise AttributeError(name) from None
 
+    @property
+    def as_tf_serving(self) -> bool:
+        """Whether the server is started as `tensorflow_model_server` is, which goes on where a flag is unknown."""
+        return not self.models
+
     def without_effect(self) -> list[str]:
         """Flags that were given and that this server does not honour."""
         return sorted(name for name in self.given if not FLAGS[name][2] and name not in HARMLESS)
@@ -138,6 +145,16 @@ def _value(argument: str, kind: type, value: str) -> Any:
         return kind(value)
     except ValueError:
         raise Malformed(f"{argument}: {value!r} is not a {kind.__name__}") from None
+
+
+def near(argument: str, others: Iterable[str]) -> str:
+    """What a flag that nobody knows was probably meant to be, as a closing sentence; or nothing.
+
+    Args:
+        others: Flags that are not TF Serving's, with their dashes.
+    """
+    name = argument.partition("=")[0]
+    return errors.near(name, [*(f"--{known}" for known in FLAGS), *others])
 
 
 def usage() -> str:

@@ -8,6 +8,8 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from kerazoo.printable import printable
+
 Labels = tuple[str, ...]
 
 MICROSECONDS = tuple(10 * 1.8**power for power in range(33))
@@ -104,7 +106,7 @@ def _labels(names: Labels, values: Labels) -> str:
     if not names:
         return ""
     escaped = (value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") for value in values)
-    return "{" + ",".join(f'{name}="{value}"' for name, value in zip(names, escaped, strict=True)) + "}"
+    return "{" + ",".join(f'{name}="{printable(value)}"' for name, value in zip(names, escaped, strict=True)) + "}"
 
 
 def _number(value: float) -> str:

@@ -73,8 +73,8 @@ def of_flags(given: Flags) -> Options:
         http=RestOptions(
             threads=given.rest_api_num_threads,
             cors=given.rest_api_enable_cors_support,
-            limits=Limits(seconds=given.rest_api_timeout_in_ms / 1e3),
         ),
+        limits=Limits(seconds=given.rest_api_timeout_in_ms / 1e3),
     )
 
 

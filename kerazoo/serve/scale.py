@@ -105,6 +105,7 @@ class Replica:
         """Answers one gRPC request; how it failed is noted in Ray's context."""
         loop = asyncio.get_running_loop()
         try:
+            self.server.service.access.check(dict(context.invocation_metadata() or ()).get("authorization", ""))
             return _Message(await loop.run_in_executor(self.pool, self.answering[service][method], request))
         except Status as failed:
             context.set_code(getattr(grpc.StatusCode, failed.code))
@@ -188,7 +189,7 @@ def deployed(told: Plan, scaling: Scaling) -> Iterator[Any]:
     deployment = serve.deployment(serve.ingress()(Replica)).options(
         name="models",
         max_ongoing_requests=options.http.threads,
-        max_queued_requests=options.http.limits.waiting,
+        max_queued_requests=options.limits.waiting,
         graceful_shutdown_timeout_s=options.drain_seconds,
         max_constructor_retry_count=2,
         logging_config=quiet,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import logging
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -13,11 +13,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from kerazoo.errors import PackageMissing
+from kerazoo.printable import printable
 from kerazoo.serve import config
+from kerazoo.serve.access import Access
+from kerazoo.serve.budget import Budget
 from kerazoo.serve.http import app, pages
 from kerazoo.serve.http import listening as http_listening
 from kerazoo.serve.http.app import App, RestOptions
 from kerazoo.serve.http.listening import RestPort
+from kerazoo.serve.limits import Limits
+from kerazoo.serve.logs import log_to_stderr
 from kerazoo.serve.metrics import Metrics
 from kerazoo.serve.models.catalogue import PLATFORM, Models, Unready, Watch
 from kerazoo.serve.models.inference import Rules
@@ -28,6 +34,8 @@ from kerazoo.serve.service import Service
 from kerazoo.serve.wire import protos
 from kerazoo.serve.wire import status as status_
 from kerazoo.serve.wire.status import Status, invalid
+
+__all__ = ["Options", "Server", "Status", "log_to_stderr", "one_model", "serve", "start"]
 
 log = logging.getLogger("kerazoo.serve")
 
@@ -62,6 +70,8 @@ class Options:
     health: bool = False
     metrics: str | None = app.METRICS
     http: RestOptions = RestOptions()
+    access: Access = Access()
+    limits: Limits = Limits()
     drain_seconds: float = 30.0
 
 
@@ -109,9 +119,13 @@ def loaded(options: Options) -> Server:
     """
     metrics = Metrics()
     models = Models(loader(options.loading, metrics), options.watch)
-    server = Server(Service(models, options.rules, metrics, options.as_content))
+    server = Server(
+        Service(
+            models, options.rules, metrics, options.as_content, access=options.access, budget=Budget(options.limits)
+        )
+    )
     try:
-        configs = config.models(options.config_file) if options.config_file else list(options.models)
+        configs = (config.models(options.config_file) or []) if options.config_file else list(options.models)
         models.watch_folders()
         try:
             models.configure(configs)
@@ -133,26 +147,49 @@ def _check(options: Options) -> None:
 
 
 def _open(server: Server, options: Options) -> None:
+    if options.access.token is None and _public(options):
+        log.warning("Everyone who reaches the ports may ask; --token-file or --host 127.0.0.1 keep others out.")
     addresses = [f"unix:{options.socket}"] if options.socket else []
     if options.socket:
-        Path(options.socket).unlink(missing_ok=True)
+        _clear(Path(options.socket))
     if options.grpc is not None:
         addresses.append(f"{options.host or '[::]'}:{options.grpc}")
     if addresses:
         server.rpc = rpc_listening.start(
             server.service, addresses, options.grpc_threads, options.grpc_options, options.tls, options.health,
-            options.http.limits.waiting,
         )  # fmt: skip
         for port in filter(None, server.rpc.ports):
-            log.info("Running gRPC ModelServer at 0.0.0.0:%d ...", port)
+            log.info("Running gRPC ModelServer at %s:%d ...", options.host or "0.0.0.0", port)  # noqa: S104
     if options.rest is None:
         return
     if options.rest and options.rest == options.grpc:
         log.error("REST and gRPC cannot share port %d; REST is not exported.", options.rest)
         return
     listening = http_listening.listen(options.rest, options.host)
-    log.info("Exporting HTTP/REST API at:localhost:%d ...", listening.getsockname()[1])
+    log.info("Exporting HTTP/REST API at:%s:%d ...", options.host or "localhost", listening.getsockname()[1])
     server.rest = http_listening.start(asgi(server, options), listening)
+
+
+def _public(options: Options) -> bool:
+    """Whether a port is open to other machines."""
+    if options.grpc is None and options.rest is None:
+        return False
+    try:
+        return not ipaddress.ip_address((options.host or "::").strip("[]")).is_loopback
+    except ValueError:
+        return options.host != "localhost"
+
+
+def _clear(path: Path) -> None:
+    """Removes the socket of a server that has ended.
+
+    Raises:
+        Status: Something else lies there.
+    """
+    if path.is_socket():
+        path.unlink()
+    elif path.exists():
+        raise Status("ALREADY_EXISTS", f"gRPC cannot listen on unix:{path}: it is no socket, and was left as it is.")
 
 
 def asgi(server: Server, options: Options) -> App:
@@ -170,7 +207,11 @@ def _reread(server: Server, options: Options) -> None:
             now = path.read_bytes()
             if now == before:
                 continue
-            server.service.models.configure(config.models(path), time.monotonic() + 3600)
+            configs = config.models(path)
+            if configs is None:
+                log.warning("%s configures nothing; what was configured before stays.", path)
+            else:
+                server.service.models.configure(configs, time.monotonic() + 3600)
             before = now
         except Exception as error:
             log.error("%s is not used, what was configured before stays: %s", path, status_.of(error))
@@ -211,18 +252,14 @@ def serve(options: Options) -> int:
         ended.wait()
         beginning.join(1)  # It may be at the very end of it, with its ports open.
         if starting and isinstance(starting[0], Status):
-            print(f"Failed to start server. Error: {starting[0]}", flush=True)
-            return 255
+            print(f"Failed to start server. Error: {printable(str(starting[0]))}", flush=True)
+            return _exit_code(starting[0])
         if starting:
             starting[0].close(options.drain_seconds)
     return 0
 
 
-def log_to_stderr(access: bool) -> None:
-    """The server's log, one line an event, on stderr; on request with a line for every REST request."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname).1s %(message)s"))
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)
-    log.propagate = False
-    app.access.setLevel(logging.INFO if access else logging.WARNING)
+def _exit_code(failed: Status) -> int:
+    """TF Serving's; where a package is missing, that of `kerazoo.errors`."""
+    failures = [failed, *(error for _, _, error in getattr(failed, "failures", ()))]
+    return next((each.__cause__.exit_code for each in failures if isinstance(each.__cause__, PackageMissing)), 255)

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from kerazoo.serve.access import Access
+from kerazoo.serve.budget import Budget
 from kerazoo.serve.metrics import Metrics
 from kerazoo.serve.models.catalogue import Models
 from kerazoo.serve.models.inference import Rules
@@ -50,6 +52,8 @@ class Service:
 
     Attributes:
         as_content: Whether gRPC answers come as `tensor_content` instead of typed fields.
+        access: Who may ask.
+        budget: What all requests on both wires together hold.
     """
 
     models: Models
@@ -57,6 +61,8 @@ class Service:
     metrics: Metrics = field(default_factory=Metrics)
     as_content: bool = False
     paces: Paces = field(default_factory=Paces)
+    access: Access = Access()
+    budget: Budget = field(default_factory=Budget)
 
     def answered(self, spec: Spec, api: str, entrypoint: str, ask: Callable[[Handle], tuple[T, float]]) -> T:
         """What `ask` makes of the version that a request means, which stays loaded meanwhile.
@@ -80,11 +86,13 @@ class Service:
         return found
 
     def counted(self, name: str, ask: Callable[[], T]) -> T:
-        """Counts one request by how it ends."""
+        """Counts one request by how it ends, under the model's name; under none where there never was such a model."""
+        code = "OK"
         try:
-            found = ask()
+            return ask()
         except Exception as error:
-            self.metrics.requests.add(name, status.of(error).code)
+            code = status.of(error).code
             raise
-        self.metrics.requests.add(name, "OK")
-        return found
+        finally:
+            # Anyone can ask for any name: a series for each would take memory without end.
+            self.metrics.requests.add(name if self.models.known(name) else "", code)

@@ -11,7 +11,7 @@ fetch may take, and how to change that, stands in `limits.py`. Nothing is read o
 
 from kerazoo.store.bundle import export_bundle, import_bundle
 from kerazoo.store.cache import Row, cached, prune, verify
-from kerazoo.store.fetching import Progress, fetch
+from kerazoo.store.fetching import Progress, fetch, fetch_all
 from kerazoo.store.making import making, sweep
 from kerazoo.store.paths import artefacts, home, offline, path_of
 from kerazoo.store.receipts import present, sha256_of, trusted
@@ -23,6 +23,7 @@ __all__ = [
     "cached",
     "export_bundle",
     "fetch",
+    "fetch_all",
     "home",
     "import_bundle",
     "making",

@@ -76,7 +76,7 @@ def prune(artefacts: bool = True) -> int:
 
 
 def _prune_artefacts(folder: Path, all_of_it: bool) -> int:
-    """Removes what killed processes left, or `all_of_it` but the folders that another process is making something in."""
+    """Removes what killed processes left, or `all_of_it` but the folders in which a process is making something."""
     if folder.is_symlink() or not folder.is_dir():
         return 0
     freed = sum(sweep(parent) for parent in {path.parent for path in folder.rglob(f"{PREFIX}*")})

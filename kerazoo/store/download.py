@@ -51,6 +51,8 @@ def download(file: File, url: str, part: Path, report: Progress, end: float) -> 
         Failed: The source did not deliver; the next one can be tried.
     """
     for _ in range(ATTEMPTS):
+        if part.is_symlink() or (part.exists() and not part.is_file()):
+            part.unlink()
         have = part.stat().st_size if part.exists() else 0
         # Without a hash nothing would notice that the rest belongs to another version.
         if file.hash_kind is None or (file.size is not None and have > file.size):
@@ -68,14 +70,14 @@ def download(file: File, url: str, part: Path, report: Progress, end: float) -> 
             if not part.exists() or part.stat().st_size <= have:
                 raise
         time.sleep(0.1)
-    raise Failed(f"broke off {ATTEMPTS} times")
+    raise Failed(f"it broke off {ATTEMPTS} times")
 
 
 @contextlib.contextmanager
 def _web(file: File, url: str, have: int, end: float) -> Iterator[Body]:
     seconds = end - time.monotonic()
     if seconds <= 0:
-        raise TooSlow(f"was not asked: the time is over ({limits.SECONDS})")
+        raise TooSlow(f"it was not asked: the time is over ({limits.SECONDS})")
     most = (file.size or int(limits.limit(limits.BYTES))) - have
     allowed = http.Limits(seconds, have + most, limits.limit(limits.RATE), limits.GRACE_SECONDS)
     try:
@@ -85,7 +87,7 @@ def _web(file: File, url: str, have: int, end: float) -> Iterator[Body]:
                 return
             start = _start(answer, have)
             if answer.length is None and file.hash_kind is None and "Transfer-Encoding" not in answer.headers:
-                raise Failed("does not say how long the file is, and no hash would show that its end is missing")
+                raise Failed("it does not say how long the file is, and no hash would show that its end is missing")
             length = None if answer.length is None else start + answer.length
             yield Body(start, length, answer.chunks, start > 0 or answer.headers.get("Accept-Ranges") == "bytes")
     except TooSlow as error:
@@ -104,7 +106,7 @@ def _start(answer: http.Answer, asked: int) -> int:
         raise Failed(http.status_words(answer.status))
     found = re.fullmatch(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", answer.headers.get("Content-Range", ""), re.A)
     if not found or int(found[1]) != asked or answer.length not in (None, int(found[2]) + 1 - asked):
-        raise Failed("answered another range than was asked for")
+        raise Failed("it answered another range than was asked for")
     return asked
 
 
@@ -114,13 +116,13 @@ def _local(file: File, url: str, have: int, end: float) -> Iterator[Body]:
         path = Path(urllib.request.url2pathname(urlsplit(url).path))
         # A pipe or a device would be read without end.
         if path.exists() and not path.is_file():
-            raise Failed("is no plain file")
+            raise Failed("it is no plain file")
         with path.open("rb") as source:
             length = source.seek(0, 2)
             source.seek(have)
             yield Body(have, length, iter(lambda: source.read(CHUNK), b""), True)
     except (OSError, ValueError) as error:
-        raise Failed(getattr(error, "strerror", None) or "is no path that can be opened") from error
+        raise Failed(getattr(error, "strerror", None) or "it is no path that can be opened") from error
 
 
 def _receive(file: File, body: Body, part: Path, report: Progress) -> None:
@@ -142,7 +144,7 @@ def _receive(file: File, body: Body, part: Path, report: Progress) -> None:
         except Failed as error:
             raise Failed(f"{error} after {done} of {end or 'unknown'} bytes") from error
         if end is not None and done < end:
-            raise Failed(f"broke off after {done} of {end} bytes")
+            raise Failed(f"it broke off after {done} of {end} bytes")
 
     write(part, chunks(), end, append=body.start > 0, keep=file.hash_kind is not None and body.resumable)
 

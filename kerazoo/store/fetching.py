@@ -60,6 +60,23 @@ def fetch(
     return target
 
 
+def fetch_all(
+    entry: Entry,
+    top: bool = True,
+    progress: Progress | None = None,
+    *,
+    trust_new: bool = False,
+    allow_http: bool = False,
+) -> dict[str, Path]:
+    """Role -> path of what a network needs: its weights, in one file or in parts, and its assets; as `fetch` has each.
+
+    Args:
+        top: Whether its classifier is wanted; without it, the smaller file is taken where there is one.
+    """
+    roles = (*entry.roles(top), *entry.assets())
+    return {role: fetch(entry, role, progress, trust_new=trust_new, allow_http=allow_http) for role in roles}
+
+
 def _obtain(
     entry: Entry,
     file: File,
@@ -121,7 +138,7 @@ def _unavailable(entry: Entry, file: File, target: Path, found: str, reasons: li
     if reasons:
         cause += f" ({'; '.join(reasons)})"
     return kind(
-        f"{entry.name}: {file.name} is {how} in the cache ({target.parent}) and {cause}.\n"
+        f"{entry.name}: {file.name} is {how} in the cache ({printable(str(target.parent))}) and {cause}.\n"
         f"Run `kerazoo fetch {_asked(entry, file)}` where there is a network and carry it over with "
         "`kerazoo cache export` and `kerazoo cache import`,\n"
         f"or set KERAZOO_MIRROR to a folder or address that holds {file.name}."

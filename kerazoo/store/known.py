@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from kerazoo.errors import KerazooError
+from kerazoo.printable import printable
 from kerazoo.store.paths import beside, home, is_sha256, locked, small_json, write, writing
 
 NAME = "known-hashes.json"
@@ -69,6 +70,6 @@ def _read() -> dict[str, dict[str, Any]]:
         pass
     # Never taken as empty: whoever damaged it could then have other weights trusted.
     raise KerazooError(
-        f"{path}, the record of hashes that were trusted at first fetch, is damaged.\n"
+        f"{printable(str(path))}, the record of hashes that were trusted at first fetch, is damaged.\n"
         "Put it back from a copy, or move it away: every file without a published sha256 is then trusted anew."
     )

@@ -130,11 +130,12 @@ def writing(path: Path, needed: int | None = None) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        place = printable(str(path))
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             amount = "more room is needed" if needed is None else f"{needed:,} bytes are needed"
-            why, what = f"The disk is full: {amount} for {path}.", "Free some, or use another disk"
+            why, what = f"The disk is full: {amount} for {place}.", "Free some, or use another disk"
         else:
-            why, what = f"Cannot write {path}: {error.strerror or error}.", "Use a folder that can be written"
+            why, what = f"Cannot write {place}: {error.strerror or error}.", "Use a folder that can be written"
         raise KerazooError(f"{why}\n{what}; KERAZOO_HOME says where the cache is.") from error
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from kerazoo.errors import KerazooError
 from kerazoo.manifest import Entry, File
+from kerazoo.printable import printable
 from kerazoo.store.known import Known, known, remember
 from kerazoo.store.paths import beside, is_sha256, packaged, path_of, say, small_json, write
 
@@ -30,10 +31,10 @@ class Receipt:
     published: str | None
 
 
-def present(entry: Entry, role: str = "full") -> bool:
-    """Whether `fetch` would answer from this machine's disk, with sound bytes."""
-    file = entry.file(role)
-    return state(file, path_of(entry, file)) == "ok"
+def present(entry: Entry, role: str | None = None) -> bool:
+    """Whether `fetch` (without a role, `fetch_all`) would answer from this machine's disk, with sound bytes."""
+    files = [entry.file(role) for role in ([role] if role else (*entry.roles(), *entry.assets()))]
+    return all(state(file, path_of(entry, file)) == "ok" for file in files)
 
 
 def sha256_of(entry: Entry, role: str = "full") -> str | None:
@@ -96,13 +97,15 @@ def check(file: File, path: Path, recorded: str | None) -> tuple[str, str | None
         recorded: What `recorded` says, or `None` where another sha256 than the trusted one is welcome.
     """
     try:
+        if not path.is_file():
+            return "", "is no plain file"  # A pipe would be waited for, a device be read without end.
         size = path.stat().st_size
         if file.size not in (None, size):
             return "", f"is {size} bytes long, expected {file.size}"
         sha256 = digest(path, "sha256")
         found = _published(path, file, sha256)
     except OSError as error:
-        raise KerazooError(f"Cannot read {path}: {error.strerror or error}.") from error
+        raise KerazooError(f"Cannot read {printable(str(path))}: {error.strerror or error}.") from error
     if file.hash_kind is not None and found != file.hash_value:
         return sha256, f"has {file.hash_kind} {found}, expected {file.hash_value}"
     if recorded not in (None, sha256):
@@ -144,7 +147,8 @@ def record(file: File, path: Path, sha256: str) -> None:
             remember(path, sha256)
             say(f"{what} was published for {path}; trusted from now on: sha256 {sha256}")
         except KerazooError as error:
-            say(f"{what} was published for {path}, and its sha256 {sha256} cannot be remembered. {error}")
+            why = str(error).splitlines()[0]
+            say(f"{what} was published for {path}, and its sha256 {sha256} cannot be remembered: {why}")
     stat = path.stat()
     note = Receipt(stat.st_size, stat.st_mtime_ns, sha256, file.hash_value)
     draft = beside(path, f".receipt.{os.getpid()}.part")

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from kerazoo.contract import Network, Port, Signature, Tensors
+from kerazoo.codecs._placement import Placement
+from kerazoo.codecs.image import Image
+from kerazoo.contract import Network, Port, Signature, Tensor, Tensors
 from kerazoo.errors import UsageError
 from kerazoo.tasks._tiles import over_tiles
 
@@ -66,8 +68,7 @@ class Tiled:
     together: int = 2
 
     def __post_init__(self) -> None:
-        if not 1 <= len(self.labels) <= 256:
-            raise UsageError(f"A mask of one byte a pixel holds at most 256 classes; there are {len(self.labels)}.")
+        _countable(self.labels)
 
     @property
     def request(self) -> tuple[Port, ...]:
@@ -94,10 +95,91 @@ class Tiled:
             return winners[:, drop : drop + core, drop : drop + core]
 
         mask = over_tiles(ops, pixels, (core, core), context, classes, dtype="uint8", together=self.together)
-        height, width = ops.size(mask)
-        counts = ops.bincount(ops.reshape(mask, (height * width,)), len(self.labels))
-        share = ops.cast(counts, "float32") / ops.cast(height * width, "float32")
-        return {"mask_bytes": ops.strings([ops.encode_png(mask[:, :, None])]), "share": share[None]}
+        encoded, share = _described(ops, mask, len(self.labels))
+        return {"mask_bytes": ops.strings([encoded]), "share": share[None]}
 
     def read(self, response: Tensors, row: int) -> Mask:
         return Mask(self.labels, tuple(response["share"][row].tolist()), response["mask_bytes"][row])
+
+
+TOGETHER = 2**20
+"""About so many logits of the picture are computed at once: with it the memory is bounded."""
+
+
+@dataclass(frozen=True)
+class Whole:
+    """Softmax's largest at each pixel, for a network that sees the whole picture at one size.
+
+    The logits are resized to the picture's own size, between four of them bilinearly, before the largest is taken, so
+    that outlines are not stairs.
+
+    Attributes:
+        input: How a picture is made to fit. What a crop or a letterbox hides or adds is undone.
+        labels: One name a class, in the order of the logits; 256 at most.
+    """
+
+    kind: ClassVar[str] = "segment"
+    batched: ClassVar[bool] = True
+
+    input: Image
+    labels: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        _countable(self.labels)
+
+    @property
+    def request(self) -> tuple[Port, ...]:
+        return (self.input.port,)
+
+    @property
+    def response(self) -> tuple[Port, ...]:
+        return (Port("mask_bytes", "string", (None,), "mask"), Port("share", "float32", (None, len(self.labels))))
+
+    @property
+    def parts(self) -> Mapping[str, Signature]:
+        """The logits may be coarser than what the network sees."""
+        logits = Port("logits", "float32", (None, None, None, len(self.labels)))
+        return {"network": Signature((self.input.tensor,), (logits,))}
+
+    def answer(self, network: Network, request: Tensors) -> Tensors:
+        ops = network.ops
+        seen, placements = self.input.place(ops, request["image_bytes"])
+        logits = network({"image": seen})["logits"]
+
+        def described(row: Tensor) -> tuple[Tensor, Tensor]:
+            return _described(ops, self._mask(ops, logits[row], placements.of(row)), len(self.labels))
+
+        rows = ops.arange(ops.length(seen))
+        encoded, share = ops.map_items(described, rows, ((), (len(self.labels),)), ("string", "float32"))
+        return {"mask_bytes": encoded, "share": share}
+
+    def _mask(self, ops: Any, logits: Tensor, placement: Placement) -> Tensor:
+        """Logits [h, w, classes] to the picture's classes, uint8 [height, width]."""
+        size = ops.cast(placement.size, "int32")
+        height, width = size[0], size[1]
+        each = ops.minimum(ops.maximum(TOGETHER // (width * len(self.labels)), 1), height)
+        bands = (height + each - 1) // each
+
+        def band(index: Tensor) -> Tensor:
+            rows = ops.minimum(index * each + ops.arange(each), height - 1)
+            spread = placement.spread(ops, logits, rows, (self.input.height, self.input.width))
+            return ops.cast(ops.argmax(spread), "uint8")
+
+        mask = ops.map_range(band, bands, (None, None), "uint8")
+        return ops.reshape(mask, (bands * each, width))[:height]
+
+    def read(self, response: Tensors, row: int) -> Mask:
+        return Mask(self.labels, tuple(response["share"][row].tolist()), response["mask_bytes"][row])
+
+
+def _countable(labels: tuple[str, ...]) -> None:
+    if not 1 <= len(labels) <= 256:
+        raise UsageError(f"A mask of one byte a pixel holds at most 256 classes; there are {len(labels)}.")
+
+
+def _described(ops: Any, mask: Tensor, classes: int) -> tuple[Tensor, Tensor]:
+    """A mask uint8 [height, width] as PNG, and each class's share of its pixels, float32 [classes]."""
+    height, width = ops.size(mask)
+    counts = ops.bincount(ops.reshape(mask, (height * width,)), classes)
+    share = ops.cast(counts, "float32") / ops.cast(height * width, "float32")
+    return ops.encode_png(mask[:, :, None]), share

@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-import numpy as np
-
 from kerazoo.codecs.text import END, PAD, START, UNKNOWN, Text, Vocabulary
 from kerazoo.contract import Network, Port, Signature, Tensor, Tensors
+from kerazoo.errors import UsageError
+from kerazoo.tasks._decode import Rules, beam, greedy, repeated
+
+SEARCHES = ("greedy", "beam")
+"""How a translation is looked for."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +39,7 @@ class Translation:
 
 @dataclass(frozen=True)
 class Translate:
-    """Greedy decoding: the most probable next word, again and again, until every sentence has ended.
-
-    `<pad>`, `<unk>` and `<start>` are never chosen.
+    """A sentence is read once and written word by word; `<pad>`, `<unk>` and `<start>` are never chosen.
 
     Attributes:
         source: How a sentence is read: its words, and the encoder's fixed length.
@@ -46,6 +47,9 @@ class Translate:
         context: What the encoder gives and every step of the decoder sees.
         states: What the encoder gives first, and a step of the decoder takes and gives on, as `next_<name>`.
         limit: Words after which a translation ends.
+        search: `greedy` takes the most probable next word, again and again; `beam` keeps the `width` most probable
+            beginnings of a sentence. One of `SEARCHES`.
+        width, length_penalty: Of a beam, as `kerazoo.tasks._decode.beam` takes them.
     """
 
     kind: ClassVar[str] = "translate"
@@ -56,6 +60,17 @@ class Translate:
     context: tuple[Port, ...]
     states: tuple[Port, ...]
     limit: int = 60
+    search: str = "greedy"
+    width: int = 4
+    length_penalty: float = 0.6
+
+    def __post_init__(self) -> None:
+        if self.search not in SEARCHES:
+            raise UsageError(f"search={self.search!r} is not known; allowed are {', '.join(SEARCHES)}.")
+        if self.width < 1 or self.length_penalty < 0:
+            raise UsageError(
+                f"width={self.width!r} must be at least 1, and length_penalty={self.length_penalty!r} at least 0."
+            )
 
     @property
     def request(self) -> tuple[Port, ...]:
@@ -82,39 +97,22 @@ class Translate:
         summary = network.part("encoder")({"tokens": self.source.prepare(ops, request["text"])})
         decoder = network.part("decoder")
         context = {port.name: summary[port.name] for port in self.context}
-        names = [port.name for port in self.states]
-        rows = ops.length(request["text"])
-        place = ops.arange(self.limit)[None, :]
-        barred = np.zeros(len(self.target), np.float32)
-        barred[[PAD, UNKNOWN, START]] = -np.inf
+        state = {port.name: summary[port.name] for port in self.states}
+        if self.search == "beam":
+            context = repeated(ops, context, self.width)
 
-        def unfinished(step: Tensor, token: Tensor, done: Tensor, *_: Tensor) -> Tensor:
-            return (step < self.limit) & (ops.sum(ops.cast(~done, "int32"), 0) > 0)
+        def step(token: Tensor, state: Tensors) -> tuple[Tensor, Tensors]:
+            out = decoder({"token": token, **state, **context})
+            return out["logits"], {name: out[f"next_{name}"] for name in state}
 
-        def next_word(
-            step: Tensor, token: Tensor, done: Tensor, words: Tensor, score: Tensor, count: Tensor, *states: Tensor
-        ) -> tuple[Tensor, ...]:
-            out = decoder({"token": token, **dict(zip(names, states, strict=True)), **context})
-            log_probability = ops.log_softmax(out["logits"])
-            best, choice = ops.top_k(log_probability + barred, 1)
-            live = ops.cast(~done, "float32")
-            token = ops.where(done, ops.full((rows,), END, "int32"), ops.cast(choice[:, 0], "int32"))
-            words = ops.where(place == step, token[:, None], words)
-            score, count = score + best[:, 0] * live, count + live
-            return (step + 1, token, done | (token == END), words, score, count, *(out[f"next_{n}"] for n in names))
-
-        start = (
-            ops.cast(0, "int32"),
-            ops.full((rows,), START, "int32"),
-            ops.full((rows,), False, "bool"),
-            ops.full((rows, self.limit), END, "int32"),
-            ops.full((rows,), 0.0, "float32"),
-            ops.full((rows,), 0.0, "float32"),
-            *(summary[name] for name in names),
-        )
-        _, _, _, words, score, count, *_ = ops.while_loop(unfinished, next_word, start)
-        translation = Text(self.target, self.limit).decode(ops, words)
-        return {"translation": translation, "score": score / ops.maximum(count, 1.0)}
+        rules = Rules(len(self.target), END, self.limit, (PAD, UNKNOWN, START))
+        first = ops.full((ops.length(request["text"]),), START, "int32")
+        if self.search == "beam":
+            written = beam(ops, step, state, first, rules, self.width, self.length_penalty)
+        else:
+            written = greedy(ops, step, state, first, rules)
+        translation = Text(self.target, self.limit).decode(ops, written.tokens)
+        return {"translation": translation, "score": written.mean(ops)}
 
     def read(self, response: Tensors, row: int) -> Translation:
         return Translation(response["translation"][row].decode(), float(response["score"][row]))

@@ -83,7 +83,10 @@ def train(
     start = find(os.fspath(model))
     kind = start.task.kind
     if kind not in JOBS:
-        raise UsageError(f"{start.word} does {kind}; what can be trained here does {', '.join(JOBS)}.")
+        raise UsageError(
+            f"{start.word} does {kind}; `kerazoo train` teaches what does {', '.join(JOBS)}.\n"
+            "For another, write a recipe: kerazoo.train.Recipe and kerazoo.train.run take any step."
+        )
     make, usual = JOBS[kind]
     usual = "finetune" if start.built is not None and usual == "scratch" else usual
     chosen_ = chosen(recipe or usual, {key: str(value) for key, value in (settings or {}).items()})

@@ -23,7 +23,7 @@ from kerazoo.train.run import run
 def fitted(image: Image, pictures: np.ndarray) -> np.ndarray:
     """Pictures uint8 [n, h, w] or [n, h, w, channels] as `kerazoo predict` fits them: uint8 [n, height, width, c]."""
     pictures = pictures if pictures.ndim == 4 else pictures[..., None]
-    return np.stack([np.rint(image.fit(ops, each)).astype(np.uint8) for each in pictures])
+    return np.stack([np.rint(image.fit(ops, each)[0]).astype(np.uint8) for each in pictures])
 
 
 def top1(word: str, data: Mapping[str, np.ndarray]) -> dict[str, float]:

@@ -138,7 +138,7 @@ def _with_top(model: Any, classes: int) -> Any:
         )
     taken = {layer.name for layer in layers[:-1]}
     name = next(name for name in ("predictions", *(f"predictions_{n}" for n in range(2, 99))) if name not in taken)
-    return keras.Model(model.inputs, keras.layers.Dense(classes, name=name)(last.input), name=model.name)
+    return keras.Model(model.input, keras.layers.Dense(classes, name=name)(last.input), name=model.name)
 
 
 def resized(config: Any, size: int) -> Any:

@@ -7,21 +7,22 @@ into variable paths (`layer/variable`). Reading never runs anything that a file 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from kerazoo import manifest, store
-from kerazoo.errors import UsageError, WeightsDamaged, near
+from kerazoo import manifest
+from kerazoo.errors import UsageError, WeightsDamaged
+from kerazoo.lazy import keras
 from kerazoo.weights import caffe, deep_compressed, keras_h5, litert, npz, onnx, safetensors, slim, torch
-
-if TYPE_CHECKING:
-    import keras as keras_
+from kerazoo.weights._fit import assign
+from kerazoo.weights.recipes import convert
+from kerazoo.weights.sources import Source, check, resolve, words
 
 Arrays = dict[str, np.ndarray]
+Converter = Callable[[Any, Arrays], Arrays]
 
 READERS: Mapping[str, Any] = {
     "keras_h5": keras_h5,
@@ -41,25 +42,6 @@ NAMING = {"safetensors": "torch"}
 
 HEAD = 16
 """Bytes of a file's beginning that `recognises` is shown."""
-
-
-def words(variant: str) -> tuple[str, ...]:
-    """The names of a variant's weights in the manifest, its default first; empty where it has none."""
-    return tuple(entry.weights for entry in manifest.entries_of(variant))
-
-
-def check(variant: str, weights: str | os.PathLike[str] | None) -> None:
-    """Refuses, before anything is built, `weights` that are neither `None`, a word of the variant, nor a file."""
-    known = words(variant)
-    if weights is None or weights in known or Path(weights).is_file():
-        return
-    others = [entry.variant for entry in manifest.load().values() if entry.weights == weights]
-    there = f"it has {', '.join(known)}" if known else "it has no pretrained ones"
-    elsewhere = f" {others[0]} has weights of that name." if others else near(str(weights), known)
-    raise UsageError(
-        f"weights={str(weights)!r} is not known for {variant}: {there}; None and the path of an existing file "
-        f"are allowed too.{elsewhere}"
-    )
 
 
 def read(path: str | os.PathLike[str]) -> tuple[str, Arrays]:
@@ -90,140 +72,77 @@ def read(path: str | os.PathLike[str]) -> tuple[str, Arrays]:
     raise UsageError(f"{path} is not a weight file that can be read ({size} bytes).\nReadable: {readable}.")
 
 
-def assign(model: keras_.Model, tensors: Mapping[str, np.ndarray], source: str) -> None:
-    """Sets every weight of the model from the tensor of its path; nothing is changed unless everything fits.
-
-    Args:
-        source: What the tensors came from, for messages.
-
-    Raises:
-        UsageError: Tensors are missing or left over, or have other shapes.
-        WeightsDamaged: A tensor holds NaN or infinity.
-    """
-    variables = {variable.path: variable for variable in model.weights}
-    if len(variables) != len(model.weights):
-        raise UsageError(f"Two weights of {model.name} have the same path; its layers need names of their own.")
-    missing = [path for path in variables if path not in tensors]
-    unexpected = [path for path in tensors if path not in variables]
-    if missing or unexpected:
-        raise _unlike(source, model.name, missing, unexpected)
-    wrong = [path for path, variable in variables.items() if tuple(variable.shape) != tensors[path].shape]
-    if wrong:
-        shapes = [f"{path} is {tensors[path].shape}, expected {tuple(variables[path].shape)}" for path in wrong[:3]]
-        raise UsageError(f"{source} does not fit {model.name}: {'; '.join(shapes)}{_more(wrong)}.")
-    bad = [path for path, tensor in tensors.items() if not np.isfinite(tensor).all()]
-    if bad:
-        raise WeightsDamaged(f"{source} holds NaN or infinity in {', '.join(bad[:3])}{_more(bad)}.")
-    for path, variable in variables.items():
-        variable.assign(tensors[path])
-
-
-def _more(names: Collection[str], shown: int = 3) -> str:
-    return f" and {len(names) - shown} more" if len(names) > shown else ""
-
-
-def _unlike(source: str, target: str, missing: Collection[str], unexpected: Collection[str]) -> UsageError:
-    lines = [f"{source} does not fit {target}."]
-    for what, names in (("Missing", list(missing)), ("Unexpected", list(unexpected))):
-        if names:
-            lines.append(f"{what}: {', '.join(names[:3])}{_more(names)}.")
-    return UsageError("\n".join(lines))
-
-
-def convert(
-    tensors: Mapping[str, np.ndarray],
-    recipe: Mapping[str, tuple[str, Callable[[np.ndarray], np.ndarray]]],
-    dropped: Iterable[str] = (),
-) -> Arrays:
-    """Source tensors under the names of variables, with no source tensor left over and none missing.
-
-    Args:
-        recipe: Variable path -> name of its source tensor and what makes it the variable's value. A source name of
-            one path can be another's too.
-        dropped: Source tensors that are known and not wanted.
-    """
-    wanted = {source for source, _ in recipe.values()}
-    missing = [source for source in dict.fromkeys(source for source, _ in recipe.values()) if source not in tensors]
-    unexpected = sorted(tensors.keys() - wanted - set(dropped))
-    if missing or unexpected:
-        raise _unlike("The file", "this architecture", missing, unexpected)
-    made = {}
-    for path, (source, change) in recipe.items():
-        try:
-            made[path] = change(tensors[source])
-        except (ValueError, IndexError) as error:
-            shape = tensors[source].shape
-            raise UsageError(f"The file's {source} of shape {shape} does not become {path}: {error}.") from error
-    return made
-
-
-def restore(
-    model: keras_.Model,
-    family: Any,
-    variant: str,
-    weights: str | os.PathLike[str] | None,
-    include_top: bool = True,
+def load(
+    model: keras.Model,
+    config: Any,
+    converters: Mapping[str, Converter],
+    source: Source,
+    whole: Callable[[], tuple[Any, keras.Model]] | None = None,
 ) -> None:
-    """Loads weights into a model that `family.build` made.
+    """Loads weights into a model; nothing is changed unless everything fits.
 
     Args:
-        family: The family's module.
-        variant: A key of its `VARIANTS`; the weights' words are this one's.
-        weights: A word of the manifest, the path of a file in any readable format, or `None` for none.
-        include_top: False where the model has no classifier; that of a full file is then left out.
+        model: What was built.
+        config: What it was built from; converters are given it.
+        converters: The family's `SOURCES`: format -> function from config and arrays of such a file to arrays by
+            variable path. Arrays of a part have its name before theirs, `encoder.conv.weight`.
+        source: What `resolve` gave.
+        whole: For a model without its classifier: builds the network that a full file is of, and gives its config and
+            itself, so that it is known what may be left out.
 
     Raises:
-        UsageError: The word is not known and no such file exists, or the tensors do not fit the model.
-        WeightsUnavailable: The weights are not in the cache and cannot be fetched.
-        WeightsDamaged: The file is damaged.
+        UsageError: The tensors do not fit the model, or the format has no converter.
+        WeightsDamaged: A file is damaged.
     """
-    if weights is None:
-        return
-    check(variant, weights)
-    if weights not in words(variant):
-        path = Path(weights)
-        kind, tensors = read(path)
-        assign(model, _fitted(model, family, variant, kind, tensors, include_top), str(path))
-        return
-    entry = next(entry for entry in manifest.entries_of(variant) if entry.weights == weights)
-    role = "no_top" if not include_top and any(file.role == "no_top" for file in entry.files) else "full"
-    path = store.fetch(entry, role)
-    kind, tensors = read(path)
-    if kind != entry.file(role).format:
-        raise WeightsDamaged(f"{entry.name}: {path} reads as {kind}, expected {entry.file(role).format}.")
-    assign(model, _fitted(model, family, variant, kind, tensors, include_top), f"{entry.name} ({path.name})")
-
-
-def _fitted(
-    model: keras_.Model, family: Any, variant: str, kind: str, tensors: Arrays, include_top: bool
-) -> Mapping[str, np.ndarray]:
-    """The tensors under the model's variable paths, without those of a classifier that the model does not have."""
-    config = family.VARIANTS[variant].config
-    found = _named(model, family, variant, config, kind, tensors)
+    kind, tensors = _read_parts(source, converters)
+    named = ", ".join(path.name for path in source.weights.values())
+    name = source.name if source.format is None else f"{source.name} ({named})"
     own = {layer.name for layer in model.layers if layer.weights}
-    if include_top or {path.partition("/")[0] for path in found} <= own:
-        return found
-    # Only what the same architecture has with its classifier may be left out; anything else is still unexpected.
-    whole = family.build(replace(config, include_top=True))
-    head = {layer.name for layer in whole.layers if layer.weights} - own
-    found = _named(whole, family, variant, config, kind, tensors)
-    return {path: tensor for path, tensor in found.items() if path.partition("/")[0] not in head}
+    if "no_top" in source.files:
+        whole = None
+    if whole is None or NAMING.get(kind, kind) not in converters:
+        found = _named(model, config, converters, kind, tensors)
+        if whole is None or {path.partition("/")[0] for path in found} <= own:
+            return assign(model, found, name)
+    # Only what the same architecture has with its classifier may be left out; anything else is still unexpected. The
+    # classifier is converted at the sizes that it has in the file.
+    full_config, full = whole()
+    found = _named(full, full_config, converters, kind, tensors)
+    head = {layer.name for layer in full.layers if layer.weights} - own
+    assign(model, {path: tensor for path, tensor in found.items() if path.partition("/")[0] not in head}, name)
+
+
+def _read_parts(source: Source, converters: Mapping[str, Converter]) -> tuple[str, Arrays]:
+    """The format of a source's files, and the arrays of all of them."""
+    kinds: set[str] = set()
+    arrays: Arrays = {}
+    for role, path in source.weights.items():
+        kind, tensors = read(path)
+        if source.format not in (None, kind):
+            raise WeightsDamaged(f"{source.name}: {path} reads as {kind}, expected {source.format}.")
+        kinds.add(kind)
+        if role.startswith(manifest.PART) and NAMING.get(kind, kind) in converters:
+            tensors = {f"{role.removeprefix(manifest.PART)}.{name}": tensor for name, tensor in tensors.items()}
+        if twice := arrays.keys() & tensors.keys():
+            raise WeightsDamaged(f"{source.name}: two of its parts hold {sorted(twice)[0]}.")
+        arrays |= tensors
+    return kinds.pop(), arrays
 
 
 def _named(
-    model: keras_.Model, family: Any, variant: str, config: Any, kind: str, tensors: Arrays
+    model: keras.Model, config: Any, converters: Mapping[str, Converter], kind: str, tensors: Arrays
 ) -> Mapping[str, np.ndarray]:
+    """The tensors under the model's variable paths."""
     if kind == "npz":
         return tensors
-    sources: Mapping[str, Callable[[Any, Arrays], Arrays]] = getattr(family, "SOURCES", {})
     naming = NAMING.get(kind, kind)
-    if naming in sources:
-        tensors = sources[naming](config, tensors)
+    if naming in converters:
+        tensors = converters[naming](config, tensors)
     elif kind != "keras_h5":
-        known = ", ".join(READERS[name].ABOUT for name in dict.fromkeys(("keras_h5", "npz", *sources)))
-        raise UsageError(f"{variant} has no converter from {READERS[kind].ABOUT}; it reads {known}.")
+        known = ", ".join(READERS[name].ABOUT for name in dict.fromkeys(("keras_h5", "npz", *converters)))
+        raise UsageError(f"{model.name} has no converter from {READERS[kind].ABOUT}; it reads {known}.")
     # A converter from Keras' own files gives layers our names; their arrays are told apart by order all the same.
     return keras_h5.match(model, tensors) if kind == "keras_h5" else tensors
 
 
-__all__ = ["READERS", "assign", "check", "convert", "read", "restore", "words"]
+__all__ = ["READERS", "Source", "assign", "check", "convert", "load", "read", "resolve", "words"]

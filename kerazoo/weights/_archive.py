@@ -1,4 +1,8 @@
-"""Files out of `.tar.gz`, `.tgz` and `.zip`, into memory: nothing is unpacked to the disk."""
+"""Files out of `.tar.gz`, `.tgz` and `.zip`, into memory: nothing is unpacked to the disk.
+
+Bounds: `EXPANSION` times the file's size and `SPARE` bytes unpacked, the headers among them, and `MOST_MEMBERS`
+members; no sparse ones, which are longer than what is stored of them.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +16,11 @@ from pathlib import Path
 from typing import IO, cast
 
 from kerazoo.errors import WeightsDamaged
+from kerazoo.weights import _zip
+from kerazoo.weights._arrays import EXPANSION, SPARE
+from kerazoo.weights._zip import MOST_MEMBERS
 
-GZIP, ZIP = b"\x1f\x8b", b"PK"
-
-EXPANSION = 20
-"""Weights never shrink this much when compressed; a file that unpacks to more is refused before memory is taken."""
-
-SPARE = 1 << 20
-"""Bytes beside that: tar fills small archives up with zeros."""
-
-MOST_MEMBERS = 10_000
+GZIP, ZIP = b"\x1f\x8b", _zip.SIGNATURE
 
 
 class _Bounded:
@@ -41,17 +40,15 @@ class _Bounded:
 
 def _members(path: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
     """Name (without folders) of every plain file, and what reads it, to be called before the next one comes."""
-    most = EXPANSION * path.stat().st_size + SPARE
     with path.open("rb") as file:
         zipped = file.read(2) == ZIP
     if zipped:
-        with zipfile.ZipFile(path) as archive:
-            if sum(member.file_size for member in archive.infolist()) > most:
-                raise WeightsDamaged("it declares more bytes than so small a file can hold")
-            for info in archive.infolist()[:MOST_MEMBERS]:
+        with _zip.opened(path) as archive:
+            for info in archive.infolist():
                 if not info.is_dir():
                     yield info.filename.rpartition("/")[2], partial(archive.read, info)
         return
+    most = EXPANSION * path.stat().st_size + SPARE
     with gzip.open(path) as stream:
         # As a stream that only goes forward: headers of any length are then bounded too.
         bounded = cast(IO[bytes], _Bounded(cast(IO[bytes], stream), most))

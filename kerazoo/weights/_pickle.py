@@ -2,6 +2,10 @@
 
 Unpickling runs whatever the pickle asks for. Here the few instructions that a state dict consists of are interpreted
 one by one; every name outside the table below ends the reading.
+
+Bounds: `LONGEST_PICKLE` bytes and `MOST_INSTRUCTIONS`, against which the items of a list count as often as it is gone
+through; keys and names are plain text (an object of a few bytes that holds itself many times over has a text of any
+length); shapes as in `_arrays`.
 """
 
 from __future__ import annotations
@@ -10,20 +14,25 @@ import pickletools
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import numpy as np
 
 from kerazoo.errors import UsageError, WeightsDamaged
+from kerazoo.weights._arrays import BRAIN, HIGHEST_RANK, LONGEST_LENGTH
 
 LONGEST_PICKLE = 16 << 20
-MOST_INSTRUCTIONS = 4_000_000
+MOST_INSTRUCTIONS = 1 << 20
+"""Fifty describe a tensor; each can leave an object of some hundred bytes."""
+
+HIGHEST_KEY = 1 << 31
+"""Optimisers number their parameters; longer numbers can be chosen such that a dict never tells them apart."""
 
 STORAGES = {
     "FloatStorage": "<f4",
     "DoubleStorage": "<f8",
     "HalfStorage": "<f2",
-    "BFloat16Storage": "<u2",
+    "BFloat16Storage": BRAIN,
     "LongStorage": "<i8",
     "IntStorage": "<i4",
     "ShortStorage": "<i2",
@@ -67,16 +76,35 @@ _MARK = object()
 
 def interpret(file: IO[bytes], size: int, storages: dict[str, Storage]) -> Any:
     """The object of the pickle at the file's position, which moves behind it; storages that it mentions are noted."""
-    start = file.tell()
     machine = _Machine(storages)
     # Python's own decoder only takes the instructions apart.
-    for count, (instruction, argument, _) in enumerate(pickletools.genops(file)):
+    bounded = cast(IO[bytes], _Bounded(file, min(size, LONGEST_PICKLE)))
+    for instruction, argument, _ in pickletools.genops(bounded):
         if instruction.name == "STOP":
             return machine.result()
-        if file.tell() - start > min(size, LONGEST_PICKLE) or count > MOST_INSTRUCTIONS:
-            raise UsageError(f"The file's description is longer than {LONGEST_PICKLE >> 20} MiB; it is no state dict.")
+        machine.spend(1)
         machine.run(instruction.name, argument)
     raise WeightsDamaged("the description ends too early")
+
+
+class _Bounded:
+    """A file that gives no more than a description may have, whatever length it is asked for."""
+
+    def __init__(self, file: IO[bytes], most: int) -> None:
+        self.file = file
+        self.left = most
+
+    def read(self, size: int) -> bytes:
+        return self._counted(self.file.read(min(size, self.left + 1)))
+
+    def readline(self) -> bytes:
+        return self._counted(self.file.readline(self.left + 1))
+
+    def _counted(self, data: bytes) -> bytes:
+        self.left -= len(data)
+        if self.left < 0:
+            raise UsageError(f"The file's description is longer than {LONGEST_PICKLE >> 20} MiB; it is no state dict.")
+        return data
 
 
 class _Machine:
@@ -84,6 +112,12 @@ class _Machine:
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
         self.storages = storages
+        self.left = MOST_INSTRUCTIONS
+
+    def spend(self, steps: int) -> None:
+        self.left -= steps
+        if self.left < 0:
+            raise UsageError(f"The file's description takes more than {MOST_INSTRUCTIONS} steps; it is no state dict.")
 
     def result(self) -> Any:
         if len(self.stack) != 1:
@@ -133,6 +167,8 @@ def _global(machine: _Machine, argument: str) -> None:
 
 def _stack_global(machine: _Machine, _: Any) -> None:
     name, module = machine.pop(), machine.pop()
+    if not isinstance(name, str) or not isinstance(module, str):
+        raise WeightsDamaged("the description asks for a name that is no text")
     machine.stack.append(_named(f"{module} {name}"))
 
 
@@ -142,7 +178,7 @@ def _set_items(machine: _Machine, items: list[Any]) -> None:
         raise WeightsDamaged("the description sets a key without a value")
     for key, value in zip(items[::2], items[1::2], strict=True):
         # Keys are never compared by code of theirs, and never nested.
-        if not isinstance(key, (str, int)):
+        if not isinstance(key, str) and not (isinstance(key, int) and abs(key) < HIGHEST_KEY):
             raise UsageError(f"The file uses a {type(key).__name__} as a name; it is no state dict.")
         target[key] = value
 
@@ -191,9 +227,11 @@ def _persistent(machine: _Machine, _: Any) -> None:
     item = machine.pop()
     if not isinstance(item, tuple) or len(item) not in (5, 6) or item[0] != "storage" or item[5:] not in ((), (None,)):
         raise UsageError("The file refers to something that is no storage of its own; save model.state_dict() alone.")
-    kind, key, count = item[1], str(item[2]), item[4]
-    if not isinstance(kind, _Name) or not kind.text.endswith("Storage") or type(count) is not int or count < 0:
-        raise WeightsDamaged("a storage has no type or no length")
+    kind, key, count = item[1], item[2], item[4]
+    if not isinstance(kind, _Name) or not kind.text.endswith("Storage") or not isinstance(key, str):
+        raise WeightsDamaged("a storage has no type or no name")
+    if type(count) is not int or not 0 <= count <= LONGEST_LENGTH:
+        raise WeightsDamaged("a storage has no length")
     storage = Storage(kind.text.partition(" ")[2], key, count)
     known = machine.storages.setdefault(key, storage)
     if (known.kind, known.count) != (storage.kind, storage.count):
@@ -208,15 +246,23 @@ def _reduce(machine: _Machine, _: Any) -> None:
     if name.text == "collections OrderedDict" and len(arguments) <= 1:
         machine.stack.append(OrderedDict())
         # Python 2 wrote the pairs as one list.
-        for pair in arguments[0] if arguments else ():
+        pairs = arguments[0] if arguments else []
+        if not isinstance(pairs, list):
+            raise WeightsDamaged("a dictionary is made of something that is no list")
+        machine.spend(len(pairs))
+        for pair in pairs:
+            if not isinstance(pair, (list, tuple)) or len(pair) != 2:
+                raise WeightsDamaged("a dictionary is made of something that is no pair")
             _set_items(machine, list(pair))
     elif name.text == "torch._utils _rebuild_parameter" and arguments and isinstance(arguments[0], Tensor):
         machine.stack.append(arguments[0])
     elif name.text.startswith("torch._utils _rebuild_tensor") and len(arguments) >= 4:
         storage, offset, shape, strides = arguments[:4]
         whole = isinstance(shape, tuple) and isinstance(strides, tuple)
-        if not isinstance(storage, Storage) or not whole or {type(n) for n in (offset, *shape, *strides)} != {int}:
+        if not isinstance(storage, Storage) or not whole or not len(shape) == len(strides) <= HIGHEST_RANK:
             raise WeightsDamaged("a tensor is described wrongly")
+        if any(type(n) is not int or not 0 <= n <= LONGEST_LENGTH for n in (offset, *shape, *strides)):
+            raise WeightsDamaged(f"a tensor of rank {len(shape)} has negative or endless lengths")
         machine.stack.append(Tensor(storage, offset, shape, strides))
     else:
         raise WeightsDamaged(f"the description calls {name.text} wrongly")

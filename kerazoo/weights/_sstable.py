@@ -3,6 +3,9 @@
 Format: LevelDB's `doc/table_format.md`. Blocks of entries, each without the beginning that its key shares with the one
 before; behind each block a byte for its compression and a checksum; a last block says where the others lie, and the
 file's last 48 bytes where that one lies. The checksums are left alone: Python needs about a minute for 200 MB.
+
+Bounds: blocks lie one after the other; keys have `LONGEST_KEY` bytes and ascend; what a block is said to unpack to is
+at most `RATIO` times its bytes, and all blocks together `EXPANSION` times the file and `SPARE`.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import struct
 from collections.abc import Iterator
 
 from kerazoo.errors import WeightsDamaged
+from kerazoo.weights._arrays import EXPANSION, SPARE
 from kerazoo.weights._wire import varint
 
 MAGIC = (0xDB4775248B80FB57).to_bytes(8, "little")
@@ -29,14 +33,16 @@ def entries(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
         raise WeightsDamaged("the table ends too early")
     footer = data[-FOOTER:]
     at = varint(footer, varint(footer, 0)[1])[1]
-    done = 0
+    done, left = 0, EXPANSION * len(data) + SPARE
     before = None
     for _, place in _entries(_block(data, footer[at:])[0]):
         block, start, end = _block(data, place)
         # A block that is named twice would make a small file a large one.
         if start < done:
             raise WeightsDamaged("two blocks lie at the same place")
-        done = end
+        done, left = end, left - len(block)
+        if left < 0:
+            raise WeightsDamaged("it unpacks to more than so small a file can hold")
         for key, value in _entries(block):
             if before is not None and key <= before:
                 raise WeightsDamaged("the keys are not in order")
@@ -100,7 +106,7 @@ def unpack(data: memoryview) -> bytearray:
                 length, number = (tag >> 2 & 7) + 4, number | (tag & 0xE0) << 3
             if not 0 < number <= len(out):
                 raise WeightsDamaged("a packed block copies from before its beginning")
-            piece = out[-number:][:length]
+            piece = out[len(out) - number : len(out) - number + length]
             # A copy may reach into itself, which repeats it.
             out += (piece * (length // len(piece) + 1))[:length]
         if len(out) > size:

@@ -1,6 +1,8 @@
 """Protocol buffers as they lie in a file: fields, each a number, a kind and a value, without a schema.
 
 Format: protobuf.dev, "Encoding". Values stay where they are: what is long comes as a view into the file.
+
+Bounds: `MOST_FIELDS` in one message, numbers of `LONGEST_VARINT` bytes.
 """
 
 from __future__ import annotations

@@ -2,17 +2,20 @@
 
 Format: `NetParameter` of `caffe.proto` as a protocol buffer. Only layers' names, types and numbers are followed. Older
 files have their layers in another field (`V1LayerParameter`) and four lengths in every shape.
+
+Bounds: those of `_wire` for the layers of a network and the arrays of a layer, and of `_arrays`.
 """
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from kerazoo.errors import UsageError, WeightsDamaged
-from kerazoo.weights._arrays import Arrays, array
+from kerazoo.weights._arrays import HIGHEST_RANK, Arrays, array
 from kerazoo.weights._wire import BYTES, VARINT, fields, opening, signed, varints
 
 ABOUT = "Caffe .caffemodel"
@@ -94,7 +97,8 @@ def _array(name: str, blob: memoryview, index: int, dense: bool) -> np.ndarray:
     wanted = {SHAPE: BYTES, DATA: BYTES, DOUBLES: BYTES} | dict.fromkeys(OLD_SHAPE, VARINT)
     for field, value, part in fields(blob, wanted):
         if field == SHAPE:
-            shape = [length for _, _, lengths in fields(part, {1: BYTES}) for length in varints(lengths)]
+            lengths = (length for _, _, packed in fields(part, {1: BYTES}) for length in varints(packed))
+            shape = list(itertools.islice(lengths, HIGHEST_RANK + 1))
         elif field in pieces:
             pieces[field].append(part)
         else:

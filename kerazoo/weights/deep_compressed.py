@@ -4,6 +4,8 @@ Format: Han, Mao, Dally, "Deep Compression", ICLR 2016, as in the one file publi
 Little-endian, without a header. First a uint32 for each layer, the number of its stored entries. Then for each layer a
 codebook of 256 float32, the float32 biases, a uint8 code for each entry, and the gap before each entry in 4 bits, low
 half first. A gap longer than 15 is filled with entries of code 0. The kernel is OIHW, flattened.
+
+Bounds: the sizes of the one network; the counts must account for the file to the byte.
 """
 
 from __future__ import annotations

@@ -2,18 +2,23 @@
 
 Both hold a group a layer with its arrays in the order of the layer's weights, so both come out as `layer/array` and are
 matched by layer name and order.
+
+Bounds: those of `_zip` for `.keras`; of an HDF5 file, `MOST` arrays, their declared bytes at most `EXPANSION` times
+what is stored of each and of the whole file; blocks of texts that lie one after the other; one file, without links out
+of it. HDF5's own library holds to none, so it first reads the file in a process of its own, with `ROOM` bytes of memory
+more than the file could need and a time that grows with its size.
 """
 
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import os
 import re
 import struct
 import subprocess
 import sys
-import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -21,6 +26,8 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from kerazoo.errors import UsageError, WeightsDamaged
+from kerazoo.weights import _zip
+from kerazoo.weights._arrays import EXPANSION, MOST
 
 if TYPE_CHECKING:
     import h5py
@@ -35,17 +42,9 @@ HEAP = b"GCOL\x01\0\0\0"
 INSIDE = "model.weights.h5"
 """The member of a `.keras` archive that holds the weights."""
 
-EXPANSION = 20
-"""Weights never shrink this much when compressed; a file that declares more is refused before memory is taken."""
-
 
 def recognises(path: Path, head: bytes) -> bool:
-    if head.startswith(SIGNATURE):
-        return True
-    if not head.startswith(b"PK"):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return INSIDE in archive.namelist()
+    return head.startswith(SIGNATURE) or (head.startswith(_zip.SIGNATURE) and INSIDE in _zip.names(path))
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
@@ -126,11 +125,9 @@ def load(path: Path) -> dict[str, np.ndarray]:
     with path.open("rb") as file:
         if file.read(len(SIGNATURE)) == SIGNATURE:
             return _read(file, path.stat().st_size)
-        with zipfile.ZipFile(file) as archive:
-            member = archive.getinfo(INSIDE)
-            if member.file_size > EXPANSION * path.stat().st_size:
-                raise WeightsDamaged(f"it declares {member.file_size} bytes, more than so small a file can hold.")
-            return _read(io.BytesIO(archive.read(member)), member.file_size)
+    with _zip.opened(path) as archive:
+        member = archive.getinfo(INSIDE)
+        return _read(io.BytesIO(archive.read(member)), member.file_size)
 
 
 def _read(file: IO[bytes], size: int) -> dict[str, np.ndarray]:
@@ -140,7 +137,12 @@ def _read(file: IO[bytes], size: int) -> dict[str, np.ndarray]:
     with h5py.File(file, "r") as root:
         _refuse_links(root)
         group = root["model_weights"] if "layer_names" not in root.attrs and "model_weights" in root else root
-        found = dict(_legacy(group) if any(_names(group, "layer_names")) else _keras3(group))
+        stored = _legacy(group) if any(_names(group, "layer_names")) else _keras3(group)
+        found = dict(itertools.islice(stored, MOST + 1))
+        if not found:
+            raise UsageError("The file holds no arrays.")
+        if len(found) > MOST:
+            raise WeightsDamaged(f"it holds more than {MOST} arrays.")
         _refuse_bombs(found, size)
         return {name: _array(dataset) for name, dataset in found.items()}
 
@@ -152,12 +154,13 @@ def _check_heaps(file: IO[bytes]) -> None:
     """
     data = file.read()
     file.seek(0)
-    start = data.find(HEAP)
+    start, walked = data.find(HEAP), 0
     while start >= 0:
         (length,) = struct.unpack_from("<Q", data, start + 8)
         end = start + length
-        if end > len(data):
-            raise WeightsDamaged("a block of texts is longer than the file")
+        walked += length
+        if end > len(data) or walked > len(data):
+            raise WeightsDamaged("blocks of texts are longer than the file")
         at = start + 16
         while at + 16 <= end:
             number, size = struct.unpack_from("<H6xQ", data, at)

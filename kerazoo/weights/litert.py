@@ -2,11 +2,13 @@
 
 Format: TensorFlow's `schema.fbs`, a FlatBuffer: tables that point to their fields by offsets. Only the few fields that
 hold constants are followed, and no interpreter is started, so that nothing else in a file can matter.
+
+Bounds: those of `_arrays` for shapes, names and the number of tensors, checked at each: tables may be pointed to many
+times over; constants may be, too, as equal ones are stored once: to `SHARED` times the file in all.
 """
 
 from __future__ import annotations
 
-import math
 import struct
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from kerazoo.errors import WeightsDamaged
+from kerazoo.weights._arrays import HIGHEST_RANK, LONGEST_NAME, MOST, SHARED, Arrays, count
 
 ABOUT = "LiteRT .tflite with float weights"
 
@@ -22,7 +25,6 @@ MODEL_SUBGRAPHS, MODEL_BUFFERS = 2, 4
 SUBGRAPH_TENSORS = 0
 TENSOR_SHAPE, TENSOR_TYPE, TENSOR_BUFFER, TENSOR_NAME = 0, 1, 2, 3
 BUFFER_DATA = 0
-LONGEST_NAME = 1024
 TYPES: dict[int, np.dtype[Any]] = {0: np.dtype("<f4"), 1: np.dtype("<f2")}
 
 
@@ -64,6 +66,8 @@ class _Flat:
 
     def tables(self, at: int | None) -> list[int]:
         start, count = self.vector(at, 4)
+        if count > MOST:
+            raise WeightsDamaged(f"it has {count} tensors or buffers, more than {MOST}")
         return [self.follow(start + 4 * index) for index in range(count)]
 
 
@@ -71,7 +75,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
     flat = _Flat(path.read_bytes())
     model = flat.follow(0)
     buffers = flat.tables(flat.field(model, MODEL_BUFFERS))
-    tensors: dict[str, np.ndarray] = {}
+    arrays, left = Arrays(), SHARED * len(flat.data)
     # The first graph is the network; others are bodies of loops and branches.
     for graph in flat.tables(flat.field(model, MODEL_SUBGRAPHS))[:1]:
         for tensor in flat.tables(flat.field(graph, SUBGRAPH_TENSORS)):
@@ -85,10 +89,14 @@ def read(path: Path) -> dict[str, np.ndarray]:
             if not length or dtype is None:
                 continue
             first, rank = flat.vector(flat.field(tensor, TENSOR_SHAPE), 4)
-            shape = struct.unpack_from(f"<{rank}i", flat.data, first) if rank else ()
+            if rank > HIGHEST_RANK:
+                raise WeightsDamaged(f"a constant has a shape of rank {rank}")
+            shape = struct.unpack_from(f"<{rank}i", flat.data, first)
             text, letters = flat.vector(flat.field(tensor, TENSOR_NAME), 1)
-            name = flat.data[text : text + min(letters, LONGEST_NAME)].decode()
-            if min(shape, default=1) < 1 or math.prod(shape) * dtype.itemsize != length or name in tensors:
-                raise WeightsDamaged(f"constant {name!r} of shape {shape} has {length} bytes, or stands twice.")
-            tensors[name] = np.frombuffer(flat.data, dtype, math.prod(shape), start).reshape(shape)
-    return tensors
+            # One more than a name may have, so that it is refused.
+            name = flat.data[text : text + min(letters, LONGEST_NAME + 1)].decode()
+            size, left = count(name, shape), left - length
+            if size * dtype.itemsize != length or left < 0:
+                raise WeightsDamaged(f"{name[:80]} of shape {shape} has {length} bytes, or it is there too often")
+            arrays.add(name, np.frombuffer(flat.data, dtype, size, start).reshape(shape))
+    return arrays

@@ -1,39 +1,34 @@
-"""NumPy's `.npz`: one array a variable, named by its path. Nothing is ever unpickled."""
+"""NumPy's `.npz`: one array a variable, named by its path. Nothing is ever unpickled.
+
+Bounds: those of `_zip` and `_arrays`; an array's header is as long as NumPy allows, 10,000 bytes, and must account for
+its member to the byte.
+"""
 
 from __future__ import annotations
 
-import math
 import zipfile
 from pathlib import Path
 
 import numpy as np
 
 from kerazoo.errors import UsageError, WeightsDamaged
+from kerazoo.weights import _zip
+from kerazoo.weights._arrays import Arrays, count
 
 ABOUT = "NumPy .npz with an array for each variable path"
 
-EXPANSION = 20
-"""Weights never shrink this much when compressed; a file that declares more is refused before memory is taken."""
-
 
 def recognises(path: Path, head: bytes) -> bool:
-    if not head.startswith(b"PK"):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        names = archive.namelist()
+    names = _zip.names(path) if head.startswith(_zip.SIGNATURE) else []
     return bool(names) and all(name.endswith(".npy") for name in names)
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
-    with zipfile.ZipFile(path) as archive:
-        members = archive.infolist()
-        declared = sum(member.file_size for member in members)
-        if declared > EXPANSION * path.stat().st_size:
-            raise WeightsDamaged(f"it declares {declared} bytes, more than so small a file can hold.")
-        arrays = {member.filename.removesuffix(".npy"): _array(archive, member) for member in members}
-        if len(arrays) != len(members):
-            raise WeightsDamaged("it holds two arrays of the same name.")
-        return arrays
+    arrays = Arrays()
+    with _zip.opened(path) as archive:
+        for member in archive.infolist():
+            arrays.add(member.filename.removesuffix(".npy"), _array(archive, member))
+    return arrays
 
 
 def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
@@ -44,7 +39,7 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
         shape, by_columns, dtype = header(file)
         if dtype.kind not in "fiu":
             raise UsageError(f"Array {name} holds {dtype}, not numbers.")
-        if math.prod(shape) * dtype.itemsize + file.tell() != member.file_size:
+        if count(name, shape) * dtype.itemsize + file.tell() != member.file_size:
             raise WeightsDamaged(f"array {name} says it is {shape} of {dtype}, but is not that long.")
         data = np.frombuffer(file.read(), dtype)
     return data.reshape(shape, order="F" if by_columns else "C")

@@ -1,18 +1,18 @@
-"""The initialisers of an ONNX graph, as other tools export them."""
+"""The initialisers of an ONNX graph, as other tools export them.
+
+Bounds: those of `_wire` and `_arrays`. Only the tensors are handed to the `onnx` package, one at a time: of a whole
+network it would make objects that take hundreds of times the bytes of the file.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kerazoo.errors import UsageError, WeightsDamaged
-from kerazoo.weights._arrays import BRAIN, Arrays, array, count, item_size
+from kerazoo.weights._arrays import Arrays, count
 from kerazoo.weights._wire import BYTES, VARINT, fields, opening
-
-if TYPE_CHECKING:
-    from onnx import TensorProto
 
 ABOUT = "ONNX"
 
@@ -24,31 +24,13 @@ MODEL_FIELDS = {VERSION: VARINT, 2: BYTES, 3: BYTES, 4: BYTES, 5: VARINT, 6: BYT
 GRAPH_FIELDS = dict.fromkeys((1, 2, 5, 10, 11, 12, 13, 14, 15, 16), BYTES)
 """Field -> kind in `ModelProto` and `GraphProto`, from `onnx.proto`."""
 
-# What of a tensor holds its numbers where they are not raw, and in which width.
-VALUES = {
-    "<f4": ("float_data", "<f4"),
-    "<f8": ("double_data", "<f8"),
-    "<i8": ("int64_data", "<i8"),
-    "<u8": ("uint64_data", "<u8"),
-    "<u4": ("uint64_data", "<u8"),
-}
-SMALL = ("int32_data", "<i4")
-KINDS = {
-    1: "<f4",
-    2: "u1",
-    3: "i1",
-    4: "<u2",
-    5: "<i2",
-    6: "<i4",
-    7: "<i8",
-    9: "u1",
-    10: "<f2",
-    11: "<f8",
-    12: "<u4",
-    13: "<u8",
-    16: BRAIN,
-}
+NODE, INITIALISER, SPARSE = 1, 5, 15
+"""Fields of the graph; a node's first one names its inputs."""
+
+FLOATS = {1, 10, 11, 16}
+NUMBERS = FLOATS | {2, 3, 4, 5, 6, 7, 9, 12, 13}
 STRING = 8
+"""Types of tensors (`TensorProto.DataType`): bfloat16 is among the floats, bool among the numbers."""
 
 
 def recognises(path: Path, head: bytes) -> bool:
@@ -66,44 +48,50 @@ def read(path: Path) -> dict[str, np.ndarray]:
 
     Texts are left out.
     """
-    import onnx
-
-    data = path.read_bytes()
-    # The package takes hundreds of bytes for each empty node; counting them first takes none.
-    for _, _, part in fields(memoryview(data), {GRAPH: BYTES}):
-        for _ in fields(part, {}):
-            pass
-    graph = onnx.ModelProto.FromString(data).graph
-    if graph.sparse_initializer:
-        raise UsageError("The file keeps tensors as sparse ones, which are not read.")
-    tensors = {tensor.name: tensor for tensor in graph.initializer}
-    if len(tensors) != len(graph.initializer):
-        raise WeightsDamaged("two tensors have the same name")
-    order = dict.fromkeys(name for node in graph.node for name in node.input if name in tensors)
+    order: dict[str, None] = {}
+    tensors: dict[str, memoryview] = {}
+    for _, _, graph in fields(memoryview(path.read_bytes()), {GRAPH: BYTES}):
+        for number, _, part in fields(graph, {NODE: BYTES, INITIALISER: BYTES, SPARSE: BYTES}):
+            if number == SPARSE:
+                raise UsageError("The file keeps tensors as sparse ones, which are not read.")
+            if number == NODE:
+                order |= dict.fromkeys(bytes(name).decode() for _, _, name in fields(part, {1: BYTES}))
+                continue
+            name = "".join(bytes(text).decode() for _, _, text in fields(part, {8: BYTES}))
+            if name in tensors:
+                raise WeightsDamaged("two tensors have the same name")
+            tensors[name] = part
     arrays = Arrays()
-    for name in dict.fromkeys((*order, *tensors)):
-        if tensors[name].data_type != STRING:
-            arrays.add(name, _array(tensors[name]))
+    for name in dict.fromkeys((*(name for name in order if name in tensors), *tensors)):
+        if (found := _array(name, bytes(tensors[name]))) is not None:
+            arrays.add(name, found)
     return arrays.some()
 
 
-def _array(tensor: TensorProto) -> np.ndarray:
-    name, kind = tensor.name, KINDS.get(tensor.data_type)
+def _array(name: str, data: bytes) -> np.ndarray | None:
+    """The tensor, `None` where it holds texts."""
+    import onnx
+    from onnx import helper, numpy_helper
+
+    tensor = onnx.TensorProto.FromString(data)
+    kind = tensor.data_type
     if tensor.data_location or tensor.external_data:
         raise UsageError(f"The file keeps {name[:80]} in a file beside it; weights must lie in the file itself.")
     if tensor.HasField("segment"):
         raise UsageError(f"The file keeps {name[:80]} in parts; save it whole.")
-    if kind is None:
-        raise UsageError(f"The file's {name[:80]} is of type {tensor.data_type} of ONNX, which weights have not.")
-    shape = list(tensor.dims)
+    if kind == STRING:
+        return None
+    if kind not in NUMBERS:
+        raise UsageError(f"The file's {name[:80]} is of type {kind} of ONNX, which weights have not.")
+    shape = tuple(tensor.dims)
+    size = count(name, shape)
     if tensor.HasField("raw_data"):
-        return array(name, tensor.raw_data, kind, shape)
-    field, width = VALUES.get(kind, SMALL)
-    values = getattr(tensor, field)
-    if len(values) != count(name, shape):
-        raise WeightsDamaged(f"{name[:80]} of shape {tuple(shape)} has {len(values)} numbers")
-    numbers = np.fromiter(values, width, len(values))
-    if item_size(kind) != numbers.itemsize:
-        # Halves stand as their bits, the others as numbers that are small enough.
-        numbers = numbers.astype(f"<u{item_size(kind)}", casting="unsafe")
-    return array(name, numbers.tobytes(), kind, shape)
+        there = len(tensor.raw_data) / helper.tensor_dtype_to_np_dtype(kind).itemsize
+    else:
+        there = len(getattr(tensor, helper.tensor_dtype_to_field(kind)))
+    if there != size:
+        raise WeightsDamaged(f"{name[:80]} of shape {shape} should take {size} numbers, it has {there:g}")
+    found = numpy_helper.to_array(tensor)
+    with np.errstate(over="ignore"):
+        # What float32 cannot hold becomes infinite, which `assign` refuses.
+        return found.astype(np.float32, copy=False) if kind in FLOATS else found

@@ -2,6 +2,8 @@
 
 Read here and not by the `safetensors` package: its NumPy loader knows no bfloat16, and it would be one more compiled
 package for what is a table of positions.
+
+Bounds: a table of `LONGEST_TABLE` bytes; each byte behind it belongs to one tensor.
 """
 
 from __future__ import annotations
@@ -17,8 +19,9 @@ from kerazoo.weights._arrays import BRAIN, Arrays, array
 
 ABOUT = "safetensors"
 
-LONGEST_TABLE = 100_000_000
-"""Bytes; the format's own limit."""
+FORMAT_LIMIT = 100_000_000
+LONGEST_TABLE = 4 << 20
+"""Bytes; a tensor needs about a hundred. Less than the format's own limit, as JSON takes 25 times the memory."""
 
 METADATA = "__metadata__"
 KINDS = {
@@ -39,25 +42,29 @@ KINDS = {
 
 
 def recognises(path: Path, head: bytes) -> bool:
-    return head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= LONGEST_TABLE
+    return head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= FORMAT_LIMIT
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
     """Tensors by name in the table's order, floats of any width as float32."""
-    data = memoryview(path.read_bytes())
-    start = 8 + int.from_bytes(data[:8], "little")
-    if start > len(data):
-        raise WeightsDamaged(f"its table should take {start - 8} bytes, more than there are")
-    table = json.loads(bytes(data[8:start]), object_pairs_hook=_without_doubles)
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if length > LONGEST_TABLE:
+            raise WeightsDamaged(f"its table should take {length} bytes, more than any network needs")
+        text = file.read(length)
+        if len(text) < length:
+            raise WeightsDamaged(f"its table should take {length} bytes, more than there are")
+        table = json.loads(text, object_pairs_hook=_without_doubles)
+        data = memoryview(file.read())
     table.pop(METADATA, None)
     places = {name: _place(name, row) for name, row in table.items()}
-    _check_places(places, len(data) - start)
+    _check_places(places, len(data))
     arrays = Arrays()
     for name, (first, end) in places.items():
         kind = KINDS.get(table[name]["dtype"])
         if kind is None:
             raise UsageError(f"The file's {name[:80]} is of type {table[name]['dtype']!s:.20}, which weights have not.")
-        arrays.add(name, array(name, data[start + first : start + end], kind, table[name]["shape"]))
+        arrays.add(name, array(name, data[first:end], kind, table[name]["shape"]))
     return arrays.some()
 
 

@@ -4,10 +4,14 @@ Both are read where they lie or out of the `.tar.gz`, `.tgz` or `.zip` they are 
 without unpacking anything to the disk. A `.ckpt` is a sorted table (`_sstable`) of `SavedTensorSlices`, the first with
 an empty key and telling names, shapes and types of all tensors (`tensorflow/core/util/saved_tensor_slice.proto`). An
 `.index` is such a table too, of positions in the data files (`tensorflow/core/protobuf/tensor_bundle.proto`).
+
+Bounds: those of `_sstable`, `_archive`, `_wire` and `_arrays`; the numbers of all tensors take no more bytes of a data
+file than it has.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -18,7 +22,7 @@ import numpy as np
 from kerazoo.errors import UsageError, WeightsDamaged
 from kerazoo.weights import _sstable
 from kerazoo.weights._archive import GZIP, ZIP, contents, names
-from kerazoo.weights._arrays import BRAIN, Arrays, array, count, item_size
+from kerazoo.weights._arrays import BRAIN, MOST, Arrays, array, count
 from kerazoo.weights._wire import BYTES, VARINT, fields, signed, varint, varints
 
 ABOUT = "TensorFlow checkpoint .ckpt or .index, also in a .tar.gz"
@@ -119,6 +123,8 @@ def _slices(first: memoryview, entries: Iterator[tuple[bytes, memoryview]]) -> A
         for _, _, piece in fields(value, {2: BYTES}):
             parts = {number: part for number, _, part in fields(piece, {1: BYTES, 3: BYTES})}
             name = _text(parts.get(1))
+            if len(stored) == MOST:
+                raise WeightsDamaged(f"it holds more than {MOST} tensors")
             if name in stored:
                 raise UsageError(f"The checkpoint keeps {name} in several pieces; save it without partitions.")
             stored[name] = parts.get(3, memoryview(b""))
@@ -145,7 +151,8 @@ def _tensor(name: str, data: memoryview, kind: int, shape: list[int]) -> np.ndar
         raise WeightsDamaged(f"the numbers of {name} are of another type than it says")
     if INTEGERS & parts.keys():
         size = count(name, shape)
-        values = [value for part in next(iter(parts.values())) for value in varints(part[: 10 * size + 1])]
+        found = (value for part in next(iter(parts.values())) for value in varints(part))
+        values = list(itertools.islice(found, size + 1))
         return array(name, np.array(values, form).tobytes(), form, shape)
     pieces = next(iter(parts.values()), [])
     return array(name, pieces[0] if len(pieces) == 1 else b"".join(pieces), form, shape)
@@ -170,7 +177,7 @@ def _bundle(prefix: str, first: memoryview, entries: Iterator[tuple[bytes, memor
             raise UsageError(f"The checkpoint keeps {name} in several pieces; save it without partitions.")
         form, shape = _kind(name, entry.get(1, 0)), _shape(entry.get(2))
         shard, start, size = (entry.get(number, 0) for number in (3, 4, 5))
-        if size != count(name, shape) * item_size(form) or shard >= header.get(1, 0):
+        if size != count(name, shape) * np.dtype(form).itemsize or shard >= header.get(1, 0):
             raise WeightsDamaged(f"{name} of shape {tuple(shape)} should take {size} bytes of data file {shard}")
         if shard not in files:
             files[shard] = open_(f"{prefix}.data-{shard:05}-of-{header[1]:05}")

@@ -1,19 +1,23 @@
 """PyTorch's weight files, zip and the older container, without PyTorch and without unpickling.
 
 Both hold the bytes of the storages, and a pickle that says which tensors lie where in them; `_pickle` interprets it.
+
+Bounds: those of `_pickle` for the description, and of `_zip`; each storage is as long as its tensors say, and all
+tensors together take `SHARED` times the file at most.
 """
 
 from __future__ import annotations
 
 import math
 import struct
-import zipfile
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
 from kerazoo.errors import UsageError, WeightsDamaged
+from kerazoo.weights import _zip
+from kerazoo.weights._arrays import BRAIN, SHARED, Arrays
 from kerazoo.weights._pickle import STORAGES, Storage, Tensor, interpret
 
 ABOUT = "PyTorch state dict .pth"
@@ -29,30 +33,29 @@ NESTED = ("state_dict", "model_state_dict", "model", "net")
 def recognises(path: Path, head: bytes) -> bool:
     if head.startswith(b"\x80\x02\x8a\n" + MAGIC.to_bytes(10, "little")):
         return True
-    if not head.startswith(b"PK"):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.rpartition("/")[2] == "data.pkl" for name in archive.namelist())
+    names = _zip.names(path) if head.startswith(_zip.SIGNATURE) else []
+    return any(name.rpartition("/")[2] == "data.pkl" for name in names)
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
     """Tensors by their names in the state dict, `module.` of wrapped models taken off."""
     with path.open("rb") as file:
-        zipped = file.read(2) == b"PK"
+        zipped = file.read(2) == _zip.SIGNATURE
         file.seek(0)
-        found = _zip(file) if zipped else _legacy(file, path.stat().st_size)
+        found = _archive(path) if zipped else _legacy(file, path.stat().st_size)
     named = _state_dict(found)
     total = sum(math.prod(tensor.shape) * np.dtype(STORAGES[tensor.storage.kind]).itemsize for tensor in named.values())
-    if total > 2 * path.stat().st_size:
+    if total > SHARED * path.stat().st_size:
         raise WeightsDamaged(f"it declares {total} bytes of tensors, more than the file holds.")
-    return {name: _array(name, tensor) for name, tensor in named.items()}
+    arrays = Arrays()
+    for name, tensor in named.items():
+        arrays.add(name, _array(name, tensor))
+    return arrays
 
 
-def _zip(file: IO[bytes]) -> Any:
-    with zipfile.ZipFile(file) as archive:
+def _archive(path: Path) -> Any:
+    with _zip.opened(path, packed=False) as archive:
         members = {member.filename: member for member in archive.infolist()}
-        if any(member.compress_type != zipfile.ZIP_STORED for member in members.values()):
-            raise UsageError("The archive is compressed, which PyTorch's files are not.")
         pickles = [name for name in members if name.rpartition("/")[2] == "data.pkl"]
         if len(pickles) != 1:
             raise UsageError(f"The archive holds {len(pickles)} files data.pkl; a state dict has one.")
@@ -78,9 +81,11 @@ def _legacy(file: IO[bytes], size: int) -> Any:
         raise UsageError("The file was written on a big-endian machine; only little-endian ones can be read.")
     found = interpret(file, size, storages)
     keys = interpret(file, size, {})
-    if not isinstance(keys, list) or sorted(map(str, keys)) != sorted(storages):
+    # Lists of what may be anything are not compared as wholes: what they hold may hold itself many times over.
+    listed = isinstance(keys, list) and all(isinstance(key, str) for key in keys)
+    if not listed or sorted(keys) != sorted(storages):
         raise WeightsDamaged("the list of storages differs from those that the tensors use")
-    for key in map(str, keys):
+    for key in keys:
         storage = storages[key]
         (count,) = struct.unpack("<q", file.read(8))
         if count != storage.count:
@@ -98,10 +103,7 @@ def _elements(storage: Storage, data: bytes) -> np.ndarray:
     array = np.frombuffer(data, STORAGES[storage.kind])
     if len(array) != storage.count:
         raise WeightsDamaged(f"storage {storage.key} has {len(array)} elements, its tensors say {storage.count}")
-    if storage.kind == "BFloat16Storage":
-        # The upper half of a float32.
-        return (array.astype("<u4") << 16).view("<f4")
-    return array
+    return array.astype("<f4") if STORAGES[storage.kind] == BRAIN else array
 
 
 def _state_dict(found: Any) -> dict[str, Tensor]:
@@ -123,8 +125,8 @@ def _state_dict(found: Any) -> dict[str, Tensor]:
 
 def _array(name: str, tensor: Tensor) -> np.ndarray:
     data, shape, strides = tensor.storage.data, tensor.shape, tensor.strides
-    if data is None or len(shape) != len(strides) or min((*shape, *strides, tensor.offset), default=0) < 0:
-        raise WeightsDamaged(f"tensor {name} has shape {shape} and strides {strides}")
+    if data is None:
+        raise WeightsDamaged(f"tensor {name} has no storage")
     if math.prod(shape) == 0:
         return np.zeros(shape, data.dtype)
     last = tensor.offset + sum((length - 1) * stride for length, stride in zip(shape, strides, strict=True))

@@ -8,7 +8,9 @@ import tensorflow as tf
 
 from kerazoo import applications, weights
 from kerazoo.applications import hrnet
+from kerazoo.applications._builder import restore
 from kerazoo.errors import UsageError
+from kerazoo.weights.recipes import TORCH_NORM
 from recipes import seeded
 from tests.applications.common import close, keras_warns, pictures, scatter
 from tests.reference import references
@@ -40,7 +42,7 @@ def as_torch(model, config):
         found[f"{kernel}.weight"] = values[f"{name}_conv/kernel"].transpose(3, 2, 0, 1)
         if f"{name}_conv/bias" in values:
             found[f"{kernel}.bias"] = values[f"{name}_conv/bias"]
-        found |= {f"{norm}.{its}": values[f"{name}_bn/{mine}"] for mine, its in hrnet._BATCH_NORM.items()}
+        found |= {f"{norm}.{its}": values[f"{name}_bn/{mine}"] for mine, its in TORCH_NORM.items()}
     found["classifier.weight"] = values["predictions/kernel"].T
     found["classifier.bias"] = values["predictions/bias"]
     return {name: np.ascontiguousarray(value) for name, value in found.items()}
@@ -154,8 +156,9 @@ def test_a_file_s_classifier_is_left_out(tmp_path):
     family = SimpleNamespace(build=hrnet.build, SOURCES=hrnet.SOURCES, VARIANTS={"hrnet_w18": described})
     whole = scatter(hrnet.build(SMALL))
     files.torch_zip(tmp_path / "mine.pth", as_torch(whole, SMALL))
-    mine = hrnet.build(dataclasses.replace(SMALL, include_top=False, pooling="avg"))
-    weights.restore(mine, family, "hrnet_w18", str(tmp_path / "mine.pth"), include_top=False)
+    config = dataclasses.replace(SMALL, include_top=False, pooling="avg")
+    mine = hrnet.build(config)
+    restore(mine, family, "hrnet_w18", config, tmp_path / "mine.pth")
     images = pictures(2, 64, 64, 3)
     close(mine(images), keras.Model(whole.input, whole.get_layer("avg_pool").output)(images))
     assert hrnet.build(dataclasses.replace(SMALL, include_top=False)).output_shape == (None, 2, 2, 64)

@@ -5,8 +5,8 @@ import keras
 import numpy as np
 import pytest
 
-from kerazoo import weights
 from kerazoo.applications import inception_resnet
+from kerazoo.applications._builder import restore
 from kerazoo.applications.inception_resnet import InceptionResNetV1, InceptionResNetV1Face, InceptionResNetV2
 from kerazoo.errors import UsageError
 from tests.applications.common import close, keras_warns, pictures, scatter
@@ -65,7 +65,7 @@ def test_official_file(official, answer, mine, layout, tmp_path):
     path = tmp_path / "official.weights.h5"
     save(official, path, layout)
     forget(mine)
-    weights.restore(mine, inception_resnet, "inception_resnet_v2", path)
+    restore(mine, inception_resnet, "inception_resnet_v2", config("inception_resnet_v2"), path)
     close(mine(pictures(2, 75, 75, 3)), answer)
     if layout == "legacy":
         return
@@ -74,7 +74,7 @@ def test_official_file(official, answer, mine, layout, tmp_path):
         for layer in file["layers"].values():
             layer["vars"].attrs.pop("name", None)
     forget(mine)
-    weights.restore(mine, inception_resnet, "inception_resnet_v2", path)
+    restore(mine, inception_resnet, "inception_resnet_v2", config("inception_resnet_v2"), path)
     close(mine(pictures(2, 75, 75, 3)), answer)
 
 
@@ -90,7 +90,8 @@ def test_official_file_without_top(official, tmp_path):
     close(model(images), expected)
     save(features, path, "keras 3")
     forget(model)
-    weights.restore(model, inception_resnet, "inception_resnet_v2", path, include_top=False)
+    headless = config("inception_resnet_v2", input_shape=(75, 75, 3), include_top=False, pooling="max")
+    restore(model, inception_resnet, "inception_resnet_v2", headless, path)
     close(model(images), expected)
 
 

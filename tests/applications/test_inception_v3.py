@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from kerazoo import weights
 from kerazoo.applications import inception_v3
+from kerazoo.applications._builder import restore
 from kerazoo.applications.inception_v3 import InceptionV3
 from kerazoo.errors import UsageError
 from tests.applications.common import close, every_layout, keras_warns, pictures, scatter
@@ -80,7 +80,7 @@ def test_our_own_file_comes_back(tmp_path):
     """Names that are ours already stay what they are."""
     mine, again = scatter(inception_v3.build(DESCRIBED.small)), inception_v3.build(DESCRIBED.small)
     mine.save_weights(tmp_path / "mine.weights.h5")
-    weights.restore(again, inception_v3, "inception_v3", str(tmp_path / "mine.weights.h5"))
+    restore(again, inception_v3, "inception_v3", DESCRIBED.small, tmp_path / "mine.weights.h5")
     images = pictures(1, *DESCRIBED.small.input_shape)
     close(again(images), mine(images), relative=0)
 

@@ -125,11 +125,11 @@ def test_folded_normalisation_changes_nothing():
 def test_imagenet_means_the_weights_of_the_input_s_size(alpha, size, word, monkeypatch):
     asked = []
 
-    def fetch(entry, role="full", progress=None):
-        asked.append((entry.weights, role))
+    def fetch_all(entry, top=True, progress=None):
+        asked.append((entry.weights, *entry.roles(top)))
         raise UsageError("far enough")
 
-    monkeypatch.setattr(store, "fetch", fetch)
+    monkeypatch.setattr(store, "fetch_all", fetch_all)
     with pytest.raises(UsageError, match="far enough"):
         MobileNet(alpha=alpha, input_shape=(size, size, 3))
     with pytest.raises(UsageError, match="far enough"):

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from kerazoo import weights
 from kerazoo.applications import xception
+from kerazoo.applications._builder import restore
 from kerazoo.applications.xception import Xception
 from kerazoo.errors import UsageError
 from tests.applications.common import close, every_layout, keras_warns, pictures, scatter
@@ -87,7 +87,7 @@ def test_our_own_file_comes_back(tmp_path):
     """Names that are ours already stay what they are."""
     mine, again = scatter(xception.build(DESCRIBED.small)), xception.build(DESCRIBED.small)
     mine.save_weights(tmp_path / "mine.weights.h5")
-    weights.restore(again, xception, "xception", str(tmp_path / "mine.weights.h5"))
+    restore(again, xception, "xception", DESCRIBED.small, tmp_path / "mine.weights.h5")
     images = pictures(1, *DESCRIBED.small.input_shape)
     close(again(images), mine(images), relative=0)
 

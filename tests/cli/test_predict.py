@@ -255,8 +255,9 @@ def test_no_bytes_end_the_program(kerazoo: Any, tmp_path: Path, noise: bytes, cu
 def test_files_that_are_not_there(kerazoo: Any, tmp_path: Path) -> None:
     (tmp_path / "hollow").mkdir()
     for given_, words in (
+        ("", "empty name"),
         ("gone.png", "No such file"),
-        (tmp_path / "hollow", "No pictures"),
+        (tmp_path / "hollow", "No files to read in this folder"),
         (tmp_path / "*.jpeg", "No file matches"),
     ):
         done = kerazoo("predict", given_, SEVEN, "-m", MODEL, "--json")

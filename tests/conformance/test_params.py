@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from kerazoo import registry
+from kerazoo.applications._recognise import layers_of, table
 from tests.conformance.models import FACTS, NAMES, every_variant, family
 
 
@@ -16,7 +17,9 @@ def test_every_variant_has_a_figure_from_a_source():
 @every_variant
 def test_count(name):
     described = registry.variants()[name][1]
-    count = family(name).build(described.config).count_params()
+    model = family(name).build(described.config)
+    count = model.count_params()
+    assert layers_of(model) == table().get(name), "python -m kerazoo.applications._recognise writes the table anew"
     assert count == described.params
     assert count == FACTS[name]["params"]
 

@@ -17,7 +17,7 @@ def arrays(name):
 def test_round_trip(name, arrays, tmp_path):
     np.savez(tmp_path / "weights.npz", **arrays)
     other = family(name).build(config(name))
-    weights.restore(other, family(name), name, str(tmp_path / "weights.npz"))
+    weights.load(other, config(name), {}, weights.resolve(name, str(tmp_path / "weights.npz")))
     for variable in other.weights:
         np.testing.assert_array_equal(variable, arrays[variable.path], err_msg=variable.path)
 

@@ -40,7 +40,7 @@ def test_bases_are_pinned():
             assert name in ("python", "tensorflow/serving")
             assert re.fullmatch(r"\d+\.\d+(\.\d+|-slim-\w+)", ARGUMENTS[tag.strip("${}")])
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    least = project["requires-python"].removeprefix(">=")
+    least = project["requires-python"].partition(",")[0].removeprefix(">=")
     assert tuple(map(int, ARGUMENTS["PYTHON"].split("-")[0].split("."))) >= tuple(map(int, least.split(".")))
 
 

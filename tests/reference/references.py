@@ -124,8 +124,9 @@ def loaded(name: str, folder: Path, arrays: dict[str, np.ndarray] | None = None)
     path = folder / f"{name}.weights"
     WRITERS[kept["reader"]](path, tensors(name) if arrays is None else arrays)
     family, described = registry.variants()[name]
-    model = family.build(replace(described.config, input_shape=tuple(kept["input"]["shape"])))
-    weights.restore(model, family, name, path)
+    config = replace(described.config, input_shape=tuple(kept["input"]["shape"]))
+    model = family.build(config)
+    weights.load(model, config, family.SOURCES, weights.resolve(name, path))
     path.unlink()
     return model
 

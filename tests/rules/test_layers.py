@@ -10,12 +10,12 @@ from pathlib import Path
 import kerazoo
 
 LAYERS = {
-    "contract": 0, "manifest": 0, "errors": 0, "assets": 0, "lazy": 0, "labels": 0, "printable": 0,
+    "contract": 0, "manifest": 0, "errors": 0, "packages": 0, "lazy": 0, "labels": 0, "printable": 0,
     "codecs": 1, "http": 1, "ops": 1, "store": 1, "seal": 1, "layers": 1,
-    "tasks": 2, "weights": 2,
+    "assets": 2, "tasks": 2, "weights": 2,
     "applications": 3,
     "registry": 4,
-    "predictor": 5, "engines": 5, "formats": 5,
+    "inputs": 5, "predictor": 5, "engines": 5, "formats": 5,
     "own": 6, "export": 6, "train": 6, "loading": 6, "evaluation": 6,
     "scale": 7, "serve": 7,
     "cli": 8, "__main__": 8,

@@ -3,7 +3,10 @@
 import time
 
 import pytest
+from filelock import FileLock
 
+import kerazoo
+from kerazoo import formats
 from kerazoo.serve.models import session
 from kerazoo.serve.models.catalogue import Models, Watch
 from kerazoo.serve.models.versions import Retries
@@ -22,6 +25,16 @@ def classics(tmp_path_factory):
     half_plus.half_plus_three(base / "half_plus_three")
     half_plus.counter(base / "counter")
     return base
+
+
+@pytest.fixture(scope="session")
+def exported(shared):
+    """The version folder of a bundle with every format in it."""
+    folder = shared / "exported"
+    with FileLock(shared / "exported.lock"):
+        if not folder.exists():
+            kerazoo.export("lenet5:mnist", to=list(formats.FORMATS), path=folder)
+    return folder / "lenet5" / "1"
 
 
 def config(name, base, **more):

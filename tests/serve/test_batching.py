@@ -348,3 +348,31 @@ def test_a_bad_row_costs_only_itself():
 def test_rows_of_another_shape_are_not_joined():
     joiner = Joiner(lambda inputs: {"y": inputs["x"] * 2}, 1, size=Size(limit=8))
     assert crowd(joiner, 6, 50, lambda client, turn: ones(1 + turn % 3, 1 + client % 2, value=client)) == []
+
+
+def test_a_bad_row_fails_alone():
+    """Nor does anybody read of it in an error of theirs."""
+    model = Model()
+    plain = model.run
+
+    def run(signature, inputs, outputs):
+        if (inputs["x"] < 0).any():
+            plain(signature, inputs, outputs)
+            raise invalid(f"cannot read {inputs['x'].min()}")
+        return plain(signature, inputs, outputs)
+
+    servable = batched(Servable({}, run, lambda: None, "fake"), Parameters(most=100, micros=0, threads=1))
+    model.gate.clear()
+    values = [1.0, 2.0, -3.0, 4.0, -5.0, 6.0]
+    threads, results = together(servable, [ones(1, value=value) for value in values], first=1)
+    time.sleep(0.2)
+    model.gate.set()
+    for thread in threads:
+        thread.join(10)
+    assert len(model.batches[1]) == 5
+    for value, result in zip(values, results, strict=True):
+        if value < 0:
+            assert result.message == f"cannot read {value}"
+        else:
+            assert result.tolist() == [2 * value]
+    servable.close()

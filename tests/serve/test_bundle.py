@@ -1,26 +1,27 @@
 """Bundles on every engine: the same answers, checked goldens, and cores that are handed out as the load asks."""
 
+import base64
 import json
+import random
 import shutil
 import threading
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import kerazoo
+from kerazoo import formats, seal
+from kerazoo.cli.serve import _model
 from kerazoo.codecs import image as image_
+from kerazoo.engines.card import into_folder, of_folder
+from kerazoo.errors import UsageError
 from kerazoo.serve.models import cores, engines, warmup
 from kerazoo.serve.models.engines import Cores
 from kerazoo.serve.wire.status import Status
 
-ENGINES = ["onnx", "litert", "savedmodel"]
-
-
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("exported")
-    kerazoo.export("lenet5:mnist", to=["savedmodel", "onnx", "litert"], path=folder)
-    return folder / "lenet5" / "1"
+ENGINES = [form.engine for form in formats.FORMATS.values()]
 
 
 def picture(seed=0):
@@ -71,16 +72,133 @@ def test_a_wrong_golden_is_refused(exported, tmp_path, engine):
     scores = card["goldens"]["classify"]["response"]["score"]["values"]
     card["goldens"]["classify"]["response"]["score"]["values"] = scores[::-1]
     (copy / engines.EXTRA / "card.json").write_text(json.dumps(card))
+    seal.seal_folder(copy, engines.EXTRA)
     with pytest.raises(Status, match="FAILED_PRECONDITION.*differs from Keras"):
         engines.load(copy, engine)
 
 
-@pytest.mark.parametrize("file", ["model.onnx", "card.json"])
-def test_a_damaged_bundle_is_refused(exported, tmp_path, file):
+@pytest.mark.parametrize(
+    ("file", "engine"),
+    [("model.onnx", "onnx"), ("model.tflite", "litert"), ("card.json", "onnx"), ("card.json", "litert")],
+)
+def test_a_damaged_bundle_is_refused(exported, tmp_path, file, engine):
+    """Whatever the damage, down to a bit: a golden alone would not notice most of it."""
     copy = shutil.copytree(exported, tmp_path / "1")
-    (copy / engines.EXTRA / file).write_bytes(b"damaged")
-    with pytest.raises(Status):
+    place, rng = copy / engines.EXTRA / file, random.Random(file)
+    whole = place.read_bytes()
+    for _ in range(40):
+        damaged = bytearray(whole)
+        at = rng.randrange(len(damaged))
+        kind = rng.randrange(4)
+        if kind == 0:
+            damaged[at] ^= 1 << rng.randrange(8)
+        elif kind == 1:
+            del damaged[at:]
+        elif kind == 2:
+            damaged[at : at + 100] = bytes(len(damaged[at : at + 100]))
+            damaged[0] ^= 1  # It may have been zeros before.
+        else:
+            damaged[at:at] = b"x"
+        place.write_bytes(damaged)
+        with pytest.raises(Status) as caught:
+            engines.load(copy, engine)
+        assert caught.value.code == "DATA_LOSS"
+
+
+def test_what_is_not_used_may_be_damaged(exported, tmp_path):
+    copy = shutil.copytree(exported, tmp_path / "1")
+    (copy / engines.EXTRA / "model.tflite").write_bytes(b"damaged")
+    (copy / "variables" / "variables.index").write_bytes(b"damaged")
+    engines.load(copy, "onnx").close()
+    for engine in ("litert", "savedmodel"):
+        with pytest.raises(Status, match="DATA_LOSS"):
+            engines.load(copy, engine)
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        "no json",
+        "[]",
+        "null",
+        '{"onnx": NaN, "litert": "x"}',
+        '{"onnx": []}',
+        "[" * 9999,
+        " " * 100_000,
+        '{"onnx": -1}',
+    ],
+)
+def test_odd_times_do_no_harm(exported, tmp_path, times):
+    copy = shutil.copytree(exported, tmp_path / "1")
+    (copy / engines.EXTRA / engines.TIMES).write_text(times)
+    engines.load(copy).close()
+
+
+def test_without_a_golden_it_is_refused(exported, tmp_path):
+    copy = shutil.copytree(exported, tmp_path / "1")
+    card = json.loads((copy / engines.CARD).read_text())
+    card["goldens"] = {}
+    (copy / engines.CARD).write_text(json.dumps(card))
+    seal.seal_folder(copy, engines.EXTRA)
+    with pytest.raises(Status, match="FAILED_PRECONDITION.*no golden of the task classify"):
         engines.load(copy, "onnx")
+
+
+@pytest.fixture(params=["model.onnx", "model.tflite"])
+def two_tasks(request, exported, tmp_path):
+    """A bundle without a SavedModel, whose network has two tasks."""
+    extra = tmp_path / "1" / engines.EXTRA
+    extra.mkdir(parents=True)
+    shutil.copy(exported / engines.EXTRA / request.param, extra)
+    card = of_folder(exported)
+    second = replace(card.task, labels=tuple(f"digit {label}" for label in card.task.labels))
+    goldens = {"classify": card.golden, "tell": json.loads(json.dumps(card.golden))}
+    texts = goldens["tell"]["response"]["label"]["b64"]
+    texts[:] = [base64.b64encode(b"digit " + base64.b64decode(text)).decode() for text in texts]
+    into_folder(tmp_path / "1", replace(card, tasks={"classify": card.task, "tell": second}, goldens=goldens))
+    seal.seal_folder(tmp_path / "1", engines.EXTRA)
+    return tmp_path / "1"
+
+
+def test_several_tasks_without_a_saved_model(two_tasks, exported):
+    servable = engines.load(two_tasks)
+    assert set(servable.signatures) == {"serving_default", "tell", "network"}
+    labels = {
+        key: servable.run(key, {"image_bytes": picture()}, ["label"])["label"] for key in ("serving_default", "tell")
+    }
+    assert (labels["tell"] == b"digit " + labels["serving_default"]).all()
+    ours, theirs = servable.signatures, engines.load(exported, "onnx").signatures
+    for key in ("serving_default", "network"):
+        for side in ("inputs", "outputs"):
+            described, expected = getattr(ours[key], side), getattr(theirs[key], side)
+            assert set(described) == set(expected)
+            for name, info in described.items():
+                assert (info.dtype, info.tensor_shape) == (expected[name].dtype, expected[name].tensor_shape)
+    servable.close()
+
+
+def test_the_golden_of_every_task_is_checked(two_tasks):
+    card = json.loads((two_tasks / engines.CARD).read_text())
+    card["goldens"]["tell"]["response"]["label"]["b64"].reverse()
+    (two_tasks / engines.CARD).write_text(json.dumps(card))
+    seal.seal_folder(two_tasks, engines.EXTRA)
+    with pytest.raises(Status, match="FAILED_PRECONDITION"):
+        engines.load(two_tasks)
+
+
+@pytest.mark.parametrize("name", ["lenet5.onnx", "lenet5.tflite", "lenet5/1", "lenet5"])
+def test_files_and_folders_are_served_by_their_paths(exported, tmp_path, monkeypatch, name):
+    monkeypatch.setenv("KERAZOO_HOME", str(tmp_path))
+    config = _model(str(exported.parents[1] / name))
+    assert config.name == "lenet5"
+    engines.load(Path(config.base_path) / "1").close()
+    assert _model(f"mine={exported.parents[1] / name}").name == "mine"
+
+
+def test_paths_that_cannot_be_served(tmp_path):
+    for word in (f"m={tmp_path / 'nothing'}", str(tmp_path)):
+        with pytest.raises(UsageError):
+            _model(word)
 
 
 def test_what_does_not_fit_is_refused_in_words(exported):

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,11 +13,13 @@ from kerazoo import cli, loading, registry
 from kerazoo.errors import InputError, KerazooError, UnknownModel, UsageError
 from kerazoo.export import prepare
 from kerazoo.serve import server
+from kerazoo.serve.access import Access
 from kerazoo.serve.http.app import App, RestOptions
 from kerazoo.serve.http.listening import listen
 from kerazoo.serve.http.listening import start as start_rest
 from kerazoo.serve.models.catalogue import Watch
 from kerazoo.serve.models.versions import Retries
+from kerazoo.serve.rpc.listening import start as start_grpc
 from kerazoo.serve.server import Options, one_model
 
 
@@ -116,11 +119,17 @@ def test_what_is_no_address(url):
         kerazoo.Client(url, "lenet5")
 
 
-def test_a_token(running, digits, tmp_path, capsys):
-    guarded = start_rest(App(running.service, RestOptions(threads=1, token="secret")), listen(0))
-    url = f"http://127.0.0.1:{guarded.port}"
+@pytest.mark.parametrize("wire", ["http", "grpc"])
+def test_a_token(running, digits, tmp_path, capsys, wire):
+    service = replace(running.service, access=Access("secret"))
+    if wire == "http":
+        guarded = start_rest(App(service, RestOptions(threads=1)), listen(0))
+        url = f"http://127.0.0.1:{guarded.port}"
+    else:
+        guarded = start_grpc(service, ["127.0.0.1:0"], 1)
+        url = f"grpc://127.0.0.1:{guarded.ports[0]}"
     try:
-        with pytest.raises(KerazooError):
+        with pytest.raises(KerazooError, match="Authorization|is not|Nobody says|not said"):
             kerazoo.Client(url, "lenet5")(digits / "a.png")
         (tmp_path / "token").write_text("secret\n")
         arguments = ["predict", "-m", "lenet5", "--server", url, "--token-file", str(tmp_path / "token")]

@@ -4,11 +4,12 @@ import json
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from kerazoo.serve.http import rest
 from kerazoo.serve.http.rest import Request
 from kerazoo.serve.metrics import Counter, Histogram, Metrics
-from kerazoo.serve.models import inference
+from kerazoo.serve.models import inference, session
 from kerazoo.serve.models.catalogue import Models, Watch
 from kerazoo.serve.models.inference import Rules
 from kerazoo.serve.models.servable import Servable
@@ -132,3 +133,34 @@ def test_11_3_the_text_of_metrics():
     assert list(Counter("plain", ()).lines()) == []
     assert len(metrics.latency.bounds) == 33
     assert metrics.latency.bounds[:2] == (10, 18)
+
+
+# --- SavedModels of strangers -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def writer(tmp_path_factory):
+    """A SavedModel that writes a file whenever it is asked."""
+    base = tmp_path_factory.mktemp("writer")
+
+    @tf.function(input_signature=[tf.TensorSpec([], tf.string, name="text")])
+    def answer(text):
+        with tf.control_dependencies([tf.io.write_file(str(base / "written"), text)]):
+            return {"text": tf.identity(text)}
+
+    tf.saved_model.save(tf.Module(), str(base / "1"), signatures=answer)
+    return base
+
+
+def test_a_graph_that_reaches_files_is_refused(writer):
+    with pytest.raises(Status, match="(?s)PERMISSION_DENIED.*WriteFile.*--trust"):
+        session.load(writer / "1")
+
+
+@pytest.mark.parametrize(("strangers", "lines"), [("told", 1), ("trusted", 0)])
+def test_it_is_opened_where_it_is_trusted_or_as_tf_serving_does(writer, caplog, strangers, lines):
+    servable = session.load(writer / "1", session.SessionOptions(strangers=strangers))
+    assert servable.run("serving_default", {"text": np.array(b"hello", object)}, ["text"])["text"].item() == b"hello"
+    said = [record.getMessage() for record in caplog.records if record.name == "kerazoo.serve"]
+    assert len(said) == lines and all("WriteFile" in line and "\n" not in line for line in said)
+    servable.close()

@@ -172,7 +172,11 @@ ELEMENT = "Failed to process element: {} of 'instances' list. Error: INVALID_ARG
         ),
         (
             '{"instances": [[[1,2],3]]}',
-            ELEMENT.format(0, "JSON Value: 3 found at incorrect level: 1 in the JSON DOM. Expected at level: 2"),
+            ELEMENT.format(0, "JSON Value: 3 found at incorrect level: 2 in the JSON DOM. Expected at level: 2"),
+        ),
+        (
+            '{"inputs": [[1.0], 2.0]}',
+            "JSON Value: 2.0 found at incorrect level: 2 in the JSON DOM. Expected at level: 2",
         ),
         ('{"inputs": [1,[2]]}', "Encountered list at unexpected level: 1 expected < 1"),
         (
@@ -331,7 +335,7 @@ def test_4_3_4_8_answers_refused(outputs, as_rows, message):
 
 def features(**values):
     body = json_text.parse(json.dumps({"examples": [values]}).encode())
-    return protos.core("Example").FromString(json_examples.examples(body, "classify")[0]).features.feature
+    return protos.core("Example").FromString(json_examples.examples(body)[0]).features.feature
 
 
 def test_5_3_kinds_of_features():
@@ -363,7 +367,7 @@ def test_5_3_kinds_of_features():
     ],
 )
 def test_5_4_5_6_examples_refused(body, message):
-    assert refused(json_examples.examples, body, "classify") == message
+    assert refused(json_examples.examples, body) == message
 
 
 def test_5_2_results():

@@ -1,11 +1,16 @@
 """Promises 8 and 9: versions, policies, hot load, retries, labels, reload. Loads are instant here."""
 
+import os
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
+from kerazoo.serve.metrics import Metrics
+from kerazoo.serve.models import folders
 from kerazoo.serve.models.catalogue import Models, Watch
+from kerazoo.serve.models.loading import Loading, loader
 from kerazoo.serve.models.servable import Servable, Spec
 from kerazoo.serve.models.versions import Retries
 from kerazoo.serve.wire import protos
@@ -55,7 +60,7 @@ def start(shelf):
     started = []
 
     def start(*configs, watch=FAST, deadline=5):
-        models = Models(shelf.load, watch)
+        models = Models(lambda *asked: shelf.load(*asked), watch)
         started.append(models)
         models.watch_folders()
         models.configure(configs, time.monotonic() + deadline)
@@ -345,3 +350,93 @@ def test_8_15_one_models_slow_load_does_not_hold_up_another(shelf):
         gate.set()
         models.close()
     until(lambda: sorted(shelf.closed) == [("m", 1), ("slow", 1)])
+
+
+# --- folders that change ------------------------------------------------------------------------------------------
+
+
+def touched(folder, text="more"):
+    (folder / "file").write_text(text)
+
+
+def test_a_failed_version_is_tried_again_when_its_folder_has_changed(shelf, start):
+    """As after a copy that outlasted all tries, or one that was half there at the first."""
+    models = start(shelf.put("m", 1), watch=Watch(0.02, Retries(0)))
+    shelf.bad["m", 2] = invalid("half copied")
+    shelf.put("m", 2)
+    until(lambda: (2, "END") in states(models, "m"))
+    time.sleep(0.1)
+    assert shelf.loaded.count(("m", 2)) == 1
+    touched(shelf.base / "m" / "2")
+    until(lambda: shelf.loaded.count(("m", 2)) == 2)
+    shelf.bad.clear()
+    touched(shelf.base / "m" / "2", "all of it")
+    until(lambda: version_of(models, "m") == 2)
+
+
+def test_a_change_ends_the_pause_between_two_tries(shelf, start):
+    models = start(shelf.put("m", 1), watch=Watch(0.02, Retries(5, 600)))
+    shelf.bad["m", 2] = invalid("half copied")
+    shelf.put("m", 2)
+    until(lambda: ("m", 2) in shelf.loaded)
+    shelf.bad.clear()
+    touched(shelf.base / "m" / "2")
+    until(lambda: version_of(models, "m") == 2)
+
+
+def test_what_does_not_come_by_waiting_is_not_tried_again(shelf, start):
+    shelf.bad["m", 1] = Status("PERMISSION_DENIED", "a stranger's")
+    with pytest.raises(Status, match="PERMISSION_DENIED: a stranger's"):
+        start(shelf.put("m", 1), watch=Watch(0.02, Retries(5, 600)))
+    assert shelf.loaded == [("m", 1)]
+
+
+def test_a_version_whose_card_comes_late_is_loaded_once_more(shelf, start, monkeypatch):
+    """The new one comes before the old one goes, and what fails to load costs nothing."""
+    first = shelf.put("m", 1)
+    card, load = shelf.base / "m" / "1" / "card.json", shelf.load
+    monkeypatch.setattr(shelf, "load", lambda *asked: replace(load(*asked), engine=kind(), outdated=outdated()))
+
+    def kind():
+        return "bundle" if card.exists() else "plain"
+
+    def outdated():
+        return (lambda: False) if card.exists() else card.exists
+
+    def engine(models):
+        with models.hold(Spec("m")) as handle:
+            return handle.servable.engine
+
+    models = start(first)
+    assert engine(models) == "plain"
+    shelf.bad["m", 1] = invalid("not all of it is there")
+    card.write_text("{")
+    until(lambda: shelf.loaded.count(("m", 1)) == 2)
+    time.sleep(0.1)
+    assert (engine(models), shelf.loaded.count(("m", 1))) == ("plain", 2)
+    assert states(models, "m") == [(1, "AVAILABLE")]
+    shelf.bad.clear()
+    touched(card.parent)
+    until(lambda: engine(models) == "bundle")
+    until(lambda: shelf.closed == [("m", 1)])
+    assert states(models, "m") == [(1, "AVAILABLE")]
+
+
+def test_versions_beyond_the_wires_integers_are_ignored(shelf, start):
+    models = start(shelf.put("m", 7, (1 << 63), 99999999999999999999))
+    assert states(models, "m") == [(7, "AVAILABLE")]
+    shelf.put("m", (1 << 63) - 1)
+    until(lambda: version_of(models, "m") == (1 << 63) - 1)
+
+
+def test_a_pipe_in_a_version_folder_is_refused(tmp_path):
+    (tmp_path / "variables").mkdir()
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    (tmp_path / "round").symlink_to(tmp_path)
+    folders.check(tmp_path)
+    os.mkfifo(tmp_path / "variables" / "pipe")
+    with pytest.raises(Status, match="FAILED_PRECONDITION.*pipe is neither a file nor a folder"):
+        folders.check(tmp_path)
+    with pytest.raises(Status, match="pipe"):
+        loader(Loading(), Metrics())("m", 1, tmp_path)

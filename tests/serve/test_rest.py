@@ -8,21 +8,24 @@ import socket
 import threading
 import time
 import urllib.request
+from dataclasses import replace
 from http.client import HTTPConnection
 
 import pytest
 
+from kerazoo.serve.access import Access
 from kerazoo.serve.http import rest
 from kerazoo.serve.http.app import App, RestOptions
 from kerazoo.serve.http.listening import listen
 from kerazoo.serve.http.listening import start as start_rest
 from kerazoo.serve.http.rest import Request
 from kerazoo.serve.limits import Limits
+from tests.serve.within import within
 
 
 @pytest.fixture(scope="module")
 def app(service):
-    return App(service, RestOptions(threads=4, limits=Limits(body=10_000, seconds=20)))
+    return App(within(service, body=10_000, seconds=20), RestOptions(threads=4))
 
 
 @pytest.fixture(scope="module")
@@ -101,8 +104,16 @@ def test_2_2_2_5_2_6_2_7_malformed(ask, method, path):
     assert ask(method, path) == (400, {"error": f"Malformed request: {method} {path}"})
 
 
+@pytest.mark.parametrize("method", ["classify", "regress"])
+def test_5_6_without_examples(ask, method):
+    told = "When method is classify, key 'examples' is expected and was not found"
+    assert ask("POST", f"/v1/models/half_plus_two:{method}", {}) == (400, {"error": told})
+
+
 def test_2_3_2_4_2_6_2_8(ask):
     assert ask("GET", "/v1/models") == (400, {"error": "Missing model name in request."})
+    assert ask("GET", "/V1/MODELS/half_plus_two") == ask("GET", "/v1/models/half_plus_two")
+    assert ask("GET", "/V1/foo") == (400, {"error": "Malformed request: GET /V1/foo"})
     status, told = ask("GET", "/v1/models/m/versions/18446744073709551615")
     assert (status, told["error"]) == (400, "Failed to convert version: 18446744073709551615 to numeric.")
     assert ask("GET", "/v1/models/half_plus_two?x=1")[0] == 404
@@ -111,7 +122,7 @@ def test_2_3_2_4_2_6_2_8(ask):
 
 
 def test_2_1_paths_in_capitals(ask):
-    assert ask("POST", "/V1/MODELS/half_plus_two:predict", {"instances": [2]})[0] == 404
+    assert ask("POST", "/V1/MODELS/half_plus_two:predict", {"instances": [2]}) == (200, {"predictions": [3.0]})
     assert ask("GET", "/v1/Models/half_plus_two")[0] == 200
 
 
@@ -121,7 +132,7 @@ def test_2_10_compressed_bodies(ask):
     assert predict(ask, gzip.compress(body), **gzipped) == (200, {"predictions": [3.0]})
     for broken in (body, gzip.compress(body)[:-9]):
         assert predict(ask, broken, **gzipped) == (400, {"error": "JSON Parse error: The document is empty"})
-    bomb = gzip.compress(b"0" * (rest.INFLATED + 1))
+    bomb = gzip.compress(b"0" * (Limits().inflated + 1))
     assert predict(ask, bomb, **gzipped)[0] == 400
 
 
@@ -220,11 +231,11 @@ def test_6_8_metadata_of_what_is_not_there(ask):
 
 def test_11_4_every_request_is_counted(app, ask):
     counted = app.service.metrics.requests
-    before = {status: counted.get("nobody", status) for status in ("NOT_FOUND", "INVALID_ARGUMENT")}
+    before = {status: counted.get("", status) for status in ("NOT_FOUND", "INVALID_ARGUMENT")}
     ask("GET", "/v1/models/nobody")
     predict(ask, b"{", "nobody")
-    assert counted.get("nobody", "NOT_FOUND") == before["NOT_FOUND"] + 1
-    assert counted.get("nobody", "INVALID_ARGUMENT") == before["INVALID_ARGUMENT"] + 1
+    assert counted.get("", "NOT_FOUND") == before["NOT_FOUND"] + 1
+    assert counted.get("", "INVALID_ARGUMENT") == before["INVALID_ARGUMENT"] + 1
     predict(ask, {"instances": [1]})
     text = app.service.metrics.text()
     assert "# TYPE :tensorflow:serving:request_count counter\n" in text
@@ -340,8 +351,7 @@ def test_who_asks_before_sending_a_long_body_is_only_refused(port):
 
 
 def test_who_says_nothing_or_drips_is_let_go_and_who_asks_is_not(service):
-    limits = Limits(idle=0.5)
-    running = start_rest(App(service, RestOptions(threads=1, limits=limits)), listen(0))
+    running = start_rest(App(within(service, idle=0.5), RestOptions(threads=1)), listen(0))
     address = ("localhost", running.port)
     asking = HTTPConnection(*address, timeout=10)
     try:
@@ -384,7 +394,7 @@ def test_2_12_cors(service):
 
 
 def test_a_token(service):
-    running = start_rest(App(service, RestOptions(threads=1, token="secret")), listen(0))
+    running = start_rest(App(replace(service, access=Access("secret")), RestOptions(threads=1)), listen(0))
     look = b"GET /v1/models/half_plus_two HTTP/1.1\r\nHost: x\r\n%s\r\n"
     try:
         assert b" 401 " in send(running.port, look % b"")
@@ -395,12 +405,11 @@ def test_a_token(service):
 
 
 def test_a_slow_sender_is_told_and_let_go(service):
-    limits = Limits(seconds=0.3)
-    running = start_rest(App(service, RestOptions(threads=1, limits=limits)), listen(0))
+    running = start_rest(App(within(service, seconds=0.3), RestOptions(threads=1)), listen(0))
     head = b"POST /v1/models/half_plus_two:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"
     try:
         assert b" 408 " in send(running.port, head)
-        assert running.app.waiting == running.app.buffered == 0
+        assert not running.app.service.budget.clients
     finally:
         running.stop(1)
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -24,7 +25,9 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from kerazoo.serve import config, flags, options, server
+from kerazoo import cli
+from kerazoo.serve import config, flags, logs, options, server
+from kerazoo.serve.access import Access
 from kerazoo.serve.http.app import METRICS as METRICS_PATH
 from kerazoo.serve.models import batching, warmup
 from kerazoo.serve.models.catalogue import Watch
@@ -145,7 +148,8 @@ def test_1_9_one_port_for_both(start, classics, caplog):
 
 def test_1_10_a_unix_socket_and_a_stale_file(start, classics, tmp_path):
     path = tmp_path / "s"
-    path.write_text("stale")
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(str(path))
     start(one_model("half_plus_two", classics / "half_plus_two"), socket=str(path), grpc=None, rest=None)
     with grpc.insecure_channel(f"unix:{path}") as channel:
         request = predict_pb2.PredictRequest()
@@ -153,6 +157,14 @@ def test_1_10_a_unix_socket_and_a_stale_file(start, classics, tmp_path):
         request.inputs["x"].CopyFrom(tf.make_tensor_proto([2.0]))
         response = prediction_service_pb2_grpc.PredictionServiceStub(channel).Predict(request, timeout=10)
         assert response.outputs["y"].float_val == [3.0]
+
+
+def test_a_file_is_not_taken_for_a_stale_socket(start, classics, tmp_path):
+    path = tmp_path / "notes.txt"
+    path.write_text("mine")
+    with pytest.raises(Status, match="ALREADY_EXISTS.*it is no socket"):
+        start(one_model("half_plus_two", classics / "half_plus_two"), socket=str(path), grpc=None, rest=None)
+    assert path.read_text() == "mine"
 
 
 def test_1_13_channel_arguments(start, classics):
@@ -227,9 +239,12 @@ def test_9_1_9_2_the_file_is_read_again_and_replaces(start, classics, tmp_path):
                     'model_platform: "tensorflow" } }')  # fmt: skip
     until(lambda: predict(running, "three") == {"predictions": [4.0]})
     until(lambda: "error" in predict(running, "half_plus_two"))
-    file.write_text("this is none {")
-    time.sleep(0.2)
-    assert predict(running, "three") == {"predictions": [4.0]}
+    for text in ("this is none {", "", "# nothing"):
+        file.write_text(text)
+        time.sleep(0.2)
+        assert predict(running, "three") == {"predictions": [4.0]}
+    file.write_text("model_config_list {}")
+    until(lambda: "error" in predict(running, "three"))
 
 
 def test_9_7_an_empty_file_starts_with_no_models(start, tmp_path):
@@ -239,7 +254,7 @@ def test_9_7_an_empty_file_starts_with_no_models(start, tmp_path):
 
 
 def test_9_3_9_4_reload_over_grpc(start, classics, tmp_path):
-    running = start(one_model("half_plus_two", classics / "half_plus_two"))
+    running = start(one_model("half_plus_two", classics / "half_plus_two"), access=Access(reload=True))
     with grpc.insecure_channel(f"127.0.0.1:{running.rpc.ports[0]}") as channel:
         call = model_service_pb2_grpc.ModelServiceStub(channel).HandleReloadConfigRequest
         request = model_management_pb2.ReloadConfigRequest()
@@ -255,12 +270,12 @@ def test_9_3_9_4_reload_over_grpc(start, classics, tmp_path):
         assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
 
 
-def test_1_14_a_config_that_is_none(tmp_path):
+def test_1_14_a_config_that_is_none(tmp_path, caplog):
     (tmp_path / "c").write_text("not a config")
     with pytest.raises(Status) as caught:
         config.models(tmp_path / "c")
-    assert caught.value.message.startswith(f"Invalid protobuf file: '{tmp_path / 'c'}'")
-    assert "Error parsing text-format tensorflow.serving.ModelServerConfig" in caught.value.message
+    assert caught.value.message == f"Invalid protobuf file: '{tmp_path / 'c'}'"
+    assert "Error parsing text-format tensorflow.serving.ModelServerConfig" in caplog.text
 
 
 # --- versions on disk --------------------------------------------------------------------------------------------
@@ -371,6 +386,51 @@ def test_11_1_11_2_metrics(start, classics, tmp_path):
     assert options.of_flags(flags.parse(["--model_base_path=/x"])).metrics is None
 
 
+def test_unknown_names_leave_nothing_behind(start, classics):
+    running = start(one_model("half_plus_two", classics / "half_plus_two"))
+    before = len(running.service.metrics.text())
+    for number in range(50):
+        assert get(running, f"/v1/models/{'x' * 1000}{number}")[0] == 404
+    text = running.service.metrics.text()
+    assert len(text) < before + 200
+    assert ':tensorflow:serving:request_count{model_name="",status="NOT_FOUND"} 50\n' in text
+
+
+def test_names_cannot_forge_lines_of_the_log(tmp_path, monkeypatch):
+    name = "m\n2026-01-01 E forged\x1b[2J\u202e"
+    monkeypatch.setattr(logs.log, "handlers", [])
+    monkeypatch.setattr(logs.log, "propagate", True)
+    with (tmp_path / "log").open("w+") as file:
+        monkeypatch.setattr(sys, "stderr", file)
+        logs.log_to_stderr(False)
+        logs.log.info("Loading %s", name)
+        try:
+            raise ValueError(name)
+        except ValueError:
+            logs.log.exception("Unloading %s failed", name)
+        logs.log.handlers[0].flush()
+    said = (tmp_path / "log").read_text()
+    assert r"Loading m\n2026-01-01 E forged\x1b[2J\u202e" in said
+    assert "  | ValueError: m" in said
+    assert not re.findall("(?m)^2026-01-01 E", said) and "\x1b" not in said and "\u202e" not in said
+
+
+def test_the_log_says_where_it_listens(start, classics, caplog):
+    caplog.set_level("INFO", "kerazoo.serve")
+    running = start(one_model("half_plus_two", classics / "half_plus_two"), host="127.0.0.1")
+    assert f"Running gRPC ModelServer at 127.0.0.1:{running.rpc.ports[0]} ..." in caplog.text
+    assert f"Exporting HTTP/REST API at:127.0.0.1:{running.rest.port} ..." in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("flag", "meant"),
+    [("--rest_api_prot=3", "--rest_api_port"), ("--token-fiel=x", "--token-file"), ("--qqq", "No such flag: --qqq.")],
+)
+def test_1_3_a_flag_that_nobody_knows_beside_a_model(capsys, flag, meant):
+    assert cli.run(["serve", "lenet5:mnist", flag]) == 2
+    assert meant in capsys.readouterr().err
+
+
 # --- as a process ------------------------------------------------------------------------------------------------
 
 
@@ -439,7 +499,7 @@ def test_1_3_1_4_1_5_ends_that_say_why(tmp_path):
         capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert done.returncode != 0
-    assert "Error parsing text-format tensorflow.serving.ModelServerConfig" in done.stderr + done.stdout
+    assert "Error parsing text-format tensorflow.serving.ModelServerConfig" in done.stderr
 
 
 def test_sigkill_frees_the_port(classics):

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from kerazoo.serve.wire import protos, tensors
+from kerazoo.serve.models import session
+from kerazoo.serve.wire import json_tensors, protos, tensors
 from kerazoo.serve.wire.status import Status
 
 KINDS = ["<f4", "<f8", "<i4", "u1", "<i2", "i1", "<i8", "?", "<u2", "<f2", "<u4", "<u8", "<c8", "<c16"]
@@ -98,3 +99,26 @@ def test_what_cannot_be_read(made):
 def test_a_few_bytes_do_not_take_all_memory():
     with pytest.raises(Status, match="RESOURCE_EXHAUSTED"):
         tensors.to_array(proto(1, [1 << 20, 1 << 20], float_val=[1]), "x")
+
+
+@pytest.mark.parametrize("kind", ["<f4", "<f8", "<i4", "<i8", "?", "u1"])
+@pytest.mark.parametrize("count", [0, 1, 31, 32, 1000, (1 << 16) + 5])
+def test_many_numbers_are_what_few_are(kind, count):
+    array = (np.arange(count) % 200).astype(kind)
+    proto = tensors.to_proto(array)
+    assert tensors.to_array(proto, "x").tolist() == array.tolist()
+    again = type(proto).FromString(proto.SerializeToString())
+    assert again == proto and len(getattr(proto, tensors.DTYPES[proto.dtype].field)) == count
+
+
+def test_a_single_text_is_answered_whole(tmp_path):
+    module = tf.Module()
+    said = tf.function(lambda text: {"said": text}, input_signature=[tf.TensorSpec([], tf.string, name="text")])
+    tf.saved_model.save(module, str(tmp_path), signatures=said)
+    servable = session.load(tmp_path)
+    text = np.array(b"a\0b\0", object)
+    found = servable.run("serving_default", {"text": text}, ["said"])
+    assert found["said"].shape == () and found["said"].item() == b"a\0b\0"
+    assert json_tensors.response(found, as_rows=False) == b'{"outputs": "a\\u0000b\\u0000"}'
+    assert tensors.to_proto(found["said"]).string_val == [b"a\0b\0"]
+    servable.close()

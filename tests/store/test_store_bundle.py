@@ -2,6 +2,7 @@ import errno
 import hashlib
 import io
 import json
+import os
 import tarfile
 import tempfile
 from pathlib import Path
@@ -113,9 +114,12 @@ def test_a_recorded_hash_is_held_against_a_bundle(make, known, tmp_path, monkeyp
     monkeypatch.setenv("KERAZOO_HOME", str(tmp_path / "other"))
     put(entry, CONTENT[::-1])
     path = store.fetch(entry)
-    with pytest.raises(WeightsDamaged, match="trusted was"):
+    with pytest.raises(WeightsDamaged, match=r"trusted was.*\n.*--trust-new"):
         store.import_bundle(tmp_path / "all.tar")
     assert path.read_bytes() == CONTENT[::-1]
+    store.import_bundle(tmp_path / "all.tar", trust_new=True)
+    assert store.fetch(entry).read_bytes() == CONTENT
+    assert store.trusted(entry).sha256 == hashlib.sha256(CONTENT).hexdigest()
 
 
 def write(path: Path, *members: tuple[tarfile.TarInfo, bytes], index: object = None, **form: int) -> Path:
@@ -199,6 +203,23 @@ def test_a_member_longer_than_its_index_says_is_refused(entry, cache, tmp_path):
     refused(entry, cache, write(tmp_path / "bad.tar", (member("net/data/net.h5", more), more)), "1284 bytes")
 
 
+def test_a_sparse_member_is_refused_before_anything_is_written(entry, cache, tmp_path, monkeypatch):
+    """Some hundred bytes that say they are terabytes of zeros."""
+    size = 5 << 40
+    info = member("GNUSparseFile.0/net.h5", b"1\n0\n0\n")
+    sparse = {"major": "1", "minor": "0", "name": "net/data/net.h5", "realsize": str(size)}
+    info.pax_headers = {f"GNU.sparse.{key}": value for key, value in sparse.items()}
+    monkeypatch.setattr("kerazoo.store.bundle.write", None)
+    path = write(tmp_path / "bad.tar", (info, b"1\n0\n0\n"), index=listing(size=size), format=tarfile.PAX_FORMAT)
+    refused(entry, cache, path)
+
+
+def test_headers_that_ask_for_headers_without_end_are_refused(entry, cache, tmp_path):
+    header = member("x", kind=tarfile.GNUTYPE_LONGNAME).tobuf(tarfile.GNU_FORMAT)
+    (tmp_path / "bad.tar").write_bytes(header * 5000 + bytes(1024))
+    refused(entry, cache, tmp_path / "bad.tar")
+
+
 def test_other_weights_than_the_manifest_s_are_refused(entry, cache, tmp_path):
     refused(entry, cache, write(tmp_path / "bad.tar", GOOD, index=listing(sha256="0" * 64)), "index says")
     other = CONTENT[::-1]
@@ -262,3 +283,72 @@ def lands_or_is_refused(entry, monkeypatch, content: bytes) -> None:
             assert files(Path(folder)) == ["all.tar"]
         else:
             assert store.path_of(entry, entry.file()).read_bytes() == CONTENT
+
+
+def old_sparse(path: Path, size: int) -> Path:
+    """A bundle of some kB whose one member, sparse as GNU tar writes it, declares `size` bytes."""
+    content = json.dumps(listing(size=size)).encode()
+    info = bytearray(member("net/data/net.h5", kind=tarfile.GNUTYPE_SPARSE).tobuf(tarfile.GNU_FORMAT))
+    info[124:136] = b"%011o\0" % 512
+    info[386:410] = b"%011o\0%011o\0" % (size - 512, 512)
+    info[483:495] = b"%011o\0" % size
+    info[148:156] = b" " * 8
+    info[148:156] = b"%06o\0 " % sum(info)
+    with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as tar:
+        tar.addfile(member("index.json", content), io.BytesIO(content))
+    path.write_bytes(path.read_bytes().rstrip(b"\0").ljust(1024, b"\0") + bytes(info) + bytes(512 + 1024))
+    return path
+
+
+@pytest.mark.parametrize("sized", [True, False])
+@pytest.mark.parametrize("size", [len(CONTENT), 1 << 28, 5_700_000_000])
+def test_sparse_members_are_refused_before_a_byte_is_written(make, known, cache, tmp_path, monkeypatch, sized, size):
+    known(entry := make((tmp_path / "gone.h5").as_uri(), content=CONTENT, sized=sized))
+    path = old_sparse(tmp_path / "bad.tar", size)
+    with tarfile.open(path) as tar:
+        assert [(one.name, one.size, one.issparse()) for one in tar][1] == ("net/data/net.h5", size, True)
+    assert path.stat().st_size < 4096
+
+    def fail(*_, **__):
+        raise AssertionError("written")
+
+    monkeypatch.setattr("kerazoo.store.bundle.write", fail)
+    refused(entry, cache, path)
+
+
+def test_sparse_members_in_extension_headers_are_refused(entry, cache, tmp_path):
+    info, _ = GOOD
+    info = tarfile.TarInfo(info.name)
+    info.size = len(CONTENT)
+    info.pax_headers = {"GNU.sparse.major": "0", "GNU.sparse.minor": "1", "GNU.sparse.size": str(len(CONTENT)),
+                        "GNU.sparse.map": f"0,{len(CONTENT)}"}  # fmt: skip
+    refused(entry, cache, write(tmp_path / "bad.tar", (info, CONTENT), format=tarfile.PAX_FORMAT), "no plain file")
+
+
+def test_a_bundle_is_held_to_the_manifest_and_to_its_own_length(make, known, cache, tmp_path, monkeypatch):
+    known(entry := make("file:///gone/net.h5", content=CONTENT, sized=False))
+    refused(entry, cache, write(tmp_path / "bad.tar", GOOD, index=listing(size=1 << 30)), "is only")
+    monkeypatch.setenv("KERAZOO_FETCH_BYTES", "1000")
+    refused(entry, cache, write(tmp_path / "bad.tar", GOOD), "KERAZOO_FETCH_BYTES")
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_extension_headers_without_end_are_survived(entry, cache, tmp_path, kind):
+    info = member("x", kind=kind)
+    info.size = 512
+    one = info.tobuf(tarfile.GNU_FORMAT) + b"11 path=ab\n".ljust(512, b"\0")
+    (tmp_path / "bad.tar").write_bytes(one * 3000 + bytes(1024))
+    refused(entry, cache, tmp_path / "bad.tar")
+
+
+@pytest.mark.parametrize("size", [True, 1283.0, "1283", [1283], {}])
+@pytest.mark.parametrize("sha256", ["", "x" * 64, None, 3])
+def test_an_index_of_other_types_is_refused(entry, cache, tmp_path, size, sha256):
+    refused(entry, cache, write(tmp_path / "bad.tar", GOOD, index=listing(size=size)), "index")
+    refused(entry, cache, write(tmp_path / "bad.tar", GOOD, index=listing(sha256=sha256)), "index")
+
+
+def test_a_pipe_is_no_bundle(entry, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UsageError, match="no plain file"):
+        store.import_bundle(tmp_path / "pipe")

@@ -469,7 +469,7 @@ def test_importing_touches_neither_disk_nor_heavy_packages(tmp_path):
     code = (
         "import sys, kerazoo.store, kerazoo.assets, kerazoo.manifest, kerazoo.cli.fetch, kerazoo.cli.cache\n"
         "print([name for name in ('tensorflow', 'keras', 'numpy', 'urllib.request', 'rich.progress', 'filelock',\n"
-        "                         'platformdirs', 'tarfile', 'ssl') if name in sys.modules])"
+        "                         'platformdirs', 'tarfile', 'ssl', 'urllib3') if name in sys.modules])"
     )
     environment = os.environ | {"KERAZOO_HOME": str(tmp_path / "none")}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -8,10 +10,15 @@ from hypothesis import strategies as st
 
 from kerazoo.codecs.text import END, SPECIAL, START, Text, Vocabulary, placeholder, tokens, vocabulary
 from kerazoo.contract import Port
+from kerazoo.engines import open_network
 from kerazoo.errors import InputError, UsageError
+from kerazoo.export import golden, verify
+from kerazoo.export.convert import convert
+from kerazoo.formats import FORMATS
 from kerazoo.ops import numpy as ops
 from kerazoo.ops import tensorflow as graph_ops
 from kerazoo.tasks.translate import Translate
+from tests.conformance.models import fresh
 from tests.tasks.stubs import Stub, again, both, text
 
 # --- the codec ----------------------------------------------------------------------------------------------------
@@ -119,6 +126,48 @@ def test_rows_end_on_their_own():
         said = [line.decode() for line in answer["translation"]]
         assert said == ["word4 word5 word6", "word4", "word4 word5 word6 word7 word8"]
         np.testing.assert_allclose(answer["score"], np.log(0.5), rtol=1e-5)
+
+
+def branching(ops, token, state, context):
+    """word4 or word5 first, 0.6 to 0.4; from word4 three ways go on alike, from word5 only `<end>`."""
+    odds = np.full((10, 10), 1e-9, np.float32)
+    odds[START, [4, 5]] = 0.6, 0.4
+    odds[4, [6, 7, END]] = 0.3, 0.3, 0.4
+    odds[5, END] = 1.0
+    odds[[6, 7], END] = 1.0
+    return {"logits": ops.gather(np.log(odds), token) + context * 0.0, "next_state": state + 1.0}
+
+
+@pytest.mark.parametrize(("search", "said"), [("greedy", "word4"), ("beam", "word5")])
+def test_a_beam_finds_the_likelier_sentence(search, said):
+    task = replace(TASK, search=search, width=3, length_penalty=0.0)
+    host, graph = both(task, {"text": text("word6", "word4 word9")}, encoder=reading, decoder=branching)
+    for answer in (host, graph):
+        assert [line.decode() for line in answer["translation"]] == [said, said]
+        expected = np.log(0.24 if search == "greedy" else 0.4) / 2
+        np.testing.assert_allclose(answer["score"], expected, rtol=1e-4)
+    assert again(task) == task
+
+
+@pytest.mark.slow
+def test_a_beam_is_the_same_in_every_format(tmp_path):
+    made = fresh("rnn_encdec")
+    task = replace(made.task, search="beam", width=3)
+    made = replace(made, tasks={task.kind: task})
+    assert convert(made, FORMATS, tmp_path) == dict.fromkeys(FORMATS)
+    goldens = golden.load(tmp_path / "golden.npz")
+    assert {call.outputs["logits"].shape[0] for call in goldens[task.kind].calls if call.part == "decoder"} == {3}
+    for form in FORMATS.values():
+        network, card = open_network(form.engine, tmp_path / form.file)
+        assert card.task == task
+        verify.check(card.tasks, goldens, network, form, form.name)
+
+
+def test_a_search_must_be_known():
+    with pytest.raises(UsageError, match="allowed are greedy, beam"):
+        replace(TASK, search="best")
+    with pytest.raises(UsageError, match="width=0"):
+        replace(TASK, width=0)
 
 
 def test_the_loop_stops_with_the_longest_row():

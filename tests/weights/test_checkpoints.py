@@ -4,14 +4,12 @@ import hashlib
 import struct
 import subprocess
 import sys
-import types
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from kerazoo import manifest, weights
-from kerazoo.contract import Variant
 from kerazoo.errors import UsageError, WeightsDamaged
 from kerazoo.weights import _sstable, read
 from tests.weights import files
@@ -94,11 +92,10 @@ def test_a_published_archive_is_kept_as_it_is(written, tmp_path, monkeypatch):
 
     image = keras.Input((4, 4, 3))
     model = keras.Model(image, keras.layers.Conv2D(4, (1, 2), use_bias=False, name="conv")(image), name="net")
-    family = types.SimpleNamespace(
-        VARIANTS={"net": Variant(None, 24, (4, 4, 3), "classify", None)},
-        SOURCES={"slim": lambda config, tensors: {"conv/kernel": tensors["Net/Conv/weights"]}},
-    )
-    weights.restore(model, family, "net", "imagenet")
+    source = weights.resolve("net", "imagenet")
+    assert source.sha256 == sha
+    converters = {"slim": lambda config, tensors: {"conv/kernel": tensors["Net/Conv/weights"]}}
+    weights.load(model, None, converters, source)
     np.testing.assert_array_equal(model.weights[0], SLIM["Net/Conv/weights"])
     kept = {path.name for path in (tmp_path / "cache").rglob("*") if path.is_file()}
     assert {name for name in kept if "ckpt" in name or name.endswith(".gz")} == {published.name}

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hmac
 import json
 import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from kerazoo.serve.budget import Ticket
 from kerazoo.serve.http import rest
 from kerazoo.serve.http.rest import Request, Response
-from kerazoo.serve.limits import Limits
 from kerazoo.serve.service import Service
 from kerazoo.serve.threads import Elastic
 from kerazoo.serve.wire.status import Status
@@ -44,15 +43,12 @@ class RestOptions:
     Attributes:
         threads: How many requests are worked on at once.
         cors: Whether pages from elsewhere may ask.
-        token: What `Authorization: Bearer` must hold; `None` lets everyone ask.
         pages: Paths outside `/v1/`, and what answers them.
-        open: Those of the pages that need no token.
+        open: Those of the pages that need no token, and that answer however busy the server is.
     """
 
     threads: int = 4 * (os.cpu_count() or 1)
     cors: bool = False
-    token: str | None = None
-    limits: Limits = Limits()
     pages: Mapping[str, Page] = field(default_factory=dict)
     open: Sequence[str] = ("/healthz", "/readyz")
 
@@ -66,12 +62,15 @@ class _Refused(Exception):
 
 @dataclass
 class App:
-    """The ASGI application."""
+    """The ASGI application.
+
+    Attributes:
+        strangers: How many refused requests have their clients waited for.
+    """
 
     service: Service
     options: RestOptions = RestOptions()
-    waiting: int = 0
-    buffered: int = 0
+    strangers: int = 0
     pool: Elastic = field(init=False)
 
     def __post_init__(self) -> None:
@@ -84,43 +83,52 @@ class App:
         query = scope["query_string"]
         path = scope["raw_path"].decode("latin-1") + (f"?{query.decode('latin-1')}" if query else "")
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        request = Request(scope["method"], path, headers)
+        client = (scope.get("client") or ("", 0))[0].removeprefix("::ffff:")
         closing = False
-        size = 0
         try:
-            self._admit(path, headers)
-            self.waiting += 1
-            try:
-                body = await self._body(receive, headers)
-                size = len(body)
-                response = await self._work(Request(scope["method"], path, headers, body))
-            finally:
-                self.waiting -= 1
-                self.buffered -= size
+            if path in self.options.open:  # Nobody's body is read for these.
+                closing = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+                response = self.answer(request)
+            else:
+                self._admit(headers)
+                request, response = await self._asked(request, client, receive)
         except _Refused as refused:
             response, closing = refused.response, True
         except ConnectionError:
             return  # The client has gone; there is nobody to answer.
         await self._send(send, response, path, receive if closing else None)
         if access.isEnabledFor(logging.INFO):
-            self._note(scope, path, response, size, start)
+            self._note(client, request, response, start)
 
-    def _admit(self, path: str, headers: Mapping[str, str]) -> None:
+    def _admit(self, headers: Mapping[str, str]) -> None:
         """Refuses what need not be read at all."""
-        options = self.options
-        if options.token is not None and path not in options.open:
-            given = headers.get("authorization", "").removeprefix("Bearer ").encode("latin-1")
-            if not hmac.compare_digest(given, options.token.encode()):
-                raise _Refused(401, "The header 'Authorization: Bearer <token>' is missing or wrong.")
-        if path in options.open:
-            return
-        if self.waiting >= options.limits.waiting:
-            raise _Refused(429, f"{self.waiting} requests are waiting already. Come back in a moment.")
+        limits = self.service.budget.limits
+        try:
+            self.service.access.check(headers.get("authorization", ""))
+        except Status as refused:
+            raise _Refused(refused.http, refused.message) from None
         declared = headers.get("content-length", "0")
-        if declared.isdigit() and int(declared) > options.limits.body:
-            raise _Refused(413, f"The body has {declared} bytes; at most {options.limits.body} are taken.")
+        if declared.isdigit() and int(declared) > limits.body:
+            raise _Refused(413, f"The body has {declared} bytes; at most {limits.body} are taken.")
 
-    async def _body(self, receive: Any, headers: Mapping[str, str]) -> bytes:
-        limits = self.options.limits
+    async def _asked(self, request: Request, client: str, receive: Any) -> tuple[Request, Response]:
+        """The whole request, and its answer. What it takes is given back when the work on it has ended."""
+        ticket = self.service.budget.arriving(client)
+        try:
+            body = await self._body(receive, ticket)
+            ticket.enter()
+        except Status as refused:
+            ticket.close()
+            raise _Refused(refused.http, refused.message) from None
+        except BaseException:
+            ticket.close()
+            raise
+        request = replace(request, body=body)
+        return request, await self._work(request, ticket, receive)
+
+    async def _body(self, receive: Any, ticket: Ticket) -> bytes:
+        limits = self.service.budget.limits
         chunks: list[bytes] = []
         size = 0
         try:
@@ -131,37 +139,52 @@ class App:
                         raise ConnectionResetError
                     chunk = message.get("body", b"")
                     size += len(chunk)
-                    self.buffered += len(chunk)
                     if size > limits.body:
                         raise _Refused(413, f"The body is longer than {limits.body} bytes.")
-                    if self.buffered > limits.buffered:
-                        raise _Refused(503, "Too many long bodies at once. Come back in a moment.")
+                    ticket.spend(len(chunk) * 2)  # Once more as the whole.
                     chunks.append(chunk)
                     if not message.get("more_body"):
                         return b"".join(chunks)
         except TimeoutError:
-            self.buffered -= size
             raise _Refused(408, f"The body did not arrive within {limits.seconds:g} seconds.") from None
-        except BaseException:
-            self.buffered -= size
-            raise
 
-    async def _work(self, request: Request) -> Response:
+    async def _work(self, request: Request, ticket: Ticket, receive: Any) -> Response:
         plain = "content-encoding" not in request.headers  # A short body may inflate to a long one.
         if plain and self.service.paces.quick(rest.model_of(request.path), len(request.body)):
-            return self.answer(request)
-        loop = asyncio.get_running_loop()
-        running = loop.run_in_executor(self.pool, self.answer, request)
+            try:
+                return self._answer_for(ticket, request)
+            finally:
+                ticket.close()
+        seconds = self.service.budget.limits.seconds
+        ticket.deadline = time.monotonic() + seconds
+        running = self.pool.submit(self._answer_for, ticket, request)
+        running.add_done_callback(lambda _: ticket.close())
+        answered = asyncio.wrap_future(running)
+        left = asyncio.ensure_future(_left(receive))
+        await asyncio.wait((answered, left), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        gone = left.done() and not answered.done()
+        left.cancel()
+        if answered.done():
+            return answered.result()
+        answered.cancel()  # And with it the work, unless it has begun.
+        if gone:
+            ticket.end(Status("CANCELLED", "The client has gone"))
+            raise ConnectionResetError
+        late = Status("DEADLINE_EXCEEDED", "Timed out waiting for the answer")
+        ticket.end(late)
+        return rest.error(late)
+
+    def _answer_for(self, ticket: Ticket, request: Request) -> Response:
         try:
-            return await asyncio.wait_for(asyncio.shield(running), self.options.limits.seconds)
-        except TimeoutError:
-            running.add_done_callback(lambda done: done.exception())
-            return rest.error(Status("DEADLINE_EXCEEDED", "Timed out waiting for the answer"))
+            with ticket.working():
+                return self.answer(request)
+        except Status as ended:
+            return rest.error(ended)
 
     def answer(self, request: Request) -> Response:
         """Answers one request; never raises."""
         try:
-            if request.path.startswith("/v1/"):
+            if rest.is_api(request.path):
                 return rest.answer(self.service, request)
             page = self.options.pages.get(request.path.partition("?")[0])
             return page(request) if page is not None else Response(404, NOT_FOUND, "text/html")
@@ -172,29 +195,40 @@ class App:
     async def _send(self, send: Any, response: Response, path: str, unread: Any) -> None:
         """Answers; where the body was not read (`unread` receives it), the connection is closed after that."""
         headers = {"content-type": response.kind, "content-length": str(len(response.body)), **response.headers}
-        if self.options.cors and path.startswith("/v1/"):
+        if self.options.cors and rest.is_api(path):
             headers |= CORS
         if unread is not None:
             headers["connection"] = "close"
         raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
         with contextlib.suppress(OSError):
             await send({"type": "http.response.start", "status": response.status, "headers": raw})
-            await send({"type": "http.response.body", "body": response.body, "more_body": unread is not None})
-            if unread is not None:
-                await _discard(unread)
+            lingers = unread is not None and self.strangers < self.service.budget.limits.strangers
+            await send({"type": "http.response.body", "body": response.body, "more_body": lingers})
+            if lingers:
+                self.strangers += 1
+                try:
+                    await _discard(unread)
+                finally:
+                    self.strangers -= 1
                 await send({"type": "http.response.body", "body": b""})
 
-    def _note(self, scope: Any, path: str, response: Response, size: int, start: float) -> None:
+    def _note(self, client: str, request: Request, response: Response, start: float) -> None:
         row = {
-            "client": (scope.get("client") or ("", 0))[0],
-            "method": scope["method"],
-            "path": path[:500],
+            "client": client,
+            "method": request.method,
+            "path": request.path[:500],
             "status": response.status,
-            "in": size,
+            "in": len(request.body),
             "out": len(response.body),
             "ms": round((time.perf_counter() - start) * 1e3, 2),
         }
         access.info(json.dumps(row))
+
+
+async def _left(receive: Any) -> None:
+    """Returns when the client has gone."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _discard(receive: Any) -> None:

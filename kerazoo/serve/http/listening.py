@@ -6,11 +6,11 @@ import math
 import socket
 import threading
 import time
-import weakref
-from collections.abc import Collection, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
+from kerazoo.serve import limits as limits_
+from kerazoo.serve.http import connections
 from kerazoo.serve.http.app import App
 from kerazoo.serve.wire.status import Status
 
@@ -60,18 +60,18 @@ def start(app: App, listening: socket.socket) -> RestPort:
     """Answers REST on a listening socket."""
     import uvicorn
 
-    idle = app.options.limits.idle
-    waiting: weakref.WeakKeyDictionary[Any, tuple[Any, float]] = weakref.WeakKeyDictionary()
+    limits = app.service.budget.limits
+    protocol = connections.limited(limits, limits_.connections(limits))
 
     class Server(uvicorn.Server):
         async def on_tick(self, counter: int) -> bool:
             if counter % 10 == 0:  # Once a second.
-                _hang_up(self.server_state.connections, waiting, idle)
+                connections.hang_up(self.server_state.connections, limits.idle)
             return await super().on_tick(counter)
 
     config = uvicorn.Config(
-        app, http="httptools", log_config=None, log_level="critical", access_log=False, lifespan="off",
-        server_header=False, date_header=False, ws="none", timeout_keep_alive=math.ceil(idle), backlog=1024,
+        app, http=protocol, log_config=None, log_level="critical", access_log=False, lifespan="off",
+        server_header=False, date_header=False, ws="none", timeout_keep_alive=math.ceil(limits.idle), backlog=1024,
     )  # fmt: skip
     server = Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="rest", daemon=True)
@@ -79,24 +79,3 @@ def start(app: App, listening: socket.socket) -> RestPort:
     while not server.started and thread.is_alive():
         time.sleep(0.005)
     return RestPort(server, thread, app, listening.getsockname()[1])
-
-
-def _hang_up(connections: Collection[Any], waiting: MutableMapping[Any, tuple[Any, float]], idle: float) -> None:
-    """Closes the connections that have been between two requests for too long.
-
-    uvicorn closes those that were silent since their last answer, but neither those that never began nor those that
-    send the head of a request drop by drop.
-
-    Args:
-        waiting: After which request (a weak reference), and since when each has been waiting; kept between two calls.
-    """
-    now = time.monotonic()
-    for connection in list(connections):
-        last = connection.cycle
-        if last is not None and not last.response_complete:
-            continue
-        after, since = waiting.get(connection, (None, now))
-        if connection not in waiting or (after() if after is not None else None) is not last:
-            waiting[connection] = (weakref.ref(last) if last is not None else None, now)
-        elif now - since > idle:
-            connection.transport.close()

@@ -12,6 +12,7 @@ from kerazoo.serve.http.app import Page
 from kerazoo.serve.http.rest import JSON, Request, Response
 from kerazoo.serve.models.servable import Spec
 from kerazoo.serve.service import Service
+from kerazoo.serve.wire import tensors
 from kerazoo.serve.wire.status import Status
 
 TEXT = "text/plain"
@@ -90,7 +91,7 @@ def description(service: Service) -> dict[str, Any]:
         inputs = {alias: _schema(alias, info) for alias, info in described.inputs.items()} if described else {}
         outputs = {alias: _schema(alias, info) for alias, info in described.outputs.items()} if described else {}
         content: dict[str, Any] = {JSON: {"schema": _object({"inputs": _object(inputs)})}}
-        if len(inputs) == 1 and next(iter(inputs)).endswith("_bytes"):
+        if len(inputs) == 1 and tensors.is_binary(next(iter(inputs))):
             content["image/*"] = {"schema": {"type": "string", "format": "binary"}}
         answer = next(iter(outputs.values())) if len(outputs) == 1 else _object(outputs)
         paths[f"/v1/models/{name}:predict"] = {
@@ -127,7 +128,7 @@ def _schema(alias: str, info: Any) -> dict[str, Any]:
     """A tensor as nested arrays of its values."""
     kinds = {7: "string", 10: "boolean", 1: "number", 2: "number", 14: "number", 19: "number"}
     schema: dict[str, Any] = {"type": kinds.get(info.dtype, "integer")}
-    if alias.endswith("_bytes"):
+    if tensors.is_binary(alias):
         schema = _object({"b64": {"type": "string", "contentEncoding": "base64"}})
     for dim in reversed(info.tensor_shape.dim):
         schema = {"type": "array", "items": schema}

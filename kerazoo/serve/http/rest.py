@@ -17,16 +17,18 @@ from urllib.parse import unquote
 import numpy as np
 from google.protobuf import json_format
 
+from kerazoo.serve import budget
 from kerazoo.serve.models import inference
 from kerazoo.serve.models.servable import Handle, Servable, Spec
 from kerazoo.serve.service import Service
-from kerazoo.serve.wire import json_examples, json_tensors, json_text, protos
+from kerazoo.serve.wire import json_examples, json_tensors, json_text, protos, tensors
 from kerazoo.serve.wire import status as status_
 from kerazoo.serve.wire.status import Status, invalid
 
 JSON = "application/json"
-INFLATED = 100 << 20
-"""Most bytes that a compressed body may have when inflated."""
+API = "/v1/"
+CHUNK = 1 << 18
+"""Bytes that are inflated at a time."""
 
 _ASK = re.compile(r"/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?:(classify|regress|predict)", re.IGNORECASE)
 _LOOK = re.compile(r"/v1/models(?:/([^/:]+))?(?:/versions/(\d+)|/labels/([^/:]+))?(/metadata)?", re.IGNORECASE)
@@ -61,6 +63,11 @@ def error(failed: Status) -> Response:
     """The body that every failure has."""
     text = json.dumps({"error": failed.message}, ensure_ascii=False)
     return Response(failed.http, text.encode("utf-8", "replace"))
+
+
+def is_api(path: str) -> bool:
+    """Whether a path is one of TF Serving's API, right or wrong; letters match in either case."""
+    return path[: len(API)].lower() == API
 
 
 def model_of(path: str) -> str:
@@ -122,11 +129,20 @@ def _plain(request: Request) -> bytes:
     if request.headers.get("content-encoding", "").lower() != "gzip":
         return request.body
     inflater = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    made, rest = bytearray(), request.body
+    most = budget.limits().inflated
     try:
-        inflated = inflater.decompress(request.body, INFLATED)
+        while rest and not inflater.eof:
+            budget.check()
+            piece = inflater.decompress(rest, CHUNK)
+            budget.spend(2 * len(piece))  # Once more as the whole.
+            made += piece
+            rest = inflater.unconsumed_tail
+            if len(made) > most:
+                return b""
     except zlib.error:
         return b""
-    return inflated if inflater.eof else b""
+    return bytes(made) if inflater.eof else b""
 
 
 def _predict(service: Service, spec: Spec, api: str, request: Request) -> bytes:
@@ -143,6 +159,7 @@ def _predict(service: Service, spec: Spec, api: str, request: Request) -> bytes:
             inputs, as_rows = _picture(handle.servable, request), True
         else:
             inputs, as_rows = json_tensors.inputs(body, described, signature)
+        budget.check()
         began = time.perf_counter()
         outputs = inference.predict(handle.servable, signature, inputs, rules=service.rules)
         seconds = time.perf_counter() - began
@@ -154,7 +171,7 @@ def _predict(service: Service, spec: Spec, api: str, request: Request) -> bytes:
 def _picture(servable: Servable, request: Request) -> dict[str, np.ndarray]:
     """The body itself as one row of the signature's only encoded input."""
     names = list(servable.signatures[inference.DEFAULT].inputs)
-    if len(names) != 1 or not names[0].endswith("_bytes"):
+    if len(names) != 1 or not tensors.is_binary(names[0]):
         raise invalid(f"A picture as the body needs a model with one input of encoded bytes; this has {sorted(names)}.")
     value = np.empty(1, object)
     value[0] = _plain(request)
@@ -163,7 +180,7 @@ def _picture(servable: Servable, request: Request) -> dict[str, np.ndarray]:
 
 def _examples(service: Service, spec: Spec, api: str, request: Request) -> bytes:
     body = _body(request)
-    examples = json_examples.examples(body, api)
+    examples = json_examples.examples(body)
 
     def ask(handle: Handle) -> tuple[bytes, float]:
         signature = body.get("signature_name", "")

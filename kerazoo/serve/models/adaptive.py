@@ -9,14 +9,18 @@ every request runs alone.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 
 import numpy as np
+
+from kerazoo.serve import budget
 
 Arrays = Mapping[str, np.ndarray]
 Answer = Callable[[Arrays], dict[str, np.ndarray]]
@@ -106,6 +110,7 @@ class _Waiting:
     rows: int
     done: threading.Event = field(default_factory=threading.Event)
     result: dict[str, np.ndarray] | Exception | None = None
+    context: Context = field(default_factory=copy_context)
 
 
 @dataclass
@@ -145,7 +150,10 @@ class Joiner:
             finally:
                 self._next(self._hand_over)
         else:
-            mine.done.wait()
+            try:
+                budget.wait(mine.done)
+            finally:
+                self._leave(mine)
         if isinstance(mine.result, Exception):
             raise mine.result
         assert mine.result is not None  # noqa: S101  Whoever led has set it.
@@ -154,6 +162,11 @@ class Joiner:
     def close(self) -> None:
         """Ends the threads; what waits is still answered."""
         self.crowd.shutdown(wait=False)
+
+    def _leave(self, mine: _Waiting) -> None:
+        """Nobody answers what nobody waits for any more; what runs already ends by itself."""
+        with self.lock, contextlib.suppress(ValueError):
+            self.waiting.remove(mine)
 
     def _next(self, work: Callable[[_Waiting], object]) -> bool:
         """Gives the slot to whoever waits longest, or back; says whether somebody did."""
@@ -210,7 +223,8 @@ class Joiner:
                 pass
         for one in group:
             try:
-                one.result = self.answer(one.inputs)
+                # In the context of whoever asked, so that the work ends when he has gone.
+                one.result = one.context.run(self.answer, one.inputs)
             except Exception as error:
                 one.result = error
 

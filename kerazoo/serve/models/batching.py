@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from kerazoo.serve import config
+from kerazoo.serve import budget, config
+from kerazoo.serve.budget import Ticket
 from kerazoo.serve.models.servable import Run, Servable
 from kerazoo.serve.wire import status as status_
 from kerazoo.serve.wire.status import Status, invalid
@@ -112,6 +113,16 @@ class _Task:
     done: threading.Event = field(default_factory=threading.Event)
     outputs: dict[str, np.ndarray] | None = None
     error: Status | None = None
+    ticket: Ticket | None = field(default_factory=budget.current)
+
+    def wanted(self) -> bool:
+        """Whether anybody still waits for it."""
+        try:
+            if self.ticket is not None:
+                self.ticket.check()
+        except Status as ended:
+            self.error = ended
+        return self.error is None
 
 
 @dataclass(eq=False)
@@ -156,7 +167,7 @@ class _Scheduler:
         ]
         self._enqueue(key, tasks)
         for task in tasks:
-            task.done.wait()
+            budget.wait(task.done)
         for task in tasks:
             if task.error is not None:
                 raise task.error
@@ -190,13 +201,17 @@ class _Scheduler:
 
     def _work(self) -> None:
         while (batch := self._next()) is not None:
+            every = batch.tasks
+            batch.tasks = [task for task in every if task.wanted()]
+            batch.rows = sum(task.rows for task in batch.tasks)
             try:
-                self._run(batch)
+                if batch.tasks:
+                    self._run(batch)
             except Exception as error:
                 for task in batch.tasks:
                     task.error = status_.of(error)
             finally:
-                for task in batch.tasks:
+                for task in every:
                     task.done.set()
             self.seen(batch.rows)
 
@@ -224,7 +239,13 @@ class _Scheduler:
                 name: np.concatenate([array, np.repeat(array[-last : len(array) - last + 1], size - batch.rows, 0)])
                 for name, array in inputs.items()
             }
-        found = self.inner(signature, inputs, outputs)
+        try:
+            found = self.inner(signature, inputs, outputs)
+        except Exception:
+            if len(batch.tasks) == 1:
+                raise
+            self._each_alone(batch)
+            return
         for name, array in found.items():
             if array.ndim == 0 or len(array) != size:
                 raise Status(
@@ -236,6 +257,16 @@ class _Scheduler:
         for task in batch.tasks:
             task.outputs = {name: array[at : at + task.rows] for name, array in found.items()}
             at += task.rows
+
+    def _each_alone(self, batch: _Batch) -> None:
+        """One bad row must not cost the others their answers, nor show them what it held."""
+        for task in batch.tasks:
+            if not task.wanted():
+                continue
+            try:
+                self._run(_Batch(batch.key, batch.due, [task], task.rows, closed=True))
+            except Exception as error:
+                task.error = status_.of(error)
 
     def _merged(self, name: str, arrays: Sequence[np.ndarray]) -> np.ndarray:
         if len({array.dtype for array in arrays}) > 1 or len({array.ndim for array in arrays}) > 1:

@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kerazoo.serve import budget
+from kerazoo.serve.models import folders
 from kerazoo.serve.models.servable import Handle, Spec
-from kerazoo.serve.models.versions import Load, Model, Retries, Version, on_disk, wanted
+from kerazoo.serve.models.versions import Load, Model, Retries, Version, wanted
 from kerazoo.serve.wire.status import Status, invalid
 
 log = logging.getLogger("kerazoo.serve")
@@ -95,6 +97,10 @@ class Models:
             raise Status("NOT_FOUND", f"Could not find any versions of model {name}")
         return found
 
+    def known(self, name: str) -> bool:
+        """Whether there is, or was, such a model."""
+        return name in self.models or name in self.gone
+
     def ready(self) -> bool:
         """Whether every configured model has a version that answers."""
         with self.lock:
@@ -126,9 +132,11 @@ class Models:
                     self.models[name] = Model(name, self.load, self.watch.retries)
                     self.gone.pop(name, None)
                 self.configs, self.labels = named, labels
+                awaited = [self.models[name] for name in new]
             if self.watch.poll_seconds >= 0:
                 self.look()
-            self._await(new, deadline)
+        # Whoever waits for a folder that may never come must not keep the next configuration out.
+        self._await(awaited, deadline)
 
     def _check_labels(self, labels: Mapping[str, Mapping[str, int]]) -> None:
         for name, wanted_labels in labels.items():
@@ -142,15 +150,17 @@ class Models:
                         "available for inference",
                     )
 
-    def _await(self, names: Iterable[str], deadline: float | None) -> None:
-        for name in names:
-            model = self.models[name]
+    def _await(self, models: Iterable[Model], deadline: float | None) -> None:
+        for model in models:
             while not self.stopped.is_set():
+                budget.check()
+                if self.models.get(model.name) is not model:
+                    raise Status("ABORTED", f"Another configuration without {model.name} took the place of this one.")
                 failed = [(n, error) for n, state, error in model.states() if state == "END" and error is not None]
                 if model.ready() and model.settled():
                     break
                 if failed and model.settled():
-                    raise Unready([(name, *failed[0])])
+                    raise Unready([(model.name, *failed[0])])
                 if deadline is not None and time.monotonic() > deadline:
                     raise Status("DEADLINE_EXCEEDED", "Deadline Exceeded")
                 with model.changed:
@@ -163,7 +173,7 @@ class Models:
         with self.lock:
             pairs = [(model, self.configs[name]) for name, model in self.models.items()]
         for model, config in pairs:
-            found = on_disk(Path(config.base_path))
+            found = folders.versions(Path(config.base_path))
             if found is None:
                 # A folder that is away for a moment must not cost a model that answers.
                 log.warning("Could not find base path %s for servable %s", config.base_path, model.name)

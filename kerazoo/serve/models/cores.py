@@ -13,6 +13,7 @@ from pathlib import Path
 
 from kerazoo.contract import Network
 from kerazoo.engines import open_network
+from kerazoo.formats import Format
 
 
 def available() -> int:
@@ -56,7 +57,7 @@ class Cores:
 class Crew:
     """The same network several times: one with all cores, and narrow ones for requests that share the machine.
 
-    ONNX sessions run for many threads at once, a LiteRT interpreter for one, so that there is one a core.
+    Every network runs for many threads at once; the narrow one is handed out as often as there are cores.
     """
 
     cores: Cores
@@ -80,15 +81,18 @@ class Crew:
                 pool.put(network)
 
 
-def crew(engine: str, path: Path, cores: Cores) -> Crew:
-    """Opens a file so often that every core has a network of its own.
+def crew(form: Format, path: Path, cores: Cores) -> Crew:
+    """Opens a file twice: for one request on all cores, and for several on one core each.
+
+    A SavedModel is opened once: TensorFlow's threads are those of the process.
 
     Raises:
         KerazooError: The engine cannot open it.
     """
     made = Crew(cores)
-    made.wide.put(open_network(engine, path, cores.count)[0])
-    shared = open_network(engine, path, 1)[0]
-    for index in range(cores.count):
-        made.narrow.put(shared if engine == "onnx" or index == 0 else open_network(engine, path, 1)[0])
+    if not form.whole:
+        made.wide.put(open_network(form.engine, path, cores.count)[0])
+    shared = open_network(form.engine, path, 1)[0]
+    for _ in range(cores.count):
+        made.narrow.put(shared)
     return made

@@ -1,22 +1,26 @@
-"""A bundle that Kerazoo exported, on the fastest engine that was verified for it."""
+"""A bundle: a version folder with a card, on the fastest engine that was verified for it."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from kerazoo import formats
+from kerazoo import seal
 from kerazoo.contract import Network, Port, Task
-from kerazoo.engines.card import FOLDER, of_folder
-from kerazoo.errors import KerazooError
+from kerazoo.engines.card import FOLDER, Card, of_folder
+from kerazoo.errors import GateError, KerazooError
 from kerazoo.export import golden as golden_
 from kerazoo.export import verify
-from kerazoo.serve.models import savedmodel
+from kerazoo.formats import FORMATS, NETWORKS, SAVED_MODEL, Format
+from kerazoo.serve import budget
+from kerazoo.serve.models import savedmodel, signatures, warmup
 from kerazoo.serve.models.adaptive import MOST, Joiner, Size
 from kerazoo.serve.models.cores import Cores, Crew, crew
 from kerazoo.serve.models.servable import Servable
@@ -26,16 +30,17 @@ from kerazoo.serve.wire import status as status_
 from kerazoo.serve.wire.status import Status, invalid
 
 EXTRA = FOLDER
-ENGINES = {form.engine: form.file for form in formats.NETWORKS}
-ANSWER = "serving_default"
-"""The signature from request to response; the others are the network's parts."""
+CARD = EXTRA / "card.json"
 
 TIMES = "engines.json"
-"""In a bundle, beside the engines' files: engine -> milliseconds, as measured when it was prepared."""
+"""In a bundle, beside the engines' files: format -> milliseconds, as measured when it was prepared."""
+
+LONGEST_TIMES = 1 << 16
+"""Bytes of the longest file of times that is read."""
 
 
 def is_bundle(folder: Path) -> bool:
-    return (folder / EXTRA / "card.json").is_file()
+    return (folder / CARD).is_file()
 
 
 def load(
@@ -45,72 +50,119 @@ def load(
     seen: Callable[[int], object] = lambda rows: None,
     cores: Cores | None = None,
 ) -> Servable:
-    """Opens a bundle and asks it its golden.
+    """Opens a bundle, whole as it was sealed, and asks it the golden of each of its tasks.
 
     Args:
-        engine: `auto` is the fastest one measured; or `onnx`, `litert` or `savedmodel`.
+        engine: `auto` is the fastest one measured; or one of those of `kerazoo.formats`.
         seen: Is told the rows of every batch that runs.
         cores: Those of the server; all of the machine where none are given.
 
     Raises:
-        Status: It cannot be opened, lacks the engine, or answers its golden wrongly.
+        Status: It is damaged, cannot be opened, lacks the engine or a golden, or answers a golden wrongly.
     """
-    signatures = savedmodel.signatures(folder, options.tags)
+    form = _chosen(folder, engine)
     try:
+        seal.check_folder(folder, FOLDER, functools.partial(_used, form))
         card = of_folder(folder)
-        chosen = _chosen(folder, engine)
-        if chosen == "savedmodel":
+        described = _signatures(folder, card, options)
+        # A SavedModel that was made elsewhere is a network like the others: its answer is not baked in.
+        if form.whole and card.adapter is None:
             session = load_session(folder, options)
-            servable = Servable(signatures, session.run, session.close, "savedmodel", card)
+            servable = Servable(described, session.run, session.close, form.engine, card)
         else:
-            most = 1 if chosen == "litert" else MOST  # It runs rows one by one.
-            opened = crew(chosen, folder / EXTRA / ENGINES[chosen], cores or Cores())
-            running = _OnEngine(card.task, opened, seen, most)
-            servable = Servable(signatures, running.run, running.close, chosen, card)
-        if card.golden is not None:
-            golden = golden_.from_card(card.golden)
-            outputs = [port.name for port in card.task.response]
-            verify.check_answer(
-                card.task,
-                golden,
-                lambda request: servable.run(
-                    "serving_default", {k: np.asarray(v) for k, v in request.items()}, outputs
-                ),
-                next(form for form in formats.FORMATS.values() if form.engine == chosen),
-                str(folder),
-            )
+            opened = crew(form, folder if form.whole else folder / EXTRA / form.file, cores or Cores())
+            running = _OnEngine(card, opened, seen, 1 if form.row_by_row else MOST)
+            servable = Servable(described, running.run, running.close, form.engine, card)
     except KerazooError as error:
-        raise status_.of(error) from None
+        raise status_.of(error) from error
+    try:
+        _check_goldens(servable, card, form, folder)
+    except BaseException as error:
+        servable.close()
+        raise status_.of(error) from error if isinstance(error, KerazooError) else error
     return servable
 
 
-def _chosen(folder: Path, engine: str) -> str:
-    there = [name for name, file in ENGINES.items() if (folder / EXTRA / file).exists()]
+def _signatures(folder: Path, card: Card, options: SessionOptions) -> dict[str, object]:
+    """The SavedModel's own, where there is one that was made for this card."""
+    if (folder / savedmodel.FILE).exists() and card.adapter is None:
+        return savedmodel.signatures(folder, options.tags)
+    return signatures.of_card(card)
+
+
+def _used(form: Format, name: str) -> bool:
+    """Whether a file of a sealed bundle matters where this format runs: the times are a hint, which may be odd."""
+    place = Path(name)
+    if place.is_relative_to(EXTRA):
+        inside = place.relative_to(EXTRA).parts[0]
+        return inside == form.file or inside not in {TIMES, *(each.file for each in FORMATS.values())}
+    return form.whole or place in (Path(savedmodel.FILE), warmup.FILE)
+
+
+def _check_goldens(servable: Servable, card: Card, form: Format, folder: Path) -> None:
+    for signature, name in signatures.of_tasks(card).items():
+        task, plain = card.tasks[name], card.goldens.get(name)
+        if plain is None:
+            raise GateError(f"{folder}: its card has no golden of the task {name}, by which it could be checked.")
+        try:
+            golden = golden_.from_card(plain)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise GateError(f"{folder}: the card's golden of the task {name} cannot be read: {error}") from None
+        outputs = [port.name for port in task.response]
+
+        def answer(request: Mapping[str, np.ndarray], key: str = signature, wanted: Sequence[str] = outputs) -> object:
+            return servable.run(key, {name: np.asarray(value) for name, value in request.items()}, wanted)
+
+        verify.check_answer(task, golden, answer, form, str(folder))  # type: ignore[arg-type]
+
+
+def _chosen(folder: Path, engine: str) -> Format:
+    there = [form for form in NETWORKS if (folder / EXTRA / form.file).exists()]
+    whole = [SAVED_MODEL] * (folder / savedmodel.FILE).exists()
     if engine == "auto":
-        with contextlib.suppress(OSError, ValueError):
-            times = json.loads((folder / EXTRA / TIMES).read_bytes())
-            there.sort(key=lambda name: times.get(name, float("inf")))
-        return there[0] if there else "savedmodel"
-    if engine != "savedmodel" and engine not in there:
-        raise Status("FAILED_PRECONDITION", f"{folder} has no {engine}; it has {', '.join([*there, 'savedmodel'])}.")
-    return engine
+        times = _times(folder)
+        there.sort(key=lambda form: times.get(form.name, math.inf))
+        if found := [*there, *whole]:
+            return found[0]
+        return SAVED_MODEL  # Whose loader says what is missing.
+    for form in (*there, *whole):
+        if form.engine == engine:
+            return form
+    known = ", ".join(form.engine for form in (*there, *whole)) or "none"
+    raise Status("FAILED_PRECONDITION", f"{folder} has no {engine}; it has {known}.")
+
+
+def _times(folder: Path) -> dict[str, float]:
+    """Milliseconds by format, as far as they can be read: a bundle is as good without."""
+    file = folder / EXTRA / TIMES
+    try:
+        if file.stat().st_size > LONGEST_TIMES:
+            return {}
+        return {name: float(spent) for name, spent in json.loads(file.read_bytes()).items() if float(spent) >= 0}
+    except (OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
+        return {}
 
 
 @dataclass
 class _OnEngine:
-    task: Task
+    card: Card
     crew: Crew | None
     seen: Callable[[int], object]
     most: int
-    join: Joiner | None = None
+    tasks: dict[str, Task] = field(init=False)
+    joins: dict[str, Joiner] = field(init=False)
 
     def __post_init__(self) -> None:
-        if self.task.batched and self.crew is not None:
-            self.join = Joiner(self._answer, self.crew.cores.count, self.seen, Size(self.most))
+        self.tasks = {key: self.card.tasks[name] for key, name in signatures.of_tasks(self.card).items()}
+        self.joins = {
+            key: Joiner(functools.partial(self._answer, task), self.crew.cores.count, self.seen, Size(self.most))
+            for key, task in self.tasks.items()
+            if task.batched and self.crew is not None
+        }
 
-    def _answer(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def _answer(self, task: Task, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         with self._hired() as network:
-            return {name: np.asarray(value) for name, value in self.task.answer(network, inputs).items()}
+            return {name: np.asarray(value) for name, value in task.answer(network, inputs).items()}
 
     def _hired(self) -> contextlib.AbstractContextManager[Network]:
         if self.crew is None:
@@ -121,26 +173,41 @@ class _OnEngine:
         for index, port in enumerate(self._ports(signature)):
             _check(index, port, inputs[port.name])
         try:
-            answered = (self.join or self._answer)(inputs) if signature == ANSWER else self._network(signature, inputs)
+            ask = self._request if signature in self.tasks else self._network
+            answered = ask(signature, inputs)
         except KerazooError as error:
             raise status_.of(error) from None
         return {name: answered[name] for name in outputs}
+
+    def _request(self, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Many rows are answered a piece at a time: others have their turn in between, and memory is bounded."""
+        join = self.joins.get(signature)
+        if join is None:
+            return self._answer(self.tasks[signature], inputs)
+        rows, most = len(next(iter(inputs.values()))), budget.limits().rows
+        if rows > most:
+            raise Status("RESOURCE_EXHAUSTED", f"The request has {rows} rows; at most {most} go.")
+        found = []
+        for at in range(0, max(rows, 1), MOST):
+            budget.check()
+            found.append(join({name: array[at : at + MOST] for name, array in inputs.items()}))
+        return found[0] if len(found) == 1 else {name: np.concatenate([f[name] for f in found]) for name in found[0]}
 
     def _network(self, part: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         with self._hired() as network:
             return {name: np.asarray(value) for name, value in network.part(part)(inputs).items()}
 
     def _ports(self, signature: str) -> tuple[Port, ...]:
-        if signature == ANSWER:
-            return self.task.request
-        if signature not in self.task.parts:
-            raise Status("UNIMPLEMENTED", f"{signature} runs on the engine savedmodel only.")
-        return self.task.parts[signature].inputs
+        if signature in self.tasks:
+            return self.tasks[signature].request
+        if signature not in self.card.parts:
+            raise Status("UNIMPLEMENTED", f"{signature} runs on the engine {SAVED_MODEL.engine} only.")
+        return self.card.parts[signature].inputs
 
     def close(self) -> None:
         self.crew = None
-        if self.join is not None:
-            self.join.close()
+        for join in self.joins.values():
+            join.close()
 
 
 _KINDS = {"float32": "float", "float64": "double"}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from kerazoo.serve import budget
 from kerazoo.serve.models.servable import Servable
 from kerazoo.serve.wire import tensors
 from kerazoo.serve.wire.status import Status, invalid
@@ -44,6 +45,25 @@ def predict(
     Raises:
         Status: In TF Serving's words.
     """
+    return servable.run(*prepared(servable, signature, inputs, wanted, rules))
+
+
+def prepared(
+    servable: Servable,
+    signature: str,
+    inputs: Mapping[str, Any],
+    wanted: Sequence[str] = (),
+    rules: Rules = Rules(),
+    build: Callable[[Any, str], np.ndarray] = lambda value, alias: value,
+) -> tuple[str, dict[str, np.ndarray], list[str]]:
+    """What `Servable.run` is asked for `predict`.
+
+    Args:
+        build: Makes an array of an input; called only once all names are known to be right.
+
+    Raises:
+        Status: As `predict`, or raised by `build`.
+    """
     key = signature or DEFAULT
     described = servable.signatures.get(key)
     if described is None:
@@ -52,10 +72,12 @@ def predict(
         expected = ", ".join(sorted(METHODS.values()))
         raise Status("INTERNAL", f"Expected prediction signature method_name to be one of {{{expected}}}. Was: "
                      f"{described.method_name}")  # fmt: skip
-    return servable.run(key, _complete(described, inputs), _outputs(described, wanted))
+    complete, outputs = _complete(described, inputs), _outputs(described, wanted)
+    built = {name: build(value, name) if name in inputs else value for name, value in complete.items()}
+    return key, built, outputs
 
 
-def _complete(described: Any, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _complete(described: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
     """The inputs in the signature's order, with its defaults for what is missing."""
     wanted = described.inputs
     if len(inputs) == len(wanted) and all(name in wanted for name in inputs):  # A message's keys() are slow.
@@ -190,6 +212,9 @@ def _one(servable: Servable, signature: str, kind: str, rules: Rules) -> Any:
 def _fed(described: Any, servable: Servable, key: str, examples: Sequence[bytes]) -> dict[str, np.ndarray]:
     if not examples:
         raise invalid("Input is empty.")
+    most = budget.limits().rows
+    if len(examples) > most:
+        raise Status("RESOURCE_EXHAUSTED", f"There are {len(examples)} examples; at most {most} go.")
     vector = np.empty(len(examples), object)
     vector[:] = list(examples)
     return servable.run(key, {"inputs": vector}, sorted(described.outputs))
@@ -234,5 +259,6 @@ def serialized(input_: Any) -> list[bytes]:
         return [example.SerializeToString() for example in input_.example_list.examples]
     if kind == "example_list_with_context":
         context = input_.example_list_with_context.context.SerializeToString()
+        budget.spend(len(context) * len(input_.example_list_with_context.examples))
         return [context + example.SerializeToString() for example in input_.example_list_with_context.examples]
     raise invalid("Input is empty.")

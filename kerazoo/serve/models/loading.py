@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kerazoo.serve.metrics import Metrics
-from kerazoo.serve.models import batching, engines, session, warmup
+from kerazoo.serve.models import batching, engines, folders, session, warmup
 from kerazoo.serve.models.cores import Cores
 from kerazoo.serve.models.servable import Servable
 from kerazoo.serve.models.versions import Load
@@ -57,10 +57,12 @@ def loader(how: Loading, metrics: Metrics) -> Load:
         def seen(rows: int) -> None:
             metrics.batch_size.observe(name, value=rows)
 
+        folders.check(folder)
         if engines.is_bundle(folder):
             servable = engines.load(folder, how.engine, how.session, seen, cores)
         else:
-            servable = session.load(folder, how.session)
+            # A copy that is under way may bring its card last.
+            servable = replace(session.load(folder, how.session), outdated=lambda: engines.is_bundle(folder))
         try:
             parameters = how.batching.of(folder) if how.batching is not None else None
             if parameters is not None:

@@ -26,8 +26,9 @@ class Servable:
         signatures: Key -> `SignatureDef` message of the SavedModel.
         run: Answers one signature.
         close: Gives back what it holds; called once, when nothing runs on it any more.
-        engine: `tensorflow`, `onnx`, `litert` or `savedmodel`.
+        engine: `tensorflow` for plain SavedModels, or one of those of `kerazoo.engines`.
         card: What the version is, where Kerazoo made it.
+        outdated: Says whether its folder is of another kind now than when it was loaded.
         light: Whether it answers on the caller's thread, waits for nobody, and may be quick.
     """
 
@@ -36,6 +37,7 @@ class Servable:
     close: Callable[[], None]
     engine: str
     card: Card | None = None
+    outdated: Callable[[], bool] = lambda: False
     light: bool = False
 
 

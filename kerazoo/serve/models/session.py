@@ -8,6 +8,7 @@ where only the graph decides.
 from __future__ import annotations
 
 import gc
+import logging
 import threading
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,10 +17,19 @@ from typing import Any
 
 import numpy as np
 
+from kerazoo.engines import safety
 from kerazoo.engines.quiet import import_tensorflow, quiet
+from kerazoo.engines.savedmodel import parsed
+from kerazoo.errors import KerazooError, UsageError
 from kerazoo.serve.models import savedmodel
 from kerazoo.serve.models.servable import Servable
+from kerazoo.serve.wire import status as status_
 from kerazoo.serve.wire.status import CODES, Status, invalid
+
+log = logging.getLogger("kerazoo.serve")
+
+
+STRANGERS = ("refused", "told", "trusted")
 
 
 @dataclass(frozen=True)
@@ -30,12 +40,15 @@ class SessionOptions:
         tags: Of the graph in the SavedModel.
         intra_op, inter_op: Threads within and between operations; 0 lets TensorFlow choose.
         config: A serialized `ConfigProto` that the others are put into.
+        strangers: What becomes of a graph that can reach files, the network or other code, where nobody of this machine
+            trusts it: one of `STRANGERS`.
     """
 
     tags: Collection[str] = ("serve",)
     intra_op: int = 0
     inter_op: int = 0
     config: bytes = b""
+    strangers: str = "refused"
 
 
 DEFAULTS = SessionOptions()
@@ -51,9 +64,13 @@ def load(folder: Path, options: SessionOptions = DEFAULTS) -> Servable:
         Status: It cannot be loaded, in TensorFlow's words.
     """
     signatures = savedmodel.signatures(folder, options.tags)
-    import_tensorflow()
+    try:
+        import_tensorflow()
+    except KerazooError as error:
+        raise status_.of(error) from error
     import tensorflow as tf
 
+    _check(folder, options)
     config = tf.compat.v1.ConfigProto.FromString(options.config)
     config.intra_op_parallelism_threads = options.intra_op or config.intra_op_parallelism_threads
     config.inter_op_parallelism_threads = options.inter_op or config.inter_op_parallelism_threads
@@ -68,6 +85,21 @@ def load(folder: Path, options: SessionOptions = DEFAULTS) -> Servable:
         raise _status(error) from None
     running = _Session(session, signatures, len(graph.get_operations()) < SMALL)
     return Servable(signatures, running.run, running.close, "tensorflow", light=running.small)
+
+
+def _check(folder: Path, options: SessionOptions) -> None:
+    """Looks for operations that reach more than tensors; as TF Serving, which runs them, a server can just tell."""
+    if options.strangers == "trusted":
+        return
+    try:
+        safety.check_saved_model(folder, parsed(folder))
+    except UsageError as error:
+        if options.strangers == "refused":
+            raise Status("PERMISSION_DENIED", str(error)) from None
+        log.warning(
+            "%s",
+            " ".join(str(error).replace("was not opened: it", "is not to be trusted blindly: it").splitlines()[:2]),
+        )
 
 
 @dataclass(frozen=True)
@@ -96,7 +128,7 @@ class _Session:
             values = found.call(*inputs.values())
         except Exception as error:
             raise _status(error) from None
-        return dict(zip(outputs, map(np.asarray, values), strict=True))
+        return dict(zip(outputs, map(_array, values), strict=True))
 
     def _callable(self, key: tuple[str, tuple[str, ...], tuple[str, ...]]) -> _Callable:
         described = self.signatures[key[0]]
@@ -126,6 +158,11 @@ class _Session:
         self.session.close()
         self.session = None
         gc.collect()
+
+
+def _array(value: Any) -> np.ndarray:
+    """What TensorFlow answered; a single text comes as bytes, of which NumPy would make a type of that length."""
+    return np.array(value, object) if isinstance(value, bytes) else np.asarray(value)
 
 
 def _named(kind: np.dtype[Any]) -> str:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import gc
 import logging
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -14,6 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kerazoo.errors import PackageMissing
+from kerazoo.serve import memory
+from kerazoo.serve.models.folders import Stamp, stamp
 from kerazoo.serve.models.servable import Servable
 from kerazoo.serve.wire import status as status_
 from kerazoo.serve.wire.status import Status
@@ -41,6 +40,8 @@ class Version:
         error: Why the last try to load it failed.
         users: How many requests hold it.
         tries, due: How often it was tried, and when it is tried again (`time.monotonic`).
+        tried: What lay in the folder when it was tried last, and `looked` when it was looked at last.
+        renew: Whether it is to be loaded once more, while it answers.
     """
 
     number: int
@@ -51,28 +52,19 @@ class Version:
     users: int = 0
     tries: int = 0
     due: float = 0.0
+    tried: Stamp | None = None
+    looked: Stamp | None = None
+    renew: bool = False
 
     def open(self) -> bool:
         """Whether there is something left to try: it is between tries, or was unloaded in good order."""
         return self.state == "LOADING" or (self.state == "END" and self.error is None)
 
-
-def on_disk(base: Path) -> dict[int, Path] | None:
-    """Version folders by number: direct children whose whole name is a whole number. `None`: no such base folder."""
-    try:
-        entries = sorted(base.iterdir())
-    except OSError:
-        return None
-    found: dict[int, Path] = {}
-    for path in entries:
-        if not (path.name.isascii() and path.name.isdigit() and path.is_dir()):
-            continue
-        number = int(path.name)
-        if number in found:
-            log.warning("Version %d stands twice under %s; taking %s", number, base, found[number].name)
-            continue
-        found[number] = path
-    return found
+    def may_change(self) -> bool:
+        """Whether it would be another version if its folder changed: it failed, or has become of another kind."""
+        if self.state == "AVAILABLE":
+            return self.servable.outdated()
+        return self.error is not None and self.state in ("LOADING", "END")
 
 
 def wanted(policy: Any, found: Mapping[int, Path]) -> dict[int, Path]:
@@ -137,13 +129,29 @@ class Model:
 
     def want(self, versions: Mapping[int, Path]) -> None:
         """Says which versions are wanted now; a thread of the model's own brings that about."""
+        self._look_again(versions)
         with self.changed:
             self.wanted = dict(versions)
             self.changed.notify_all()
-            if self.working or not (self._missing() or self._surplus()):
+            if self.working or not (self._missing() or self._surplus() or self._outdated()):
                 return
             self.working = True
         threading.Thread(target=self._settle, name=f"versions of {self.name}", daemon=True).start()
+
+    def _look_again(self, versions: Mapping[int, Path]) -> None:
+        """Tries versions that failed, or are of another kind now, once their folders have changed and are still."""
+        with self.lock:
+            asked = [(v, v.error is not None) for n in versions if (v := self.versions.get(n)) and v.may_change()]
+        for version, failed in asked:
+            now = stamp(versions[version.number])
+            with self.changed:
+                still, version.looked = now == version.looked, now
+                if not still or now == version.tried:
+                    continue
+                if not failed:
+                    version.renew = True
+                elif version.state == "END" or version.due > time.monotonic():
+                    version.state, version.tries, version.due = "LOADING", 0, 0.0
 
     def settled(self) -> bool:
         with self.changed:
@@ -169,20 +177,25 @@ class Model:
         # What is wanted and not ready must not cost what still answers.
         return sorted(surplus) if not self.wanted or ready & set(self.wanted) else []
 
+    def _outdated(self) -> list[int]:
+        return [n for n in self.wanted if (v := self.versions.get(n)) and v.state == "AVAILABLE" and v.renew]
+
     def _settle(self) -> None:
         while True:
             with self.changed:
                 self._forget()
-                missing, surplus = self._missing(), self._surplus()
-                if not missing and not surplus:
+                missing, surplus, outdated = self._missing(), self._surplus(), self._outdated()
+                if not missing and not surplus and not outdated:
                     self.working = False
                     self.changed.notify_all()
                     return
                 pause = self._due(missing[-1]) - time.monotonic() if missing else 0.0
-                if not surplus and pause > 0:
+                if not surplus and not outdated and pause > 0:
                     self.changed.wait(pause)
                     continue
-                if surplus and (not missing or pause > 0):
+                if outdated:
+                    number, folder = outdated[0], self.wanted[outdated[0]]
+                elif surplus and (not missing or pause > 0):
                     leaving, number, folder = self.versions[surplus[0]], 0, None
                 else:
                     number = missing[-1]
@@ -205,26 +218,43 @@ class Model:
 
     def _bring(self, number: int, folder: Path) -> None:
         with self.changed:
-            version = self.versions.get(number)
+            before = self.versions.get(number)
+            version = before
             if version is None or version.state != "LOADING":
-                version = self.versions[number] = Version(number, folder, "LOADING")
+                version = Version(number, folder, "LOADING")
+            if before is None or before.state != "AVAILABLE":
+                self.versions[number], before = version, None
+            else:
+                before.renew = False
             version.tries += 1
+        version.tried = stamp(folder)
         log.info("Loading servable version {name: %s version: %d} from %s", self.name, number, folder)
         try:
             servable = self.load(self.name, number, folder)
         except Exception as error:  # A load runs readers, graphs and warm-up; whatever it raises ends this one alone.
-            failed = status_.of(error)
-            log.warning("Loading {name: %s version: %d} failed: %s", self.name, number, failed)
-            with self.changed:
-                version.error, version.due = failed, time.monotonic() + self.retries.seconds
-                version.state = "LOADING" if version.tries <= self.retries.most else "END"
-                self.changed.notify_all()
+            self._failed(version, before, status_.of(error))
             return
         with self.changed:
             version.servable, version.error, version.state = servable, None, "AVAILABLE"
+            self.versions[number] = version
             self._rank()
             self.changed.notify_all()
         log.info("Successfully loaded servable version {name: %s version: %d}", self.name, number)
+        if before is not None:
+            self._retire(before)
+
+    def _failed(self, version: Version, before: Version | None, failed: Status) -> None:
+        log.warning("Loading {name: %s version: %d} failed: %s", self.name, version.number, failed)
+        # What does not come by waiting.
+        hopeless = failed.code == "PERMISSION_DENIED" or isinstance(failed.__cause__, PackageMissing)
+        with self.changed:
+            if before is not None:  # It goes on answering.
+                before.tried = version.tried
+                return
+            version.error, version.due = failed, time.monotonic() + self.retries.seconds
+            version.looked = version.tried
+            version.state = "LOADING" if version.tries <= self.retries.most and not hopeless else "END"
+            self.changed.notify_all()
 
     def _retire(self, version: Version) -> None:
         with self.changed:
@@ -238,16 +268,8 @@ class Model:
             except Exception:
                 log.exception("Unloading {name: %s version: %d} failed", self.name, version.number)
         del servable
-        give_back()
+        memory.give_back()
         with self.changed:
             version.state = "END"
             self.changed.notify_all()
         log.info("Unloaded servable version {name: %s version: %d}", self.name, version.number)
-
-
-def give_back() -> None:
-    """Gives freed memory back to the system; the allocator would keep it for later."""
-    gc.collect()
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).malloc_trim(0)

@@ -6,13 +6,15 @@ import asyncio
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 import grpc
 import grpc.aio
 
+from kerazoo.serve.budget import Ticket
 from kerazoo.serve.rpc import health, methods
 from kerazoo.serve.rpc.methods import Answering
 from kerazoo.serve.service import SHORT, Service
@@ -20,46 +22,126 @@ from kerazoo.serve.threads import Elastic, new_event_loop
 from kerazoo.serve.wire.status import Status
 
 LARGEST = (1 << 31) - 1
-"""TF Serving takes messages of up to 2 GiB; gRPC's own limit of 4 MiB would refuse a photograph or two."""
+"""Longest answer; gRPC's own limit of 4 MiB would refuse a photograph or two."""
+
+STREAMS = 4096
+"""Most calls of one connection; far more than may wait, so that who asks too much is told so."""
+
+MOMENT = 0.25
+"""Seconds in which a message of usual length has arrived."""
 
 
 @dataclass
-class _Queue:
-    """How many requests there are, and how many there may be; of the event loop alone."""
+class _Answers:
+    """What a port's methods share.
 
-    most: int
-    now: int = 0
-
-
-def _handler(answering: Answering, pool: Executor, queue: _Queue) -> Any:
-    """gRPC's handler of one method.
-
-    A model that answers faster than a thread wakes up is asked on the event loop itself: handing its request over and
-    back would cost several times what the answer costs.
+    Attributes:
+        pool: For everything but reloading, which may wait for long and has threads of its own.
+        slow: How many messages have been on their way for longer than a moment; of the event loop alone.
     """
-    paces, counted = answering.service.paces, answering.counted
 
-    async def handle(request: bytes, context: Any) -> bytes:
-        left = None if counted else context.time_remaining()
-        deadline = None if left is None else time.monotonic() + left
-        queue.now += 1
+    service: Service
+    pool: Elastic
+    reloading: Elastic
+    slow: int = 0
+    reloads: int = 0
+
+    def handler(self, answering: Answering) -> Any:
+        """gRPC's handler of one method.
+
+        For gRPC every method takes a stream, of which one message is read: so whoever may not ask is refused before
+        anything is read for him.
+        """
+
+        async def handle(_: Any, context: Any) -> bytes:
+            ticket = None
+            try:
+                self.service.access.check(dict(context.invocation_metadata() or ()).get("authorization", ""))
+                if answering.reloads:
+                    self.service.access.check_reload()
+                left = context.time_remaining()
+                deadline = None if left is None else time.monotonic() + left
+                ticket = self.service.budget.admit(client(context.peer()), deadline)
+                request = await self._read(context)
+                ticket.spend(len(request))
+                return await self._answer(answering, request, ticket)
+            except Status as status:
+                failed = status
+            except asyncio.CancelledError:
+                if ticket is not None:
+                    ticket.end(Status("CANCELLED", "The client has gone"))
+                raise
+            finally:
+                if ticket is not None and not ticket.busy:
+                    ticket.close()
+            await context.abort(getattr(grpc.StatusCode, failed.code), methods.cut(failed.message))
+            raise failed  # Never reached: `abort` raises.
+
+        return grpc.stream_unary_rpc_method_handler(handle)
+
+    async def _read(self, context: Any) -> bytes:
+        """The request's message; how long it is becomes known only when all of it is there."""
+        limits = self.service.budget.limits
+        reading = asyncio.ensure_future(context.read())
         try:
-            if queue.now > queue.most:
-                raise Status("RESOURCE_EXHAUSTED", f"{queue.most} requests are waiting already. Come back in a moment.")
-            if len(request) > SHORT:
-                return await asyncio.get_running_loop().run_in_executor(pool, answering, request, deadline)
-            parsed = answering.parse(request)
-            if counted and paces.quick(parsed.model_spec.name, len(request)):
-                return answering.answer(parsed)
-            return await asyncio.get_running_loop().run_in_executor(pool, answering.answer, parsed, deadline)
-        except Status as status:
-            failed = status
+            done, _ = await asyncio.wait((reading,), timeout=MOMENT)
+            if not done:
+                if self.slow >= limits.slow:
+                    raise Status("RESOURCE_EXHAUSTED", f"{self.slow} long messages are on their way already.")
+                self.slow += 1
+                try:
+                    done, _ = await asyncio.wait((reading,), timeout=limits.seconds)
+                finally:
+                    self.slow -= 1
+            if not done:
+                raise Status("DEADLINE_EXCEEDED", f"The message did not arrive within {limits.seconds:g} seconds.")
+            request = reading.result()
         finally:
-            queue.now -= 1
-        await context.abort(getattr(grpc.StatusCode, failed.code), methods.cut(failed.message))
-        raise failed  # Never reached: `abort` raises.
+            reading.cancel()
+        if not isinstance(request, bytes):
+            raise Status("INTERNAL", "Failed to parse the request: there is none.")
+        return request
 
-    return grpc.unary_unary_rpc_method_handler(handle)
+    async def _answer(self, answering: Answering, request: bytes, ticket: Ticket) -> bytes:
+        """A model that answers faster than a thread wakes up is asked on the event loop itself: handing its request
+        over and back would cost several times what the answer costs."""
+        if answering.reloads:
+            return await self._reload(answering, request, ticket)
+        if len(request) > SHORT:
+            return await self._in_thread(self.pool, ticket, answering, request, ticket.deadline)
+        with ticket.working():
+            parsed = answering.parse(request)
+            if answering.counted and self.service.paces.quick(parsed.model_spec.name, len(request)):
+                return answering.answer(parsed)
+        return await self._in_thread(self.pool, ticket, answering.answer, parsed, ticket.deadline)
+
+    async def _reload(self, answering: Answering, request: bytes, ticket: Ticket) -> bytes:
+        limits = self.service.budget.limits
+        if self.reloads >= limits.reloads:
+            raise Status("RESOURCE_EXHAUSTED", f"{self.reloads} configurations are being brought about already.")
+        latest = time.monotonic() + limits.reload_seconds
+        ticket.deadline = latest if ticket.deadline is None else min(ticket.deadline, latest)
+        self.reloads += 1
+        try:
+            return await self._in_thread(self.reloading, ticket, answering, request, ticket.deadline)
+        finally:
+            self.reloads -= 1
+
+    async def _in_thread(self, pool: Elastic, ticket: Ticket, work: Any, *arguments: Any) -> bytes:
+        def run() -> bytes:
+            with ticket.working():
+                return work(*arguments)
+
+        ticket.busy = True
+        running = pool.submit(run)
+        running.add_done_callback(lambda _: ticket.close())
+        return await asyncio.wrap_future(running)
+
+
+def client(peer: str) -> str:
+    """The address, without the port, of a peer as gRPC names it: `ipv4:127.0.0.1:5000`, `ipv6:%5B::1%5D:5000`."""
+    kind, _, rest = peer.partition(":")
+    return unquote(rest.rpartition(":")[0]).strip("[]").removeprefix("::ffff:") if kind in ("ipv4", "ipv6") else peer
 
 
 @dataclass(frozen=True)
@@ -88,7 +170,6 @@ def start(
     options: Sequence[tuple[str, Any]] = (),
     credentials: Any = None,
     with_health: bool = False,
-    waiting: int = 1000,
 ) -> GrpcPort:
     """Answers gRPC.
 
@@ -96,19 +177,23 @@ def start(
         addresses: `host:port`, where port 0 takes a free one, or `unix:path`.
         credentials: Of `grpc.ssl_server_credentials`; `None` for plain connections.
         with_health: Whether grpc.health.v1 is answered too.
-        waiting: Most requests that may wait or run; more are told to come back.
 
     Raises:
         Status: An address cannot be listened on.
     """
-    limits = [("grpc.max_receive_message_length", LARGEST), ("grpc.max_send_message_length", LARGEST)]
+    limits = [
+        ("grpc.max_receive_message_length", service.budget.limits.body),
+        ("grpc.max_send_message_length", LARGEST),
+        ("grpc.max_concurrent_streams", STREAMS),
+        ("grpc.max_connection_idle_ms", int(service.budget.limits.idle * 1000)),
+    ]
     started: Future[tuple[Any, Any, tuple[int, ...]]] = Future()
 
     async def serve() -> None:
-        pool = Elastic(threads, "grpc")
+        answers = _Answers(service, Elastic(threads, "grpc"), Elastic(service.budget.limits.reloads, "reload"))
         try:
             server = grpc.aio.server(options=[*limits, *options])
-            server.add_generic_rpc_handlers(_handlers(service, pool, _Queue(waiting)))
+            server.add_generic_rpc_handlers(_handlers(answers))
             if with_health:
                 await health.add_to(server)
             ports = tuple(_listen(server, address, credentials) for address in addresses)
@@ -120,7 +205,8 @@ def start(
                 raise
             started.set_exception(error)
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            for pool in (answers.pool, answers.reloading):
+                pool.shutdown(wait=False, cancel_futures=True)
 
     def run() -> None:
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
@@ -132,12 +218,12 @@ def start(
     return GrpcPort(server, loop, thread, ports)
 
 
-def _handlers(service: Service, pool: Executor, queue: _Queue) -> list[Any]:
+def _handlers(answers: _Answers) -> list[Any]:
     return [
         grpc.method_handlers_generic_handler(
-            name, {method: _handler(found, pool, queue) for method, found in answering.items()}
+            name, {method: answers.handler(answering) for method, answering in found.items()}
         )
-        for name, answering in methods.answering(service).items()
+        for name, found in methods.answering(answers.service).items()
     ]
 
 

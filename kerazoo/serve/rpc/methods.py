@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from google.protobuf.message import DecodeError
 
+from kerazoo.serve import budget
 from kerazoo.serve.models import inference
 from kerazoo.serve.models.inference import Classes
 from kerazoo.serve.models.servable import Handle, Spec
 from kerazoo.serve.service import Service
-from kerazoo.serve.wire import protos, tensors
+from kerazoo.serve.wire import measure, protos, tensors
 from kerazoo.serve.wire import status as status_
 from kerazoo.serve.wire.status import Status, invalid
 
@@ -56,10 +57,14 @@ def predict(service: Service, request: Any, deadline: float | None = None) -> An
     signature = request.model_spec.signature_name or inference.DEFAULT
 
     def ask(handle: Handle) -> tuple[Any, float]:
-        inputs = {alias: tensors.to_array(proto, alias) for alias, proto in request.inputs.items()}
+        asked = inference.prepared(
+            handle.servable, signature, request.inputs, request.output_filter, service.rules, tensors.to_array
+        )
+        budget.check()
         began = time.perf_counter()
-        outputs = inference.predict(handle.servable, signature, inputs, request.output_filter, service.rules)
+        outputs = handle.servable.run(*asked)
         seconds = time.perf_counter() - began
+        budget.spend(2 * sum(array.nbytes for array in outputs.values()))  # The message, and its bytes.
         response = protos.api("PredictResponse")()
         _fill_spec(response.model_spec, handle.name, handle.version, signature)
         for alias, array in outputs.items():
@@ -99,14 +104,13 @@ def _examined(service: Service, request: Any, api: str, ask: Any, response_class
 
 def multi_inference(service: Service, request: Any, deadline: float | None = None) -> Any:
     """MultiInference: several signatures of one model on the same examples."""
-    names = [task.model_spec.name for task in request.tasks]
-    if not all(names):
-        raise invalid("Found ModelSpec with an empty model name.")
-    if len(set(names)) > 1:
-        raise invalid("All ModelSpecs in a MultiInferenceRequest must access the same model name.")
-    if not names:
-        raise invalid("Missing ModelSpec")
-    with service.models.hold(spec_of(request.tasks[0].model_spec)) as handle:
+    first = request.tasks[0].model_spec if request.tasks else protos.api("ModelSpec")()
+    with service.models.hold(spec_of(first)) as handle:
+        names = [task.model_spec.name for task in request.tasks]
+        if not all(names):
+            raise invalid("Found ModelSpec with an empty model name.")
+        if len(set(names)) > 1:
+            raise invalid("All ModelSpecs in a MultiInferenceRequest must access the same model name.")
         tasks = [(task.model_spec.signature_name or inference.DEFAULT, task.method_name) for task in request.tasks]
         examples = inference.serialized(request.input)
         results = inference.several(handle.servable, tasks, examples, service.rules)
@@ -173,6 +177,7 @@ def model_status(service: Service, request: Any, deadline: float | None = None) 
 
 def reload_config(service: Service, request: Any, deadline: float | None = None) -> Any:
     """HandleReloadConfigRequest: the given list of models takes the place of the one before."""
+    service.access.check_reload()
     response = protos.api("ReloadConfigResponse")()
     if request.config.WhichOneof("config") != "model_config_list":
         raise invalid(
@@ -212,8 +217,9 @@ class Answering:
         """The request's message.
 
         Raises:
-            Status: The bytes are none.
+            Status: The bytes are none, or it would need more memory than there is.
         """
+        budget.spend(measure.needed(request, self.request_class, budget.limits().fields))
         try:
             return self.request_class.FromString(request)
         except DecodeError as error:
@@ -246,6 +252,10 @@ class Answering:
     def counted(self) -> bool:
         return self.method in (predict, classify, regress)
 
+    @property
+    def reloads(self) -> bool:
+        return self.method is reload_config
+
 
 def answering(service: Service) -> dict[str, dict[str, Answering]]:
     """Service -> method -> what answers it."""
@@ -258,8 +268,8 @@ def answering(service: Service) -> dict[str, dict[str, Answering]]:
 
 
 def cut(message: str) -> str:
-    """A message that fits into gRPC's trailers."""
+    """A message that fits into gRPC's trailers, marked where it was longer."""
     data = message.encode()
     if len(data) <= LONGEST_MESSAGE:
         return message
-    return data[: LONGEST_MESSAGE - len(CUT)].decode(errors="ignore") + CUT
+    return data[:LONGEST_MESSAGE].decode(errors="ignore") + CUT

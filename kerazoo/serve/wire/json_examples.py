@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from kerazoo.serve import budget
 from kerazoo.serve.models.inference import Classes
 from kerazoo.serve.wire import protos
 from kerazoo.serve.wire.json_tensors import floats
@@ -14,20 +15,21 @@ from kerazoo.serve.wire.json_text import UNDECODABLE, is_base64, kind, string, u
 from kerazoo.serve.wire.status import invalid
 
 
-def examples(body: Mapping[str, Any], method: str) -> list[bytes]:
+def examples(body: Mapping[str, Any]) -> list[bytes]:
     """Serialized tf.Examples; the features of a `context` come first in each, so that an example's own win.
 
     Raises:
         Status: In TF Serving's words.
     """
     if "examples" not in body:
-        raise invalid(f"When method is {method}, key 'examples' is expected and was not found")
+        raise invalid("When method is classify, key 'examples' is expected and was not found")  # Of regress too.
     given = body["examples"]
     if not isinstance(given, list):
         raise invalid("Expecting 'examples' value to be an list/array")
     if not given:
         raise invalid("'examples' value is an empty array")
     context = _example(body["context"]) if "context" in body else b""
+    budget.spend(len(context) * len(given))
     return [context + _example(one) for one in given]
 
 

@@ -11,12 +11,16 @@ from typing import Any
 
 import numpy as np
 
+from kerazoo.serve import budget
 from kerazoo.serve.wire import tensors
 from kerazoo.serve.wire.json_text import UNDECODABLE, is_base64, kind, quoted, string, unbase64
 from kerazoo.serve.wire.status import Status, invalid
 
 DEEPEST = 32
 """Most dimensions of a tensor; NumPy and TensorFlow have little use for more."""
+
+WRITTEN = 160
+"""Bytes that a value of an answer needs while it becomes text."""
 
 # --- values in ----------------------------------------------------------------------------------------------------
 
@@ -127,7 +131,7 @@ def _refuse_ragged(value: Any, shape: Sequence[int], level: int = 0) -> None:
     if not isinstance(value, list):
         if level != rank:
             raise invalid(
-                f"JSON Value: {quoted(value)} found at incorrect level: {level} in the JSON DOM. "
+                f"JSON Value: {quoted(value)} found at incorrect level: {level + 1} in the JSON DOM. "
                 f"Expected at level: {rank}"
             )
         return
@@ -277,6 +281,7 @@ def response(outputs: Mapping[str, np.ndarray], as_rows: bool) -> bytes:
         Status: An output has no rows, or a type that JSON cannot hold.
     """
     single = len(outputs) == 1
+    budget.spend(sum(array.size for array in outputs.values()) * WRITTEN)
     if not as_rows:
         texts = {name: _folded(_texts(array, name), array.shape, 0)[0] for name, array in outputs.items()}
         body = next(iter(texts.values())) if single else _object(texts)
@@ -318,7 +323,7 @@ def _texts(array: np.ndarray, name: str) -> list[str]:
     if array.dtype.kind in "iu":
         return list(map(str, flat.tolist()))
     if array.dtype.kind == "O":
-        return list(map(_binary if name.endswith("_bytes") else _plain, flat.tolist()))
+        return list(map(_binary if tensors.is_binary(name) else _plain, flat.tolist()))
     found = tensors.DTYPES[tensors.number_of(array)]
     raise invalid(f"Failed to write JSON value for tensor type: {found.name}")
 

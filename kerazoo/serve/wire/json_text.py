@@ -8,12 +8,14 @@ words and the place of an error.
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import re
 from collections.abc import Iterator
 from json.encoder import encode_basestring
 from typing import Any
 
+from kerazoo.serve import budget
 from kerazoo.serve.wire.status import Status, invalid
 
 UNDECODABLE = "surrogateescape"
@@ -60,6 +62,12 @@ def _first_wins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return made
 
 
+ENTRY, LIST, OBJECT = 64, 128, 320
+"""Bytes that a value, a list and an object need at most once they are read and on their way to becoming an array."""
+
+PATIENCE = 1 << 14
+"""So many values are read between two looks whether anybody still waits for them."""
+
 _fast = json.JSONDecoder(object_pairs_hook=_first_wins, parse_float=_float)
 
 
@@ -71,6 +79,7 @@ def parse(data: bytes) -> Any:
     """
     if not data:
         raise invalid("JSON Parse error: The document is empty")
+    _spend(data)
     text = data.decode("utf-8", UNDECODABLE).removeprefix("\ufeff")
     start = _SPACE.match(text).end()  # type: ignore[union-attr]
     if _ODD.search(text):
@@ -80,6 +89,19 @@ def parse(data: bytes) -> Any:
         return _fast.raw_decode(text, start)[0]
     except (ValueError, RecursionError):
         return _Reader(text).value()
+
+
+def _spend(data: bytes) -> None:
+    """Spends what a text needs when it is read, before it is: twenty times its length, where it is all brackets.
+
+    Raises:
+        Status: It is too much.
+    """
+    if len(data) < PATIENCE:
+        budget.spend(len(data) * OBJECT // 2)
+        return
+    values = ENTRY * data.count(b",") + LIST * data.count(b"[") + OBJECT * data.count(b"{")
+    budget.spend(values + len(data) * (1 if data.isascii() else 4))
 
 
 class _Reader:
@@ -92,7 +114,9 @@ class _Reader:
     def value(self) -> Any:
         root: list[Any] = []
         open_: list[tuple[Any, str]] = [(root, "")]  # Containers and, for objects, the key that waits for its value.
-        while True:
+        for count in itertools.count(1):
+            if count % PATIENCE == 0:
+                budget.check()
             self._space()
             container, key = open_[-1]
             item = self._open_or_scalar()

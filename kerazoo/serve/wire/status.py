@@ -58,7 +58,9 @@ def of(error: BaseException) -> Status:
     if isinstance(error, Status):
         return error
     if isinstance(error, KerazooError):
-        return Status(error.grpc_code, str(error))
+        made = Status(error.grpc_code, str(error))
+        made.__cause__ = error
+        return made
     if isinstance(error, MemoryError):
         return Status("RESOURCE_EXHAUSTED", "Out of memory.")
     return Status("INTERNAL", f"{type(error).__name__}: {error}")

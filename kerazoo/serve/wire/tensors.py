@@ -8,11 +8,18 @@ from typing import Any
 
 import numpy as np
 
+from kerazoo.serve import budget
 from kerazoo.serve.wire import protos
 from kerazoo.serve.wire.status import Status, invalid
 
-MOST_BYTES = 1 << 30
-"""Largest tensor that a request may declare. A few bytes can declare any size, since missing values are filled in."""
+DEEPEST = 254
+"""Most dimensions of a tensor in TensorFlow."""
+
+GROWTH = 8
+"""What a graph may need for each byte of an input; known beforehand only of values that were not sent."""
+
+CHUNK = 1 << 16
+"""So many values at a time become Python's numbers on their way into a message."""
 
 FEW = 32
 """So many values become an array faster by way of a list."""
@@ -60,6 +67,11 @@ DTYPES = {
 _NUMBERS = {found.numpy: number for number, found in DTYPES.items() if found.numpy is not None}
 
 
+def is_binary(alias: str) -> bool:
+    """Whether a tensor of texts holds bytes that are no text: TF Serving tells it by the name."""
+    return alias.endswith("_bytes")
+
+
 def plain(number: int) -> int:
     """A type without its reference mark."""
     return number - REFERENCE if number > REFERENCE else number
@@ -101,16 +113,19 @@ def to_array(proto: Any, alias: str) -> np.ndarray:
         alias: Name of the input, for the message.
 
     Raises:
-        Status: It cannot be read, or declares more than `MOST_BYTES`.
+        Status: It cannot be read, or declares more values than it sends and than there may be.
     """
     found = DTYPES.get(proto.dtype)
-    shape = [dim.size for dim in proto.tensor_shape.dim]
-    if found is None or proto.tensor_shape.unknown_rank or min(shape, default=0) < 0:
+    dims = proto.tensor_shape.dim
+    if found is None or proto.tensor_shape.unknown_rank or len(dims) > DEEPEST:
+        raise invalid(f"tensor parsing error: {alias}")
+    shape = [dim.size for dim in dims]
+    if min(shape, default=0) < 0:
         raise invalid(f"tensor parsing error: {alias}")
     kind = numpy_of(proto.dtype)
     count = math.prod(shape)
-    if count * kind.itemsize > MOST_BYTES:
-        raise Status("RESOURCE_EXHAUSTED", f"Input {alias} declares {count} values; at most {MOST_BYTES} bytes go.")
+    if found.name == "string" or not proto.tensor_content:
+        _admit(proto, found, kind, count, alias)
     try:
         if proto.tensor_content and found.name != "string":
             if len(proto.tensor_content) != count * kind.itemsize:
@@ -119,6 +134,31 @@ def to_array(proto: Any, alias: str) -> np.ndarray:
         return _filled(_values(proto, found, kind), count, kind).reshape(shape)
     except (ValueError, OverflowError):
         raise invalid(f"tensor parsing error: {alias}") from None
+
+
+def _admit(proto: Any, found: DType, kind: Any, count: int, alias: str) -> None:
+    """Spends what the values need, before any of them is built.
+
+    Raises:
+        Status: It is too much. A few bytes can declare any size, since missing values are filled in.
+    """
+    limits = budget.limits()
+    values = getattr(proto, found.field)
+    text = found.name == "string"
+    if text and count > limits.rows:
+        raise Status("RESOURCE_EXHAUSTED", f"Input {alias} has {count} texts; at most {limits.rows} go.")
+    each = kind.itemsize
+    if text and len(values) < count:
+        each += len(values[-1]) if len(values) else 0
+    missing = max(count - len(values) // (2 if found.name.startswith("complex") else 1), 0) * each
+    if missing > limits.filled:
+        raise Status(
+            "RESOURCE_EXHAUSTED",
+            f"Input {alias} declares {count} values and sends {len(values)}; at most {limits.filled} bytes are filled "
+            "in.",
+        )
+    if max(missing, len(values)) > CHUNK:
+        budget.spend(missing * GROWTH + len(values) * kind.itemsize)
 
 
 def _values(proto: Any, found: DType, kind: Any) -> np.ndarray:
@@ -168,5 +208,26 @@ def to_proto(array: np.ndarray, as_content: bool = False, into: Any = None) -> A
     elif found.name in ("complex64", "complex128"):
         getattr(proto, found.field).extend(flat.view(flat.real.dtype).tolist())
     else:
-        getattr(proto, found.field).extend(flat.tolist())
+        _append(proto, found, flat)
     return proto
+
+
+def _append(proto: Any, found: DType, flat: np.ndarray) -> None:
+    """Adds numbers to their field: a few as Python's, many as they stand in a serialized message where they can."""
+    field = proto.DESCRIPTOR.fields_by_name[found.field]
+    packed = field.cpp_type in (field.CPPTYPE_FLOAT, field.CPPTYPE_DOUBLE)
+    for start in range(0, len(flat), CHUNK):
+        part = flat[start : start + CHUNK]
+        if packed and len(part) >= FEW:
+            data = np.ascontiguousarray(part, found.numpy).tobytes()
+            proto.MergeFromString(bytes([field.number << 3 | 2]) + _varint(len(data)) + data)
+        else:
+            getattr(proto, found.field).extend(part.tolist())
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 127:
+        out.append(value & 127 | 128)
+        value >>= 7
+    return bytes([*out, value])

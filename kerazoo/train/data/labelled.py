@@ -113,7 +113,8 @@ def _table(source: Path) -> list[tuple[Path, str]]:
 def _arrays(source: Path, part: str) -> Labelled:
     names = [*(f"_{name}" for name in SPLITS[part]), ""]
     try:
-        with np.load(source, allow_pickle=False) as stored:
+        # NumPy leaves a file open that is no archive.
+        with source.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             end = next((end for end in names if {f"x{end}", f"y{end}"} <= set(stored.files)), None)
             if end is None:
                 raise UsageError(
@@ -190,7 +191,7 @@ def _fit(picture: Any, image: Image, out: np.ndarray) -> str | None:
             pixels: Any = picture
         else:
             pixels = ops.decode_picture(picture.read_bytes(), image.channels)
-        out[:] = np.clip(np.rint(image.fit(ops, pixels)), 0, 255)
+        out[:] = np.clip(np.rint(image.fit(ops, pixels)[0]), 0, 255)
     except OSError as error:
         return error.strerror or str(error)
     except InputError as error:

@@ -1,0 +1,48 @@
+"""`kerazoo card`: a file of anybody's becomes a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kerazoo.cli._statement import statement, trust
+from kerazoo.errors import UsageError, near
+
+TASKS = ("classify",)
+"""Kinds that can be stated in options."""
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("-o", "out", required=True, type=click.Path(path_type=Path), help="The copy that gets the card.")
+@click.option("--task", default="classify", show_default=True, metavar="KIND", help="What it does.")
+@statement(short=True)
+@trust
+def card(file: Path, out: Path, task: str, stated: dict[str, Any], trust: bool) -> int:
+    """States what FILE does, in a copy.
+
+    FILE is a .keras, .onnx or .tflite file or a SavedModel folder of a classifier
+    of pictures, made by whomever. It is opened and asked about pictures; what was
+    found and what was assumed is told. Everything that takes a MODEL takes the copy.
+
+    \b
+    kerazoo card net.onnx --labels labels.txt --size 224 --preprocess torch -o mine.onnx
+    kerazoo predict photo.jpg -m mine.onnx
+    """
+    from kerazoo import tasks
+    from kerazoo.cli import say
+    from kerazoo.own.cards import card as card_
+
+    if task not in TASKS:
+        if task not in tasks.kinds():
+            raise UsageError(f"Unknown task {task!r}; known are {', '.join(tasks.kinds())}.{near(task, tasks.kinds())}")
+        raise UsageError(
+            f"What {task} does cannot be stated in options, only {', '.join(TASKS)} can.\n"
+            "For a Keras model, kerazoo.save(model, path, task=...) takes any task of kerazoo.tasks."
+        )
+    made = card_(file, out, trust=trust, say=say, **stated)
+    click.echo(made)
+    say(f"Next: kerazoo predict INPUT -m {made}")
+    return 0
