@@ -14,6 +14,7 @@ import io
 import sys
 import tarfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,8 @@ from kerazoo.train.recipe import Recipe
 from kerazoo.train.schedules import Cosine, Optimizer
 from kerazoo.train.steps.supervised import Supervised
 
-SHARES = (1.0, 0.9, 0.8, 0.7, 0.6)
-"""Sizes at which each picture is learnt from."""
+SEED, CARRIED = 1609, 0.2
+"""Of the recipe; and the share of the brightness that the carrying units see, where tanh is nearly straight."""
 
 
 def opened(path: Path) -> dict[str, list[Image.Image]]:
@@ -65,25 +66,46 @@ def augment(batch: tuple[np.ndarray, ...], rng: np.random.Generator, epoch: int)
     return tuple(array.astype(np.float32) / 255 for array in turned(batch, rng, epoch))
 
 
+def network(scale: int) -> Any:
+    """With first weights from which it learns several times faster than from Keras' own.
+
+    One unit of each layer carries the picture itself, interpolated linearly at the end; the other first kernels sum to
+    0, so that they see edges and not brightness, and are large enough for tanh to bend.
+    """
+    model = espcn.build(espcn.VARIANTS[f"espcn_x{scale}"].config)
+    rng = np.random.default_rng(SEED)
+    first, first_bias, second, second_bias, third, third_bias = (weight.numpy() for weight in model.weights)
+    first = rng.normal(0, 0.5, first.shape)
+    first -= first.mean(axis=(0, 1), keepdims=True)
+    first_bias = rng.uniform(-0.5, 0.5, first_bias.shape)
+    second = rng.normal(0, (9 * second.shape[2]) ** -0.5, second.shape)
+    third = rng.normal(0, 0.1 * (9 * third.shape[2]) ** -0.5, third.shape)
+    first[..., 0], first_bias[0], second[..., 0], third[:, :, 0] = 0, 0, 0, 0
+    first[2, 2, 0, 0], second[1, 1, 0, 0] = CARRIED, 1
+    # Where the parts of a pixel lie between its neighbours: the triangle of linear interpolation, in both directions.
+    place = (np.arange(scale) + 0.5) / scale - 0.5
+    reach = np.maximum(0, 1 - np.abs(place[None, :] - np.array([-1, 0, 1])[:, None]))
+    third[:, :, 0] = np.einsum("ya,xb->yxab", reach, reach).reshape(3, 3, -1) / CARRIED
+    for weight, value in zip(model.weights, (first, first_bias, second, second_bias, third, third_bias), strict=True):
+        weight.assign(value.astype(np.float32))
+    return model
+
+
 def recipe(data: dict[str, list[Image.Image]], scale: int = 3) -> Recipe:
-    large = []
-    for picture in data["T91"]:
-        for share in SHARES:
-            sides = (round(picture.width * share), round(picture.height * share))
-            large.append(whole(picture.resize(sides, Image.Resampling.BICUBIC), scale))
+    large = [whole(picture, scale) for picture in data["T91"]]
     side, context = 48 // scale, 4
     large = [each for each in large if min(each.size) >= (side + 2 * context) * scale]
     return Recipe(
         name=f"espcn_x{scale}:t91",
-        model=lambda: espcn.build(espcn.VARIANTS[f"espcn_x{scale}"].config),
+        model=partial(network, scale),
         data=Enlarged(
-            tuple(luma(smaller(each, scale)) for each in large), tuple(map(luma, large)), side, context, times=8
+            tuple(luma(smaller(each, scale)) for each in large), tuple(map(luma, large)), side, context, times=40
         ),
         step=Supervised(within(squared), metrics={"psnr": within(psnr)}),
         optimizer=Optimizer("adam"),
-        schedule=Cosine(2e-3),
+        schedule=Cosine(1e-3, warm_up=0),
         augment=augment,
-        seed=1609,
+        seed=SEED,
         batch=16,
         epochs=60,
     )

@@ -149,7 +149,8 @@ def load(recipe: Recipe, path: Path) -> State:
         WeightsDamaged: The file is not whole.
     """
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        # NumPy leaves a file open that is no archive.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             about = json.loads(stored[ABOUT].tobytes())
             arrays = {name: stored[name] for name in stored.files if name != ABOUT}
     except OSError as error:

@@ -64,7 +64,7 @@ def test_a_folder_of_pictures_becomes_a_model_that_answers(
     paths = []
     for kind in KINDS:
         paths.append(tmp_path / f"{kind}.png")
-        Image.fromarray(drawn(kind, rng, 50)).save(paths[-1])
+        Image.fromarray(drawn(kind, rng, 40)).save(paths[-1])
     capsys.readouterr()
     model = trained / "model.keras"
     assert cli.run(["predict", "-m", str(model), "--engine=keras", "--json", *map(str, paths)]) == 0
