@@ -79,6 +79,6 @@ def train(
         figures = {name: round(value, 6) for name, value in done.figures.items()}
         click.echo(json.dumps({"model": str(done.path), "epochs": len(done.history), **figures}))
     else:
-        figures = ", ".join(f"{name} {value:.4f}" for name, value in done.figures.items())
-        click.echo(f"{done.path}\t{figures}")
+        told = ", ".join(f"{name} {value:.4f}" for name, value in done.figures.items())
+        click.echo(f"{done.path}\t{told}")
     return 0

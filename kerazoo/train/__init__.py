@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kerazoo.train.fit import Trained, train
     from kerazoo.train.recipe import Recipe
-    from kerazoo.train.run import Outcome, run
+    from kerazoo.train.run import Outcome
     from kerazoo.train.state import State
 
 _WHERE = {"Trained": "fit", "train": "fit", "Recipe": "recipe", "State": "state", "Outcome": "run"}
@@ -32,4 +32,4 @@ def __getattr__(name: str) -> Any:
 
 sys.modules[__name__].__class__ = _Module
 
-__all__ = ["Outcome", "Recipe", "State", "Trained", "run", "train"]
+__all__ = ["Outcome", "Recipe", "State", "Trained", "train"]

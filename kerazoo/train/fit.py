@@ -85,7 +85,7 @@ def train(
     if kind not in JOBS:
         raise UsageError(
             f"{start.word} does {kind}; `kerazoo train` teaches what does {', '.join(JOBS)}.\n"
-            "For another, write a recipe: kerazoo.train.Recipe and kerazoo.train.run take any step."
+            "For another, write a recipe: kerazoo.train.Recipe and kerazoo.train.run.run take any step."
         )
     make, usual = JOBS[kind]
     usual = "finetune" if start.built is not None and usual == "scratch" else usual

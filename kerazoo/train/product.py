@@ -39,7 +39,7 @@ def half(model: Any, path: Path) -> Path:
 
     What whole numbers or large values float16 cannot hold to a thousandth stays float32.
     """
-    arrays = {variable.path: _half(variable.numpy()) for variable in model.weights}
+    arrays: dict[str, Any] = {variable.path: _half(variable.numpy()) for variable in model.weights}
     with replacing(path) as file:
         np.savez_compressed(file, **arrays)
     return path

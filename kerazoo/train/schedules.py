@@ -116,9 +116,8 @@ class Optimizer:
         if self.kind not in OPTIMIZERS:
             hint = near(self.kind, OPTIMIZERS)
             raise UsageError(f"The optimizer {self.kind!r} is not known; known are {', '.join(OPTIMIZERS)}.{hint}")
-        made = getattr(keras.optimizers, OPTIMIZERS[self.kind])(
-            rate, weight_decay=self.decay or None, **dict(self.settings)
-        )
+        decay = {"weight_decay": self.decay} if self.decay or self.kind == "adamw" else {}
+        made = getattr(keras.optimizers, OPTIMIZERS[self.kind])(rate, **decay, **dict(self.settings))
         if self.spared:
             made.exclude_from_weight_decay(var_names=list(self.spared))
         return made

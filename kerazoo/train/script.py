@@ -28,7 +28,7 @@ def fitted(image: Image, pictures: np.ndarray) -> np.ndarray:
 
 def top1(word: str, data: Mapping[str, np.ndarray]) -> dict[str, float]:
     """Percent of `x_test` whose most probable class is that of `y_test`."""
-    guesses = load(word, "keras").stream(list(data["x_test"]), batch=200)
+    guesses: Any = load(word, "keras").stream(list(data["x_test"]), batch=200)
     right = [guess.result.indices[0] == int(label) for guess, label in zip(guesses, data["y_test"], strict=True)]
     return {"top-1": 100 * float(np.mean(right))}
 

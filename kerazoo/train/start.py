@@ -100,7 +100,7 @@ class Network:
     def _made(self) -> tuple[Any, set[str]]:
         """The network, and the names of the layers of its top."""
         start = self.start
-        old = start.built.keras if start.built else None
+        old: Any = start.built.keras if start.built else None
         if self.config is None:
             # Trained in place it would be another one the next time.
             model = keras.models.clone_model(old)

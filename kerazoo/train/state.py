@@ -113,7 +113,7 @@ def save(state: State, recipe: Recipe, path: Path) -> None:
     arrays |= {f"arrays/{name}": array for name, array in state.arrays.items()}
     arrays[ABOUT] = np.frombuffer(json.dumps(about).encode(), np.uint8)
     with replacing(path) as new:
-        np.savez(new, **arrays)  # type: ignore[arg-type]
+        np.savez(new, **arrays)
 
 
 @contextlib.contextmanager
