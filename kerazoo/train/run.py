@@ -161,7 +161,8 @@ def _better(recipe: Recipe, state: State, row: dict[str, float]) -> bool:
     if recipe.best is None or recipe.best[0] not in row:
         return False
     name, direction = recipe.best
-    better = state.best is None or (row[name] > state.best if direction == "max" else row[name] < state.best)
+    # Of equals the later one, which has learnt for longer: few held-out samples soon tell no difference.
+    better = state.best is None or (row[name] >= state.best if direction == "max" else row[name] <= state.best)
     if better:
         state.best = row[name]
     return better

@@ -36,7 +36,6 @@ class Settings:
         augment: A key of `AUGMENTS`.
         epochs: Passes over the data.
         size: Side of the pictures in pixels; 0 for the model's own.
-        side: Of the pieces that are cut from pictures, for masks and super-resolution; 0 for what suits the model.
     """
 
     optimizer: str = "adamw"
@@ -49,7 +48,6 @@ class Settings:
     augment: str = "mirror"
     epochs: int = 20
     size: int = 0
-    side: int = 0
 
     def made(self) -> tuple[Optimizer, Schedule]:
         more = {"momentum": self.momentum, "nesterov": True} if self.optimizer == "sgd" else {}
@@ -73,9 +71,6 @@ RECIPES: Mapping[str, Settings] = {
     "finetune": Settings(rate=5e-4, decay=1e-3, epochs=10),
     "digits": Settings(rate=2e-3, batch=128, augment="affine", epochs=40),
     "cifar": Settings("sgd", rate=0.2, warm_up=5, decay=5e-3, batch=128, augment="crops", epochs=60),
-    "masks": Settings(decay=0.0, batch=2, augment="turns", epochs=60),
-    "superresolution": Settings(rate=2e-3, decay=0.0, batch=16, augment="turns", epochs=60),
-    "graph": Settings("adam", rate=0.01, schedule="constant", decay=0.0, batch=1, augment="none", epochs=200),
 }
 """What `--recipe` names."""
 
@@ -98,7 +93,7 @@ def chosen(name: str, changes: Mapping[str, str]) -> Settings:
             values[key] = kind(text)
         except ValueError:
             raise UsageError(f"{key}={text} is not {'a whole number' if kind is int else 'a number'}.") from None
-        least = 0 if key in ("decay", "warm_up", "momentum", "size", "side") else 1e-30
+        least = 0 if key in ("decay", "warm_up", "momentum", "size") else 1e-30
         if kind is not str and not least <= values[key] < 1e9:
             raise UsageError(f"{key}={text} is out of range.")
     return dataclasses.replace(made, **values)

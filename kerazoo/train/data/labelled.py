@@ -15,6 +15,9 @@ from kerazoo.codecs.image import SUFFIXES, Image
 from kerazoo.errors import InputError, UsageError
 from kerazoo.ops import numpy as ops
 
+COLUMNS = ("path", "label")
+"""Of a table; without a first row that names them, the first and the second."""
+
 NAMED = 5
 """Unreadable pictures that are named; the others are counted."""
 
@@ -99,9 +102,9 @@ def _table(source: Path) -> list[tuple[Path, str]]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"{source} cannot be read as a CSV in UTF-8: {error}") from None
     places = (0, 1)
-    if rows and {"path", "label"} <= {cell.strip().lower() for cell in rows[0]}:
+    if rows and set(COLUMNS) <= {cell.strip().lower() for cell in rows[0]}:
         head = [cell.strip().lower() for cell in rows.pop(0)]
-        places = (head.index("path"), head.index("label"))
+        places = (head.index(COLUMNS[0]), head.index(COLUMNS[1]))
     found = []
     for number, row in enumerate(rows, start=1):
         if len(row) <= max(places) or not row[places[1]].strip():
