@@ -109,9 +109,9 @@ def _train(recipe: Recipe, state: State, folder: Path, progress: Progress, inter
         state.history.append(row)
         better = _better(recipe, state, row)
         spent()
-        state_.save(state, recipe, folder / LAST)
-        if better:
+        if better:  # First: a process that is killed in between does the epoch again.
             state_.save(state, recipe, folder / BEST)
+        state_.save(state, recipe, folder / LAST)
         reports.log(folder, state.history)
         progress.epoch(state, row)
         saved = time.monotonic()
