@@ -1,25 +1,44 @@
 """Trains `snn:mnist`: eight self-normalising layers on MNIST's 60,000 training digits.
 
-    python recipes/snn_mnist.py mnist.npz snn_mnist.npz
+    python recipes/snn_mnist.py mnist.npz out/
 
 mnist.npz holds x_train, y_train, x_test and y_test (uint8). About two minutes on one core.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import numpy as np
+
 from kerazoo.applications import snn
 from kerazoo.codecs.image import Image, Normalise
-from kerazoo.train import mnist
+from kerazoo.train import script
+from kerazoo.train.augment import moved
+from kerazoo.train.data.arrays import Arrays
+from kerazoo.train.losses import accuracy, cross_entropy
+from kerazoo.train.recipe import Recipe
+from kerazoo.train.schedules import Cosine, Optimizer
+from kerazoo.train.steps.supervised import Supervised
 
-SEED, EPOCHS, BATCH, PEAK = 2017, 20, 256, 1e-3
 # Mean and deviation of the training digits' pixels: the standardisation that self-normalising starts from.
 FIT, NORMALISE = Image(28, 28, channels=1), Normalise("gray", 1 / 255, (0.1307,), (0.3081,))
 
 
-def main() -> None:
-    config = snn.VARIANTS["snn"].config
-    mnist.train(__doc__, mnist.Plan(SEED, EPOCHS, BATCH, PEAK, FIT, NORMALISE), lambda: snn.build(config))
+def recipe(data: Mapping[str, np.ndarray]) -> Recipe:
+    return Recipe(
+        name="snn:mnist",
+        model=lambda: snn.build(snn.VARIANTS["snn"].config),
+        data=Arrays((script.fitted(FIT, data["x_train"]), data["y_train"].astype(np.int64))),
+        step=Supervised(cross_entropy, metrics={"accuracy": accuracy}, prepare=NORMALISE),
+        optimizer=Optimizer("adamw", decay=1e-2),
+        schedule=Cosine(1e-3),
+        augment=moved,
+        seed=2017,
+        batch=256,
+        epochs=20,
+    )
 
 
 if __name__ == "__main__":
-    main()
+    script.main(__doc__, recipe, labels_of="mnist", normalise=NORMALISE)

@@ -5,7 +5,8 @@ Paper: Ronneberger, Fischer, Brox, "U-Net: Convolutional Networks for Biomedical
 Reference weights: the authors' Caffe file is of another net than figure 1 (31,100,354 parameters) and has no licence;
     it is not offered here.
 Variants: `unet`, figure 1: unpadded convolutions, 572 to 388 pixels; `unet_same`, the common form with zero padding,
-    256 to 256 pixels. Both have one grey channel, two classes and 31,030,658 parameters.
+    256 to 256 pixels. Both have one grey channel, two classes and 31,030,658 parameters. `unet_slim` is `unet_same`
+    with an eighth of the maps, 485,682 parameters.
 Differs: no ReLU after an up-convolution, as in figure 1 (the authors' file has one). `unet_same` pads, which figure 1
     does not. The weight map of the paper's loss belongs to training, not to the network.
 """
@@ -66,6 +67,13 @@ VARIANTS = {
         input=(256, 256, 1),
         task="segment",
         small=Config("unet_same", (64, 64, 1), padding="same", filters=_SMALL),
+    ),
+    "unet_slim": Variant(
+        Config("unet_slim", (256, 256, 1), padding="same", filters=(8, 16, 32, 64, 128)),
+        params=485_682,
+        input=(256, 256, 1),
+        task="segment",
+        small=Config("unet_slim", (64, 64, 1), padding="same", filters=_SMALL),
     ),
 }
 

@@ -38,6 +38,7 @@ class Card:
         goldens: A tiny request with its answer for each task, as `kerazoo.export.golden` writes it.
         differences: Measured against Keras when it was made.
         metrics: What its maker measured.
+        training: How its maker trained it.
     """
 
     model: str
@@ -50,6 +51,7 @@ class Card:
     goldens: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     differences: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def task(self) -> Task:

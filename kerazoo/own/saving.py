@@ -29,6 +29,7 @@ def save(
     task: Any = None,
     normalise: Any = None,
     metrics: Mapping[str, float] | None = None,
+    training: Mapping[str, Any] | None = None,
 ) -> Path:
     """Saves a Keras model so that everything that takes a MODEL takes the file: predict, export, evaluate, serve.
 
@@ -45,6 +46,7 @@ def save(
             `torch`, `caffe` or `none` as in keras.applications. By default what the builder's pretrained weights want;
             nothing for a model of no builder.
         metrics: What was measured with it, such as `{"top-1": 93.4}`.
+        training: How it was trained: what JSON can hold of the recipe, the data and the seed.
 
     Returns:
         The path.
@@ -69,6 +71,7 @@ def save(
         versions={name: importlib.metadata.version(name) for name in ("kerazoo", "tensorflow", "keras")},
         goldens={name: golden_.to_card(golden) for name, golden in goldens.items()},
         metrics=dict(metrics or {}),
+        training=dict(training or {}),
     )
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".kerazoo-") as folder:

@@ -1,36 +1,35 @@
-"""What the recipes share: a compiled training step, and augmentation."""
+"""Training: a recipe is data, a state is one file, and a step is all that tells one kind of learning from another."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib
+import sys
+import types
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import keras as keras_
+    from kerazoo.train.fit import Trained, train
+    from kerazoo.train.recipe import Recipe
+    from kerazoo.train.run import Outcome
+    from kerazoo.train.state import State
+
+_WHERE = {"Trained": "fit", "train": "fit", "Recipe": "recipe", "State": "state", "Outcome": "run"}
 
 
-def train_step(model: keras_.Model, optimizer: Any, loss: Callable[..., Any]) -> Callable[..., Any]:
-    """A compiled step for a classifier that ends in logits.
+class _Module(types.ModuleType):
+    # `kerazoo.train` is both this package and the public function `kerazoo.train(...)`.
+    def __call__(self, *args: Any, **kwargs: Any) -> Trained:
+        from kerazoo.train.fit import train
 
-    `Model.fit` traces its step with an unknown batch size, which made ResNet-20 half as fast on a CPU; this one is
-    traced once for each picture size.
+        return train(*args, **kwargs)
 
-    Returns:
-        A function of pictures [batch, height, width, channels] and int labels [batch] that updates the model and
-        returns the batch's mean loss and accuracy.
-    """
-    import tensorflow as tf
 
-    weights = model.trainable_variables
-    optimizer.build(weights)
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_WHERE[name]}"), name)
 
-    @tf.function
-    def step(pictures: Any, labels: Any) -> Any:
-        with tf.GradientTape() as tape:
-            logits = model(pictures, training=True)
-            value = loss(labels, logits)
-        optimizer.apply(tape.gradient(value, weights), weights)
-        right = tf.equal(tf.argmax(logits, axis=1), tf.cast(labels, tf.int64))
-        return value, tf.reduce_mean(tf.cast(right, tf.float32))
 
-    return lambda pictures, labels: step(tf.constant(pictures), tf.constant(labels))
+sys.modules[__name__].__class__ = _Module
+
+__all__ = ["Outcome", "Recipe", "State", "Trained", "train"]

@@ -26,6 +26,37 @@ def crops(pictures: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarr
     return pictures[np.arange(count)[:, None, None], (top[:, None] + span)[:, :, None], columns[:, None, :]]
 
 
+def mirrored(batch: tuple[np.ndarray, ...], rng: np.random.Generator, epoch: int) -> tuple[np.ndarray, ...]:
+    """Left and right of half of the pictures [batch, height, width, channels] change places."""
+    turns = rng.random(len(batch[0])) < 0.5
+    return np.where(turns[:, None, None, None], batch[0][:, :, ::-1], batch[0]), *batch[1:]
+
+
+def shifted(batch: tuple[np.ndarray, ...], rng: np.random.Generator, epoch: int) -> tuple[np.ndarray, ...]:
+    """Square pictures moved by up to an eighth of their side, mirrored at the borders, and `mirrored`."""
+    side = batch[0].shape[1]
+    edge = (side // 8, side // 8)
+    return crops(np.pad(batch[0], ((0, 0), edge, edge, (0, 0)), "reflect"), side, rng), *batch[1:]
+
+
+def moved(
+    batch: tuple[np.ndarray, ...], rng: np.random.Generator, epoch: int, **settings: float
+) -> tuple[np.ndarray, ...]:
+    """`affine` for a recipe's batch: the first array is moved, the others stay."""
+    return affine(batch[0], rng, **settings), *batch[1:]
+
+
+def turned(batch: tuple[np.ndarray, ...], rng: np.random.Generator, epoch: int) -> tuple[np.ndarray, ...]:
+    """Each sample in one of the eight ways to lay down a square, all its arrays [batch, side, side, ...] alike."""
+    ways = rng.integers(0, 8, len(batch[0]))
+    return tuple(np.stack([_laid(one, way) for one, way in zip(array, ways, strict=True)]) for array in batch)
+
+
+def _laid(square: np.ndarray, way: int) -> np.ndarray:
+    square = np.rot90(square, way % 4)
+    return square[:, ::-1] if way >= 4 else square
+
+
 def affine(
     pictures: np.ndarray, rng: np.random.Generator, degrees: float = 10.0, scale: float = 0.1, shift: float = 2.0
 ) -> np.ndarray:

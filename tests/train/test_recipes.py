@@ -1,17 +1,29 @@
-"""Each recipe runs from its command to weights that load; on a handful of pictures, for an epoch or two."""
+"""Each recipe runs from its command to weights that load; on a handful of samples, for an epoch or two."""
 
 from __future__ import annotations
 
 import importlib.util
-import os
+import io
 import sys
+import tarfile
+import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
+
+from kerazoo import manifest, registry
+from kerazoo.codecs.image import from_preprocessing
+from kerazoo.train import product, script
+from kerazoo.weights import npz
 
 RECIPES = Path(__file__).parents[2] / "recipes"
+
+CLASSIFIERS = ("lenet5_mnist", "lenet5_1998_mnist", "mlp_mnist", "snn_mnist", "neural_fabric_mnist", "resnet20_cifar10")
+OTHERS = ("stn_mnist_rts", "vae_mnist", "unet_membrane", "espcn_t91", "gcn_planetoid")
 
 
 def _recipe(name: str) -> Any:
@@ -22,7 +34,7 @@ def _recipe(name: str) -> Any:
     return module
 
 
-def _data(path: Path, shape: tuple[int, ...]) -> Path:
+def _pictures(path: Path, shape: tuple[int, ...]) -> Path:
     rng = np.random.default_rng(0)
     arrays = {}
     for split, count in (("train", 32), ("test", 8)):
@@ -32,140 +44,187 @@ def _data(path: Path, shape: tuple[int, ...]) -> Path:
     return path
 
 
+def _archive(path: Path, files: dict[str, np.ndarray]) -> Path:
+    with tarfile.open(path, "w") as archive:
+        for name, pixels in files.items():
+            data = io.BytesIO()
+            Image.fromarray(pixels).save(data, "PNG")
+            member = tarfile.TarInfo(name)
+            member.size = data.tell()
+            archive.addfile(member, io.BytesIO(data.getvalue()))
+    return path
+
+
+def _source(name: str, folder: Path) -> Path:
+    rng = np.random.default_rng(1)
+    if name == "unet_membrane":
+        kinds = {kind: rng.integers(0, 2, (30, 256, 256)).astype(np.uint8) * 255 for kind in ("image", "label")}
+        names = {f"data/membrane/train/{kind}/{n}.png": kinds[kind][n] for kind in kinds for n in range(30)}
+        return _archive(folder / "membrane.tar", names)
+    if name == "espcn_t91":
+        names = {f"{kind}/{n}.png": (80, 90, 3) for kind in ("T91", "Set5") for n in range(2)}
+        return _archive(
+            folder / "sr.tar", {n: rng.integers(0, 256, shape).astype(np.uint8) for n, shape in names.items()}
+        )
+    if name == "gcn_planetoid":
+        config = registry.variants()["gcn_cora"][1].config
+        arrays = {
+            "features": np.eye(20, config.features, dtype=np.float32),
+            "edges": np.stack([np.arange(19), np.arange(1, 20)], 1),
+            "labels": np.append(np.arange(19) % config.classes, -1),
+            "train_idx": np.arange(10),
+            "test_idx": np.arange(10, 19),
+        }
+        np.savez(folder / "cora.npz", **arrays)  # type: ignore[arg-type]
+        return folder / "cora.npz"
+    return _pictures(folder / "data.npz", (32, 32, 3) if "cifar" in name else (28, 28))
+
+
+def _run(monkeypatch: pytest.MonkeyPatch, recipe: Any, name: str, *arguments: str) -> None:
+    """As `python recipes/NAME.py ARGUMENTS` does: what stands under `__main__`, with these arguments."""
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "argv", [f"{name}.py", *arguments])
+        text = (RECIPES / f"{name}.py").read_text(encoding="utf-8")
+        last = text.partition('if __name__ == "__main__":\n')[2]
+        exec(textwrap.dedent(last), vars(recipe))
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Small batches, and few of them."""
+    from dataclasses import replace
+
+    run = script.run
+
+    def quick(recipe: Any, *arguments: Any, **options: Any) -> Any:
+        changes: dict[str, Any] = {"batch": min(recipe.batch, 16)}
+        if hasattr(recipe.data, "times"):
+            changes["data"] = replace(recipe.data, times=4)
+        return run(replace(recipe, **changes), *arguments, **options)
+
+    monkeypatch.setattr(script, "run", quick)
+    return
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "builder", "params"),
-    [
-        ("lenet5", "LeNet5", 61_706),
-        ("lenet5_1998", "LeNet5_1998", 60_000),
-        ("mlp", "MLP", 669_706),
-        ("snn", "SNN", 664_074),
-    ],
-)
-def test_digits(
+@pytest.mark.parametrize("name", [*CLASSIFIERS, "stn_mnist_rts", "vae_mnist", "espcn_t91", "gcn_planetoid"])
+def test_a_recipe_runs_from_its_command_to_weights_that_load(
     name: str,
-    builder: str,
-    params: int,
     tmp_path: Path,
+    short: None,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from kerazoo import applications, manifest
-    from kerazoo.codecs.image import from_preprocessing
-
-    recipe = _recipe(f"{name}_mnist")
-    entry = manifest.find(f"{name}:mnist")
-    # The network learnt from what `kerazoo predict` will show it.
-    assert from_preprocessing(entry.preprocessing) == (recipe.FIT, recipe.NORMALISE)
-    assert entry.recipe == f"recipes/{name}_mnist.py"
-    assert f"epoch {recipe.EPOCHS}/{recipe.EPOCHS} " in entry.log[-2]
-    monkeypatch.setattr(recipe, "EPOCHS", 2)
-    monkeypatch.setattr(recipe, "BATCH", 16)
-    out = tmp_path / "weights.npz"
-    monkeypatch.setattr(sys, "argv", ["recipe", str(_data(tmp_path / "mnist.npz", (28, 28))), str(out)])
-    recipe.main()
+    recipe, source, out = _recipe(name), _source(name, tmp_path), tmp_path / "out"
+    _run(monkeypatch, recipe, name, str(source), str(out), "--epochs", "1")
     said = capsys.readouterr().out
-    assert "epoch 2/2" in said and "test accuracy" in said
-    assert getattr(applications, builder)(weights=str(out)).count_params() == params
-
-
-@pytest.mark.slow
-def test_resnet20_goes_on_from_where_it_was(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from kerazoo.applications import ResNet20
-
-    recipe = _recipe("resnet20_cifar10")
-    for name, value in (("BATCH", 16), ("WARM_UP", 1), ("PHASES", ((24, 0, 1), (32, 4, 1)))):
-        monkeypatch.setattr(recipe, name, value)
-    out = tmp_path / "resnet20.npz"
-    monkeypatch.setattr(sys, "argv", ["recipe", str(_data(tmp_path / "cifar10.npz", (32, 32, 3))), str(out)])
-    recipe.main()
-    first = capsys.readouterr().out
-    assert "epoch 1/2 size 24" in first and "epoch 2/2 size 32" in first
-    trained = ResNet20(weights=str(out))
-
-    # A longer schedule finds the state of two epochs and runs the third alone.
-    monkeypatch.setattr(recipe, "PHASES", ((24, 0, 1), (32, 4, 2)))
-    recipe.main()
+    assert "epoch 1/1 " in said
+    opened = getattr(recipe, "opened", lambda path: np.load(path, allow_pickle=False))
+    word = recipe.recipe(opened(source)).name
+    file = out / f"{word.replace(':', '_')}.npz"
+    variant = word.partition(":")[0]
+    assert registry.build(f"{variant}:{file}").keras.count_params() == registry.variants()[variant][1].params
+    assert (out / "model.keras").exists()
+    # The same command goes on: there is a second epoch, and no first again.
+    _run(monkeypatch, recipe, name, str(source), str(out), "--epochs", "2")
     second = capsys.readouterr().out
-    assert "epoch 3/3" in second and "epoch 2/3" not in second
-    moved = ResNet20(weights=str(out))
-    assert not np.array_equal(trained.get_weights()[0], moved.get_weights()[0])
+    assert "epoch 2/2 " in second and "epoch 1/2 " not in second
+    figure = second.splitlines()[-1]
+    _run(monkeypatch, recipe, name, str(source), str(file), "--measure")
+    assert capsys.readouterr().out.splitlines()[-1] == figure
 
 
-def _interrupted(recipe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs a recipe until its first state is saved."""
-    replace = os.replace
+def test_every_shipped_weight_file_has_its_recipe() -> None:
+    """The manifest names the file, and the recipe names the entry and learns from what `predict` will show."""
+    own = [entry for entry in manifest.load().values() if entry.recipe]
+    assert {Path(str(entry.recipe)).stem for entry in own} <= {*CLASSIFIERS, *OTHERS}
+    for entry in own:
+        text = (RECIPES / Path(str(entry.recipe)).name).read_text()
+        assert f"Trains `{entry.name.partition(':')[0][:4]}" in text
+        if entry.preprocessing:
+            recipe = _recipe(Path(str(entry.recipe)).stem)
+            image, normalise = from_preprocessing(entry.preprocessing)
+            assert normalise == recipe.NORMALISE
+            if hasattr(recipe, "FIT"):
+                assert image == recipe.FIT
 
-    def stop(*paths: Any) -> None:
-        replace(*paths)
-        raise KeyboardInterrupt
 
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(os, "replace", stop)
-        recipe.main()
+def test_the_membrane_recipe_learns_and_measures(tmp_path: Path) -> None:
+    recipe = _recipe("unet_membrane")
+    data = recipe.opened(_source("unet_membrane", tmp_path))
+    made = recipe.recipe(data)
+    assert len(made.data) == 24 * 4
+    rng = np.random.default_rng(0)
+    pictures, masks = made.augment(made.data.batch(np.arange(2), rng), rng, 0)
+    assert pictures.shape == (2, 256, 256, 1) and masks.shape == (2, 256, 256)
+    # Picture and mask are cut and turned alike.
+    data["label"] = (data["image"] > 127).astype(np.uint8)
+    made = recipe.recipe(data)
+    pictures, masks = made.augment(made.data.batch(np.arange(2), rng), rng, 0)
+    assert np.array_equal(pictures[..., 0] > 127, masks == 1)
+
+
+def test_pieces_of_two_sizes_show_the_same(tmp_path: Path) -> None:
+    recipe = _recipe("espcn_t91")
+    data = recipe.opened(_source("espcn_t91", tmp_path))
+    for scale in (2, 3, 4):
+        made = recipe.recipe(data, scale)
+        side = 48 // scale
+        # Pieces of one picture whose large pixels hold the number of the small pixel that they belong to.
+        small = np.arange(40 * 50).reshape(40, 50, 1)
+        from dataclasses import replace
+
+        large = small.repeat(scale, 0).repeat(scale, 1)
+        pieces = replace(made.data, small=(small,), large=(large,))
+        few, many = pieces.batch(np.arange(3), np.random.default_rng(0))
+        assert few.shape == (3, side + 8, side + 8, 1) and many.shape == (3, 48, 48, 1)
+        assert np.array_equal(few[:, 4:-4, 4:-4].repeat(scale, 1).repeat(scale, 2), many)
+
+
+def test_first_weights_of_super_resolution_interpolate(tmp_path: Path) -> None:
+    """What carries the picture gives a slope back as a slope."""
+    recipe = _recipe("espcn_t91")
+    for scale in (2, 3, 4):
+        model = recipe.network(scale)
+        third = model.layers[3].kernel.numpy()
+        third[:, :, 1:] = 0
+        model.layers[3].kernel.assign(third)
+        slope = np.tile(np.linspace(0.2, 0.8, 20, dtype=np.float32), (20, 1))[None, ..., None]
+        drawn = np.asarray(model(slope))[0, 10 * scale, 5 * scale : -5 * scale, 0]
+        np.testing.assert_allclose(np.diff(drawn), 0.6 / 19 / scale, rtol=0.1)
+
+
+def test_half_precision_is_read_back_as_numbers_of_full_width(tmp_path: Path) -> None:
+    model = registry.build("lenet5:mnist").keras
+    before = model.get_weights()
+    path = product.half(model, tmp_path / "half.npz")
+    assert {array.dtype for array in npz.read(path).values()} == {np.dtype(np.float16)}
+    after = registry.build(f"lenet5:{path}").keras
+    for one, other in zip(before, after.get_weights(), strict=True):
+        assert other.dtype == np.float32
+        np.testing.assert_allclose(other, one, rtol=1e-3, atol=1e-6)
+    # What float16 cannot hold stays as it is.
+    model.layers[1].bias.assign(np.full(6, 1e6, np.float32))
+    kept = npz.read(product.half(model, tmp_path / "large.npz"))
+    assert kept["conv1/bias"].dtype == np.float32 and kept["conv1/bias"][0] == 1e6
 
 
 @pytest.mark.slow
-def test_stn_goes_on_from_where_it_was(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from kerazoo.applications import SpatialTransformer
-
-    recipe = _recipe("stn_mnist_rts")
-    monkeypatch.setattr(recipe, "BATCH", 16)
-    monkeypatch.setattr(recipe, "EPOCHS", 2)
-    data, out, picture = _data(tmp_path / "mnist.npz", (28, 28)), tmp_path / "stn.npz", tmp_path / "seen.png"
-    monkeypatch.setattr(sys, "argv", ["recipe", str(data), str(out), "--picture", str(picture)])
-    _interrupted(recipe, monkeypatch)
-    assert "epoch 1/2" in capsys.readouterr().out
-    assert not out.exists()
-    recipe.main()
-    second = capsys.readouterr().out
-    assert "epoch 2/2" in second and "epoch 1/2" not in second
-    model = SpatialTransformer(weights=str(out))
-    assert np.any(model.get_layer("theta").kernel), "the transformer did not learn"
-    assert picture.exists()
-
-
-@pytest.mark.slow
-def test_stn_writes_its_test_digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stn_writes_its_test_digits_and_draws_them(tmp_path: Path) -> None:
     from kerazoo.evaluation import labelled
 
     recipe = _recipe("stn_mnist_rts")
-    data, digits = _data(tmp_path / "mnist.npz", (28, 28)), tmp_path / "rts.npz"
-    monkeypatch.setattr(sys, "argv", ["recipe", str(data), "--test-set", str(digits)])
-    recipe.main()
-    count, rows = labelled(digits)
+    data, digits = _pictures(tmp_path / "mnist.npz", (28, 28)), tmp_path / "rts.npz"
+    recipe.main([str(data), "--test-set", str(digits)])
+    count, rows = labelled(digits, tuple("0123456789"))
     picture, label = next(rows)
     assert (count, picture.shape, picture.dtype) == (8, (42, 42), np.uint8)
     assert picture.any()
     assert label == np.load(data)["y_test"][0]
     # Whoever writes them has the same ones.
     first = digits.read_bytes()
-    recipe.main()
+    recipe.main([str(data), "--test-set", str(digits)])
     assert digits.read_bytes() == first
-
-    monkeypatch.setattr(sys, "argv", ["recipe", str(data)])
-    with pytest.raises(SystemExit):
-        recipe.main()
-
-
-@pytest.mark.slow
-def test_neural_fabric_goes_on_from_where_it_was(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from kerazoo.applications import NeuralFabric
-
-    recipe = _recipe("neural_fabric_mnist")
-    monkeypatch.setattr(recipe, "BATCH", 16)
-    monkeypatch.setattr(recipe, "EPOCHS", 2)
-    out = tmp_path / "fabric.npz"
-    monkeypatch.setattr(sys, "argv", ["recipe", str(_data(tmp_path / "mnist.npz", (28, 28))), str(out)])
-    _interrupted(recipe, monkeypatch)
-    assert "epoch 1/2" in capsys.readouterr().out
-    recipe.main()
-    second = capsys.readouterr().out
-    assert "epoch 2/2" in second and "epoch 1/2" not in second
-    assert NeuralFabric(weights=str(out)).count_params() == 135_482
+    recipe.main([str(data), "--picture", str(tmp_path / "seen.png")])
+    with Image.open(tmp_path / "seen.png") as drawn:
+        assert drawn.size == (8 * 42, 2 * 42)

@@ -1,0 +1,84 @@
+"""`kerazoo train`: a model learns from data of one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("model")
+@click.option("--data", required=True, metavar="SOURCE", help="What to learn from.")
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), metavar="OUT", help="A folder.")
+@click.option("--recipe", metavar="NAME", help="Named settings; by default those that suit the task.")
+@click.option("--epochs", type=click.IntRange(1), help="Passes over the data.")
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Stop after the epoch that ends later.")
+@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Changes a setting (rate=0.01).")
+@click.option("--resume", is_flag=True, help="Go on from the state in OUT.")
+@click.option("--seed", default=0, show_default=True, help="Of everything that is drawn.")
+@click.option("--freeze", default="none", show_default=True, metavar="N|body|none", help="Layers that do not learn.")
+@click.option("--validation", default="0.1", show_default=True, metavar="SHARE|PATH", help="What is only measured on.")
+@click.option("--strict", is_flag=True, help="Refuse pictures that cannot be read, instead of leaving them out.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def train(
+    model: str,
+    data: str,
+    out: Path,
+    recipe: str | None,
+    epochs: int | None,
+    minutes: float | None,
+    changes: tuple[str, ...],
+    resume: bool,
+    seed: int,
+    freeze: str,
+    validation: str,
+    strict: bool,
+    as_json: bool,
+) -> int:
+    """Trains MODEL on SOURCE into the folder OUT.
+
+    MODEL is a variant (lenet5: fresh weights), variant:weights, or a .keras file
+    of your own. SOURCE is, for a classifier, a folder with a folder of pictures for
+    each class, a .csv of path and label, or an .npz of x_train and y_train.
+
+    \b
+    kerazoo train lenet5 --data pictures/ -o out/
+    kerazoo train resnet20:cifar10 --data pictures/ --freeze body -o out/
+    kerazoo predict -m out/model.keras picture.jpg
+
+    OUT gets model.keras, which every command takes, log.csv, curves.png, and the
+    states that --resume goes on from.
+    """
+    import json
+
+    from kerazoo.errors import UsageError
+    from kerazoo.train.fit import train as train_
+
+    settings = {}
+    for change in changes:
+        key, equals, value = change.partition("=")
+        if not equals:
+            raise UsageError(f"--set {change}: write key=value, as in --set rate=0.01.")
+        settings[key.strip()] = value.strip()
+    done = train_(
+        model,
+        data,
+        out,
+        recipe=recipe,
+        epochs=epochs,
+        minutes=minutes,
+        settings=settings,
+        resume=resume,
+        seed=seed,
+        freeze=freeze,
+        validation=validation,
+        strict=strict,
+    )
+    if as_json:
+        figures = {name: round(value, 6) for name, value in done.figures.items()}
+        click.echo(json.dumps({"model": str(done.path), "epochs": len(done.history), **figures}))
+    else:
+        told = ", ".join(f"{name} {value:.4f}" for name, value in done.figures.items())
+        click.echo(f"{done.path}\t{told}")
+    return 0

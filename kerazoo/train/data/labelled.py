@@ -1,0 +1,244 @@
+"""Pictures with the names of their classes: a folder of class folders, a CSV of path and label, or an .npz."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerazoo.codecs.image import SUFFIXES, Image
+from kerazoo.errors import InputError, UsageError
+from kerazoo.ops import numpy as ops
+
+COLUMNS = ("path", "label")
+"""Of a table; without a first row that names them, the first and the second."""
+
+NAMED = 5
+"""Unreadable pictures that are named; the others are counted."""
+
+SPLITS = {"train": ("train",), "held out": ("val", "valid", "validation", "test")}
+"""Sub-folders, and the ends of the names of an .npz file's arrays, that say which part of the data they hold."""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Pictures and the numbers of their classes.
+
+    Attributes:
+        pictures: Paths, or one array uint8 [n, h, w] or [n, h, w, channels].
+        labels: int64 [n].
+        names: One a class, in the order of the numbers; where the source holds numbers alone, these.
+        numbered: Whether the source holds numbers alone.
+    """
+
+    pictures: Sequence[Path] | np.ndarray
+    labels: np.ndarray
+    names: tuple[str, ...]
+    numbered: bool = False
+
+    def take(self, rows: np.ndarray) -> Labelled:
+        pictures = self.pictures[rows] if isinstance(self.pictures, np.ndarray) else [self.pictures[i] for i in rows]
+        return Labelled(pictures, self.labels[rows], self.names, self.numbered)
+
+
+def read(source: Path, part: str = "train") -> Labelled:
+    """What a source holds.
+
+    Args:
+        source: A folder with a folder of pictures for each class, or with `train` and `val` that are such; a .csv of
+            path and label, paths beginning at its own folder; or an .npz with x and y, or x_train, y_train and so on.
+        part: A key of `SPLITS`: which part of a source that says it.
+
+    Raises:
+        UsageError: There is nothing of the kind, or fewer than two classes.
+    """
+    if source.is_dir():
+        found = _folder(source, part)
+    elif source.suffix.lower() == ".csv" and source.is_file():
+        found = _table(source)
+    elif source.suffix.lower() == ".npz" and source.is_file():
+        return _arrays(source, part)
+    else:
+        what = "no such file or folder" if not source.exists() else "not a kind that is known"
+        raise UsageError(
+            f"{source} is {what}.\nA folder with a folder of pictures for each class, a .csv of path and label, or an "
+            ".npz of x_train and y_train is."
+        )
+    names = tuple(sorted({label for _, label in found}))
+    if len(names) < 2:
+        raise UsageError(
+            f"{source} holds {len(found)} pictures of {len(names)} class{'' if len(names) == 1 else 'es'}"
+            f"{f' ({names[0]})' if names else ''}; there is nothing to tell apart.\n"
+            f"Pictures end in {', '.join(SUFFIXES)}, and lie in a folder named after their class."
+        )
+    numbers = {name: number for number, name in enumerate(names)}
+    return Labelled([path for path, _ in found], np.array([numbers[label] for _, label in found]), names)
+
+
+def _folder(source: Path, part: str) -> list[tuple[Path, str]]:
+    inner = {path.name: path for path in sorted(source.iterdir()) if path.is_dir() and not path.name.startswith(".")}
+    known = {name for names in SPLITS.values() for name in names}
+    if "train" in inner and set(inner) <= known:
+        chosen = next((inner[name] for name in SPLITS[part] if name in inner), None)
+        if chosen is None:
+            raise UsageError(f"{source} has no folder {' or '.join(SPLITS[part])}; it has {', '.join(inner)}.")
+        return _folder(chosen, part)
+    found = []
+    for name, folder in inner.items():
+        files = (path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES and path.is_file())
+        found += [(path, name) for path in files]
+    return found
+
+
+def _table(source: Path) -> list[tuple[Path, str]]:
+    try:
+        with source.open(newline="", encoding="utf-8-sig") as file:
+            rows = [row for row in csv.reader(file) if row and any(cell.strip() for cell in row)]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"{source} cannot be read as a CSV in UTF-8: {error}") from None
+    places = (0, 1)
+    if rows and set(COLUMNS) <= {cell.strip().lower() for cell in rows[0]}:
+        head = [cell.strip().lower() for cell in rows.pop(0)]
+        places = (head.index(COLUMNS[0]), head.index(COLUMNS[1]))
+    found = []
+    for number, row in enumerate(rows, start=1):
+        if len(row) <= max(places) or not row[places[1]].strip():
+            raise UsageError(f"{source}: row {number} has no path and label: {', '.join(row)[:100]}")
+        found.append((source.parent / row[places[0]].strip(), row[places[1]].strip()))
+    return found
+
+
+def _arrays(source: Path, part: str) -> Labelled:
+    names = [*(f"_{name}" for name in SPLITS[part]), ""]
+    try:
+        # NumPy leaves a file open that is no archive.
+        with source.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            end = next((end for end in names if {f"x{end}", f"y{end}"} <= set(stored.files)), None)
+            if end is None:
+                raise UsageError(
+                    f"{source} holds {', '.join(stored.files) or 'nothing'}; "
+                    f"it must hold {' or '.join(f'x{end} and y{end}' for end in names)}."
+                )
+            pictures, labels = stored[f"x{end}"], stored[f"y{end}"].reshape(-1)
+    except UsageError:
+        raise
+    except Exception as error:  # zipfile, zlib and NumPy each raise their own.
+        raise UsageError(f"{source} is a damaged .npz file: {error}") from None
+    fits = pictures.ndim == 3 or (pictures.ndim == 4 and pictures.shape[-1] in (1, 3))
+    if pictures.dtype != np.uint8 or not fits or 0 in pictures.shape:
+        raise UsageError(
+            f"{source}: x{end} must be uint8 [n, height, width] or [n, height, width, 1 or 3]; "
+            f"it is {pictures.dtype} {list(pictures.shape)}."
+        )
+    if labels.dtype.kind not in "iu" or len(labels) != len(pictures) or labels.min() < 0:
+        raise UsageError(
+            f"{source}: y{end} must be one number of a class, 0 or more, for each of {len(pictures)} rows."
+        )
+    labels = labels.astype(np.int64)
+    count = int(labels.max()) + 1
+    if part == "train" and len(np.unique(labels)) < 2:
+        raise UsageError(f"{source} holds {len(labels)} pictures of 1 class; there is nothing to tell apart.")
+    return Labelled(pictures, labels, tuple(map(str, range(count))), numbered=True)
+
+
+def fit(
+    found: Labelled, image: Image, *, strict: bool = False, say: Callable[[str], Any] = lambda line: None
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """The pictures as the network takes them, decoded in parallel, and their classes; and how many were left out.
+
+    Args:
+        found: What was read.
+        image: How a picture is made to fit, as `kerazoo predict` will do it.
+        strict: Refuse where a picture cannot be read, instead of leaving it out.
+        say: Is told which pictures are left out, and how many.
+
+    Returns:
+        uint8 [n, height, width, channels], int64 [n], and the number of pictures that could not be read.
+
+    Raises:
+        InputError: A picture cannot be read, and `strict`; or none can.
+        UsageError: A class has no picture that can be read.
+    """
+    # A class of which a split holds nothing is another matter than one whose files are all damaged.
+    before = set(found.labels.tolist())
+    out = np.empty((len(found.labels), image.height, image.width, image.channels), np.uint8)
+    with ThreadPoolExecutor() as pool:
+        faults = list(pool.map(lambda row: _fit(found.pictures[row], image, out[row]), range(len(out))))
+    bad = [row for row, fault in enumerate(faults) if fault is not None]
+    kept = np.array([fault is None for fault in faults])
+    named = [f"{found.pictures[row]}: {faults[row]}" for row in bad[:NAMED]]
+    if bad and (strict or len(bad) == len(out)):
+        raise InputError(f"{len(bad)} of {len(out)} pictures cannot be read.\n{named[0]}")
+    for line in named:
+        say(f"left out {line}")
+    if bad:
+        say(f"{len(bad)} of {len(out)} pictures cannot be read and are left out.")
+    empty = [found.names[number] for number in sorted(before - set(found.labels[kept].tolist()))]
+    if empty:
+        raise UsageError(f"No picture of {', '.join(empty)} can be read.\n{named[0]}")
+    return (out[kept] if bad else out), found.labels[kept], len(bad)
+
+
+def _fit(picture: Any, image: Image, out: np.ndarray) -> str | None:
+    """Why it cannot be read."""
+    try:
+        if isinstance(picture, np.ndarray):
+            picture = picture if picture.ndim == 3 else picture[..., None]
+            if picture.shape[-1] != image.channels:
+                picture = _channels(picture, image.channels)
+            pixels: Any = picture
+        else:
+            pixels = ops.decode_picture(picture.read_bytes(), image.channels)
+        out[:] = np.clip(np.rint(image.fit(ops, pixels)[0]), 0, 255)
+    except OSError as error:
+        return error.strerror or str(error)
+    except InputError as error:
+        return str(error)
+    return None
+
+
+def _channels(picture: np.ndarray, channels: int) -> np.ndarray:
+    from PIL import Image as Pillow
+
+    if channels == 3:
+        return np.repeat(picture, 3, axis=-1)
+    return np.asarray(Pillow.fromarray(picture).convert("L"))[..., None]
+
+
+def split(labels: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """The numbers of the samples to learn from, and of a share of every class to measure on; at least one stays."""
+    rng = np.random.default_rng((seed, 0x5EED))
+    held: list[int] = []
+    for label in np.unique(labels):
+        rows = rng.permutation(np.flatnonzero(labels == label))
+        held += rows[: min(round(share * len(rows)), len(rows) - 1)].tolist()
+    kept = np.setdiff1d(np.arange(len(labels)), held)
+    return kept, np.array(sorted(held), np.int64)
+
+
+def renumbered(found: Labelled, names: Iterable[str], source: Path) -> Labelled:
+    """The same with the numbers that these class names have.
+
+    Raises:
+        UsageError: It holds a class that is not among them.
+    """
+    names = tuple(names)
+    if found.numbered:
+        if len(found.names) > len(names):
+            raise UsageError(
+                f"{source} holds the class number {len(found.names) - 1}; "
+                f"there are {len(names)} classes, 0 to {len(names) - 1} ({', '.join(names[:5])}, ...)."
+            )
+        return Labelled(found.pictures, found.labels, names)
+    other = [name for name in found.names if name not in names]
+    if other:
+        raise UsageError(
+            f"{source} holds classes that are not learnt: {', '.join(other[:5])}.\nThere are {', '.join(names[:10])}."
+        )
+    places = np.array([names.index(name) for name in found.names])
+    return Labelled(found.pictures, places[found.labels], names)

@@ -1,0 +1,140 @@
+"""Classifiers of pictures: what they learn from, and how they are measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerazoo.codecs.image import Image, Normalise
+from kerazoo.errors import UsageError
+from kerazoo.tasks.classify import Classify
+from kerazoo.train import losses
+from kerazoo.train.data import labelled
+from kerazoo.train.data.arrays import Arrays
+from kerazoo.train.jobs import Job, Request
+from kerazoo.train.recipe import Recipe
+from kerazoo.train.start import Network, resized
+from kerazoo.train.state import State
+from kerazoo.train.steps.supervised import Supervised
+
+
+def job(asked: Request) -> Job:
+    """A classifier for the classes of the source, with the top that the model has where these are its classes.
+
+    Raises:
+        UsageError, InputError: The source is not what can be learnt from, or does not fit the model.
+    """
+    start, settings, task = asked.start, asked.settings, asked.start.task
+    if not isinstance(task, Classify) or not isinstance(task.input, Image):
+        raise UsageError(f"{start.word} classifies no pictures; its task is {type(task).__name__}.")
+    found = labelled.read(asked.source)
+    if found.numbered and len(found.names) <= len(task.labels) and start.built is not None:
+        found = labelled.renumbered(found, task.labels, asked.source)
+    keeps = start.built is not None and sorted(found.names) == sorted(task.labels) and _plain_top(task)
+    if keeps:
+        found = labelled.renumbered(found, task.labels, asked.source)
+    image = _sized(task.input, settings.size)
+    pictures, labels, skipped = labelled.fit(found, image, strict=asked.strict, say=asked.say)
+    held: tuple[np.ndarray, np.ndarray] | None = None
+    if isinstance(asked.validation, Path):
+        other = labelled.renumbered(labelled.read(asked.validation, "held out"), found.names, asked.validation)
+        *measured, more = labelled.fit(other, image, strict=asked.strict, say=asked.say)
+        held, skipped = (measured[0], measured[1]), skipped + more
+    elif asked.validation:
+        kept, rows = labelled.split(labels, asked.validation, asked.seed)
+        if len(rows):
+            held = pictures[rows], labels[rows]
+            pictures, labels = pictures[kept], labels[kept]
+    output = task.output if keeps else "logits"
+    normalise = start.normalise or _usual(image)
+    measure = Accuracy(*held, normalise, _loss(start, output)) if held is not None else None
+    optimizer, schedule = settings.made()
+    recipe = Recipe(
+        name=f"{Path(start.word).stem} on {asked.source.stem}",
+        model=_network(asked, None if keeps else len(found.names), image),
+        data=Arrays((pictures, labels)),
+        step=Supervised(_loss(start, output), metrics={"accuracy": losses.accuracy}, prepare=normalise),
+        optimizer=optimizer,
+        schedule=schedule,
+        augment=settings.augmented,
+        measure=measure,
+        best=("val_accuracy", "max") if measure else None,
+        seed=asked.seed,
+        batch=settings.batch,
+        epochs=settings.epochs,
+    )
+    counts = np.bincount(labels, minlength=len(found.names)).tolist()
+    notes = {"classes": dict(zip(found.names, counts, strict=True)), "held out": 0 if held is None else len(held[1])}
+    made = Classify(image, found.names, output=output)
+    return Job(recipe, {"classify": made}, normalise, {**notes, "left out": skipped})
+
+
+def _plain_top(task: Classify) -> bool:
+    return task.output in ("logits", "probabilities") and not task.single and task.background is None
+
+
+def _sized(image: Image, size: int) -> Image:
+    if not size:
+        return image
+    resize = round(image.resize * size / image.height) if isinstance(image.resize, int) else None
+    return replace(image, height=size, width=size, resize=resize)
+
+
+def _usual(image: Image) -> Normalise:
+    return Normalise("gray" if image.channels == 1 else "rgb", 2 / 255, (1.0,))
+
+
+def _loss(start: Any, output: str) -> Any:
+    own = getattr(start.family, "loss", None)
+    if own is not None:
+        return own()
+    return losses.cross_entropy if output == "logits" else losses.of_probabilities
+
+
+def _network(asked: Request, classes: int | None, image: Image) -> Network:
+    start, size = asked.start, asked.settings.size
+    if start.config is None:
+        if size and size != start.task.input.height:  # type: ignore[attr-defined]
+            raise UsageError(f"size={size}: {start.word} is a file of its own size; only a variant's can be changed.")
+        return Network(start, None, classes, asked.freeze)
+    config = replace(start.config, classes=classes) if classes is not None else start.config
+    return Network(start, resized(config, size) if size else config, None, asked.freeze)
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Loss and accuracy on pictures that are not learnt from.
+
+    Attributes:
+        pictures, labels: uint8 [n, h, w, channels] and int64 [n].
+        normalise: What makes pixels the network's input.
+        loss: Of labels and the network's output.
+    """
+
+    pictures: np.ndarray
+    labels: np.ndarray
+    normalise: Normalise
+    loss: Any
+
+    def __call__(self, state: State) -> dict[str, float]:
+        import tensorflow as tf
+
+        model = state.model
+
+        def traced() -> Any:
+            return tf.function(
+                lambda pictures: model(self.normalise(tf.cast(pictures, tf.float32)), training=False),
+                reduce_retracing=True,
+            )
+
+        answer = state.once("accuracy", traced)
+        total, right = 0.0, 0.0
+        for start in range(0, len(self.labels), 100):
+            labels = self.labels[start : start + 100]
+            output = answer(tf.constant(self.pictures[start : start + 100]))
+            total += float(tf.reduce_sum(self.loss(labels, output) * tf.ones(len(labels))))
+            right += float(tf.reduce_sum(losses.right(labels, output)))
+        return {"loss": total / len(self.labels), "accuracy": right / len(self.labels)}

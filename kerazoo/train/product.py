@@ -1,0 +1,54 @@
+"""What a training leaves: a model that everything takes, and weights in half precision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerazoo.contract import Task
+from kerazoo.own.saving import save as save_
+from kerazoo.train.recipe import Recipe
+from kerazoo.train.state import replacing
+
+
+def save(
+    model: Any,
+    path: Path,
+    tasks: Mapping[str, Task],
+    normalise: Any,
+    recipe: Recipe,
+    metrics: Mapping[str, float],
+    notes: Mapping[str, Any] | None = None,
+) -> Path:
+    """Saves the network as a `.keras` file whose card says the tasks, the figures and how it was trained."""
+    return save_(
+        model,
+        path,
+        task=dict(tasks),
+        normalise="none" if normalise is None else normalise,
+        metrics={name: round(float(value), 6) for name, value in metrics.items()},
+        training={**recipe.plain(), **(notes or {})},
+    )
+
+
+def half(model: Any, path: Path) -> Path:
+    """Writes the weights as an .npz of float16, one array a variable path.
+
+    What whole numbers or large values float16 cannot hold to a thousandth stays float32.
+    """
+    arrays: dict[str, Any] = {variable.path: _half(variable.numpy()) for variable in model.weights}
+    with replacing(path) as file:
+        np.savez_compressed(file, **arrays)
+    return path
+
+
+def _half(array: np.ndarray) -> np.ndarray:
+    if array.dtype.kind != "f":
+        return array
+    with np.errstate(over="ignore"):
+        small = array.astype(np.float16)
+    close = np.abs(small.astype(np.float32) - array) <= 1e-3 * np.abs(array) + 1e-6
+    return small if close.all() else array

@@ -1,0 +1,208 @@
+"""Runs a recipe into a folder, and goes on from what is there."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerazoo.engines.quiet import import_tensorflow
+from kerazoo.errors import GateError, UsageError
+from kerazoo.train import reports
+from kerazoo.train import state as state_
+from kerazoo.train.progress import Progress
+from kerazoo.train.recipe import Batch, Recipe
+from kerazoo.train.state import State
+
+LAST, BEST, LOCK = "last.npz", "best.npz", ".lock"
+SAVE_SECONDS = 120.0
+"""Between two saved states within an epoch."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training came to.
+
+    Attributes:
+        state: The state that is kept: the best where the recipe names a figure, else the last.
+        history: Figures of each epoch.
+        folder: With `last.npz`, `best.npz`, `log.csv` and `curves.png`.
+    """
+
+    state: State
+    history: list[dict[str, float]]
+    folder: Path
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """Of the epoch that is kept."""
+        done = self.state.epoch
+        return self.history[done - 1] if 0 < done <= len(self.history) else {}
+
+
+def run(recipe: Recipe, out: str | Path, resume: bool = True, say: Callable[[str], Any] | None = None) -> Outcome:
+    """Trains until the recipe's budget is spent.
+
+    Args:
+        recipe: What to do.
+        out: A folder, which is made; one training at a time.
+        resume: Go on from the state that is there; `False` refuses to where there is one.
+        say: Is told one line an epoch; by default stderr is, with a bar where it is a terminal.
+
+    Raises:
+        UsageError: Another training uses the folder, or its state is of another recipe.
+        GateError: The loss became NaN or infinite; the last good state is kept.
+        KeyboardInterrupt: It was interrupted, and the state was saved.
+    """
+    folder = Path(out).expanduser()
+    import_tensorflow()
+    with _alone(folder):
+        last = folder / LAST
+        if last.exists() and not resume:
+            raise UsageError(f"{folder} holds a training already.\nGo on with --resume, or name another folder.")
+        state = state_.load(recipe, last) if last.exists() else state_.begin(recipe)
+        with Progress(recipe, say) as progress, _interruptible() as interrupted:
+            _train(recipe, state, folder, progress, interrupted)
+        best = folder / BEST
+        kept = state_.load(recipe, best) if recipe.best and best.exists() else state
+        return Outcome(kept, state.history, folder)
+
+
+def _train(recipe: Recipe, state: State, folder: Path, progress: Progress, interrupted: Callable[[], bool]) -> None:
+    saved = started = time.monotonic()
+    before = state.seconds
+
+    def spent() -> bool:
+        state.seconds = before + time.monotonic() - started
+        return recipe.minutes is not None and state.seconds >= 60 * recipe.minutes
+
+    while state.epoch < recipe.epochs and not spent():
+        begun = time.monotonic()
+        for batch in batches(recipe, state.epoch, state.index):
+            state, figures = recipe.step(state, batch)
+            _check(recipe, state, figures, folder)
+            state.index += 1
+            for name, value in figures.items():
+                state.sums[name] = state.sums.get(name, 0.0) + float(value)
+            progress.step(state)
+            if interrupted():
+                spent()
+                state_.save(state, recipe, folder / LAST)
+                raise KeyboardInterrupt
+            if time.monotonic() - saved > SAVE_SECONDS:
+                spent()
+                state_.save(state, recipe, folder / LAST)
+                saved = time.monotonic()
+        row = {name: total / state.index for name, total in state.sums.items()}
+        state.epoch, state.index, state.sums = state.epoch + 1, 0, {}
+        if recipe.measure is not None and (state.epoch % recipe.every == 0 or state.epoch == recipe.epochs or spent()):
+            row |= {f"val_{name}": float(value) for name, value in recipe.measure(state).items()}
+        row["seconds"] = time.monotonic() - begun
+        state.history.append(row)
+        better = _better(recipe, state, row)
+        spent()
+        if better:  # First: a process that is killed in between does the epoch again.
+            state_.save(state, recipe, folder / BEST)
+        state_.save(state, recipe, folder / LAST)
+        reports.log(folder, state.history)
+        progress.epoch(state, row)
+        saved = time.monotonic()
+    reports.log(folder, state.history)
+    reports.curves(folder, state.history, recipe.name)
+
+
+def batches(recipe: Recipe, epoch: int, first: int = 0) -> Iterator[Batch]:
+    """The batches of an epoch from number `first` on, made ahead of their turn and in parallel by `tf.data`."""
+    import tensorflow as tf
+
+    order = np.random.default_rng((recipe.seed, epoch)).permutation(len(recipe.data))
+
+    def make(index: int) -> Batch:
+        rng = np.random.default_rng((recipe.seed, epoch, int(index)))
+        made = recipe.data.batch(order[index * recipe.size : (index + 1) * recipe.size], rng)
+        return tuple(recipe.augment(made, rng, epoch) if recipe.augment else made)
+
+    if first >= recipe.steps:
+        return
+    example = [np.asarray(array) for array in make(first)]
+    shapes = [array.shape for array in example]
+
+    def load(index: Any) -> Any:
+        made = tf.numpy_function(
+            lambda i: [np.asarray(array) for array in make(i)], [index], [a.dtype for a in example]
+        )
+        return tuple(tf.ensure_shape(array, shape) for array, shape in zip(made, shapes, strict=True))
+
+    indices = tf.data.Dataset.range(first, recipe.steps)
+    yield from indices.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(2)
+
+
+def _check(recipe: Recipe, state: State, figures: Any, folder: Path) -> None:
+    bad = [name for name, value in figures.items() if not math.isfinite(float(value))]
+    if not bad:
+        return
+    step = state.epoch * recipe.steps + state.index + 1
+    kept = f"The last good state is {folder / LAST}" if (folder / LAST).exists() else "No state was saved yet"
+    raise GateError(
+        f"{bad[0]} is no finite number at step {step} (epoch {state.epoch + 1}, batch {state.index + 1}).\n"
+        f"{kept}. A lower learning rate, or clipped gradients, keep it finite."
+    )
+
+
+def _better(recipe: Recipe, state: State, row: dict[str, float]) -> bool:
+    if recipe.best is None or recipe.best[0] not in row:
+        return False
+    name, direction = recipe.best
+    # Of equals the later one, which has learnt for longer: few held-out samples soon tell no difference.
+    better = state.best is None or (row[name] >= state.best if direction == "max" else row[name] <= state.best)
+    if better:
+        state.best = row[name]
+    return better
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    import filelock
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(folder / LOCK, timeout=0)
+        lock.acquire()
+    except filelock.Timeout:
+        raise UsageError(f"Another training is running into {folder}.\nWait for it, or name another folder.") from None
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be written: {error.strerror or error}") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[Callable[[], bool]]:
+    """Says whether Ctrl-C was pressed or the process told to end: no step is cut in half. Twice ends at once."""
+    pressed: list[int] = []
+
+    def note(number: int, frame: Any) -> None:
+        pressed.append(number)
+        if len(pressed) > 1:
+            raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(each, note) for each in signals]
+    try:
+        yield lambda: bool(pressed)
+    finally:
+        for each, handler in zip(signals, before, strict=True):
+            signal.signal(each, handler)

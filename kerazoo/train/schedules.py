@@ -1,0 +1,123 @@
+"""Optimisers and learning rates over time, as data: what a recipe names, and what Keras makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from kerazoo.errors import UsageError, near
+from kerazoo.lazy import keras
+
+
+class Schedule(Protocol):
+    def rate(self, steps: int, epochs: int) -> Any:
+        """A learning rate, or Keras' schedule of it.
+
+        Args:
+            steps: Steps an epoch.
+            epochs: Of the whole training.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The same rate all along."""
+
+    value: float = 1e-3
+
+    def rate(self, steps: int, epochs: int) -> Any:
+        return self.value
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """A straight line up, then half a cosine down.
+
+    Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", ICLR 2017, arXiv:1608.03983, equation
+    5 without restarts; the warm-up of Goyal et al., arXiv:1706.02677, section 2.2.
+
+    Attributes:
+        peak: The rate after the warm-up.
+        start: The rate at the very beginning.
+        warm_up: Epochs of the way up; parts of one are counted in whole steps.
+        end: What is left at the end, as a share of the peak.
+    """
+
+    peak: float
+    start: float = 1e-4
+    warm_up: float = 1.0
+    end: float = 0.0
+
+    def rate(self, steps: int, epochs: int) -> Any:
+        up = int(steps * self.warm_up)
+        down = max(1, steps * epochs - up)
+        if not up:
+            return keras.optimizers.schedules.CosineDecay(self.peak, down, alpha=self.end)
+        return keras.optimizers.schedules.CosineDecay(
+            self.start, down, warmup_target=self.peak, warmup_steps=up, alpha=self.end
+        )
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The rate falls by a factor at certain shares of the training.
+
+    Attributes:
+        value: The rate at first.
+        at: Shares of all steps, ascending.
+        factor: What each multiplies the rate by.
+    """
+
+    value: float
+    at: tuple[float, ...] = (0.5, 0.75)
+    factor: float = 0.1
+
+    def rate(self, steps: int, epochs: int) -> Any:
+        values = [self.value * self.factor**count for count in range(len(self.at) + 1)]
+        places = [int(share * steps * epochs) for share in self.at]
+        return keras.optimizers.schedules.PiecewiseConstantDecay(places, values)
+
+
+OPTIMIZERS = {
+    "sgd": "SGD",
+    "adagrad": "Adagrad",
+    "adadelta": "Adadelta",
+    "rmsprop": "RMSprop",
+    "adam": "Adam",
+    "adamw": "AdamW",
+}
+"""Words for Keras' optimisers."""
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """One of Keras' optimisers.
+
+    Attributes:
+        kind: A key of `OPTIMIZERS`.
+        decay: Weight decay in units of the learning rate, decoupled as Keras has it; 0 for none.
+        spared: Variables whose names hold one of these words do not decay.
+        settings: What else the optimiser takes: `momentum`, `nesterov`, `beta_1`, `clipnorm`.
+    """
+
+    kind: str = "adam"
+    decay: float = 0.0
+    spared: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def build(self, rate: Any) -> Any:
+        """Keras' optimiser with this learning rate.
+
+        Raises:
+            UsageError: There is none of that kind.
+        """
+        if self.kind not in OPTIMIZERS:
+            hint = near(self.kind, OPTIMIZERS)
+            raise UsageError(f"The optimizer {self.kind!r} is not known; known are {', '.join(OPTIMIZERS)}.{hint}")
+        decay = {"weight_decay": self.decay} if self.decay or self.kind == "adamw" else {}
+        made = getattr(keras.optimizers, OPTIMIZERS[self.kind])(rate, **decay, **dict(self.settings))
+        if self.spared:
+            made.exclude_from_weight_decay(var_names=list(self.spared))
+        return made

@@ -1,0 +1,86 @@
+"""What the files in `recipes/` share: the command, the run, and what is written at the end."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerazoo import registry
+from kerazoo.assets import Assets, labels
+from kerazoo.codecs.image import Image, Normalise
+from kerazoo.loading import load
+from kerazoo.ops import numpy as ops
+from kerazoo.train import product
+from kerazoo.train.recipe import Recipe
+from kerazoo.train.run import run
+
+
+def fitted(image: Image, pictures: np.ndarray) -> np.ndarray:
+    """Pictures uint8 [n, h, w] or [n, h, w, channels] as `kerazoo predict` fits them: uint8 [n, height, width, c]."""
+    pictures = pictures if pictures.ndim == 4 else pictures[..., None]
+    return np.stack([np.rint(image.fit(ops, each)[0]).astype(np.uint8) for each in pictures])
+
+
+def top1(word: str, data: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """Percent of `x_test` whose most probable class is that of `y_test`."""
+    guesses: Any = load(word, "keras").stream(list(data["x_test"]), batch=200)
+    right = [guess.result.indices[0] == int(label) for guess, label in zip(guesses, data["y_test"], strict=True)]
+    return {"top-1": 100 * float(np.mean(right))}
+
+
+def main(
+    doc: str,
+    recipe: Callable[[Any], Recipe],
+    *,
+    opened: Callable[[Path], Any] = lambda path: np.load(path, allow_pickle=False),
+    labels_of: str | None = None,
+    normalise: Normalise | None = None,
+    measure: Callable[[str, Any], Mapping[str, float]] | None = top1,
+    arguments: list[str] | None = None,
+) -> None:
+    """Runs a recipe from its command line, `DATA OUT`, or measures what it made, `DATA OUT --measure`.
+
+    OUT is a folder: the states, `log.csv` and `curves.png` of `kerazoo.train.run`, `model.keras` with its card, and
+    the weights in half precision, `<variant>_<weights>.npz`. The same command goes on from the state that is there.
+
+    Args:
+        doc: The recipe's docstring, for its help.
+        recipe: From the opened data to the recipe, whose name is `variant:weights`.
+        opened: Opens the data's path.
+        labels_of: Name of the class names in `kerazoo/labels`.
+        normalise: What makes pixels 0..255 the network's input.
+        measure: Figures of a model, by its name `variant:path`, on the opened data; printed, and kept in the card.
+        arguments: Of the command line; those of the process by default.
+    """
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
+    parser.add_argument("data", type=Path, help="what the recipe learns from; see its docstring")
+    parser.add_argument("out", type=Path, help="a folder for the states, the log and the weights; or, with --measure, "
+                        "a file of weights to measure")  # fmt: skip
+    parser.add_argument("--measure", action="store_true", help="only measure the weights that OUT holds")
+    parser.add_argument("--epochs", type=int, help="fewer passes than the recipe's")
+    given = parser.parse_args(arguments)
+    data = opened(given.data)
+    made = recipe(data)
+    variant, _, word = made.name.partition(":")
+    file = given.out / f"{variant}_{word}.npz" if given.out.is_dir() or not given.measure else given.out
+    if not given.measure:
+        outcome = run(replace(made, epochs=given.epochs) if given.epochs else made, given.out, say=_say)
+        product.half(outcome.state.model, file)
+    # Of the numbers as they are stored, through the very path that users take.
+    figures = dict(measure(f"{variant}:{file}", data)) if measure else {}
+    for name, value in figures.items():
+        print(f"{name} {value:.4f}")
+    if not given.measure:
+        family, described = registry.variants()[variant]
+        tasks = family.tasks(described.config, Assets(labels=labels(labels_of) if labels_of else None))
+        built = registry.build(f"{variant}:{file}")
+        product.save(built.keras, given.out / "model.keras", tasks, normalise, made, figures)
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)

@@ -1,0 +1,146 @@
+"""What a training begins from: a variant with fresh weights, pretrained ones, or a file of one's own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from kerazoo import own, registry
+from kerazoo.codecs.image import Normalise
+from kerazoo.contract import Task
+from kerazoo.errors import UsageError, near
+from kerazoo.lazy import keras
+from kerazoo.own.files import SUFFIXES
+
+
+@dataclass(frozen=True)
+class Start:
+    """A model before it is trained.
+
+    Attributes:
+        word: As it was asked for.
+        variant: Name of the variant; `None` for a file of one's own.
+        config: The variant's sizes, at the picture size that its weights were trained at.
+        built: With its weights; `None` for fresh ones.
+        task: What it does.
+        normalise: What its weights want done to pixels; for fresh ones what the variant's published weights want.
+    """
+
+    word: str
+    variant: str | None
+    config: Any
+    built: registry.Built | None
+    task: Task
+    normalise: Normalise | None
+
+    @property
+    def family(self) -> Any:
+        return registry.variants()[self.variant][0] if self.variant else None
+
+    @property
+    def fingerprint(self) -> str:
+        return f"{self.word} {self.config} {self.built.weights_sha256 if self.built else 'fresh'}"
+
+
+def find(word: str) -> Start:
+    """The model of a word: a bare variant means fresh weights here, `variant:weights` and files mean their own.
+
+    Raises:
+        UnknownModel, UsageError, WeightsUnavailable: There is none.
+    """
+    if word in registry.variants():
+        model = registry.Model(word, word)
+        described = registry.Model(word, word, registry.find(word).entry)
+        several, normalise = registry.tasks_of(described)
+        plain, _ = registry.tasks_of(model)
+        return Start(word, word, model.described.config, None, next(iter(plain.values())), normalise)
+    if ":" not in word and Path(word).suffix != SUFFIXES[0]:
+        known = registry.variants()
+        raise UsageError(f"{word!r} is no variant and no .keras file.{near(word, known)} `kerazoo models` lists all.")
+    subject = own.find(word)
+    built = subject.build()
+    if built.adapter is not None:
+        raise UsageError(f"{word} was exported elsewhere and cannot be trained; name the .keras file it came from.")
+    if isinstance(subject, registry.Model):
+        config = registry.config_of(subject)
+        return Start(word, subject.variant, config, built, built.task, built.normalise)
+    return Start(word, None, None, built, built.task, built.normalise)
+
+
+@dataclass(frozen=True)
+class Network:
+    """Makes the network that a recipe trains.
+
+    Attributes:
+        start: What it begins from.
+        config: Sizes to build; `None` for the file's own network.
+        classes: Outputs of a new top for a file's own network; `None` keeps the top that it has.
+        freeze: `none`, `body` (all but the top), or how many of the first layers with weights stay as they are.
+    """
+
+    start: Start
+    config: Any = None
+    classes: int | None = None
+    freeze: str = "none"
+
+    def __call__(self) -> Any:
+        model, top = self._made()
+        layers = [layer for layer in model.layers if layer.weights]
+        if self.freeze == "body":
+            frozen = [layer for layer in layers if layer.name not in top]
+        else:
+            frozen = layers[: 0 if self.freeze == "none" else int(self.freeze)]
+        for layer in frozen:
+            layer.trainable = False
+        if not model.trainable_variables:
+            raise UsageError(f"--freeze {self.freeze} leaves nothing to learn: {len(layers)} layers have weights.")
+        return model
+
+    def _made(self) -> tuple[Any, set[str]]:
+        """The network, and the names of the layers of its top."""
+        start = self.start
+        old: Any = start.built.keras if start.built else None
+        if self.config is None:
+            # Trained in place it would be another one the next time.
+            model = keras.models.clone_model(old)
+            model.set_weights(old.get_weights())
+            if self.classes is None:
+                return model, {[layer.name for layer in model.layers if layer.weights][-1]}
+            return _with_top(model, self.classes), {"predictions"}
+        model = start.family.build(self.config)
+        if old is None:
+            return model, {[layer.name for layer in model.layers if layer.weights][-1]}
+        known = {variable.path: variable for variable in old.weights}
+        fresh = set()
+        for layer in model.layers:
+            for variable in layer.weights:
+                same = known.get(variable.path)
+                if same is not None and same.shape == variable.shape:
+                    variable.assign(same)
+                else:
+                    fresh.add(layer.name)
+        if len(fresh) > max(1, len(model.layers) // 4):
+            raise UsageError(f"The weights of {start.word} do not fit these sizes: {', '.join(sorted(fresh)[:3])}, ...")
+        return model, fresh or {[layer.name for layer in model.layers if layer.weights][-1]}
+
+
+def _with_top(model: Any, classes: int) -> Any:
+    """The network with a new dense layer in place of its last, ending in logits."""
+    layers = list(model.layers)
+    while layers and not layers[-1].weights and isinstance(layers[-1], keras.layers.Activation | keras.layers.Softmax):
+        layers.pop()
+    last = layers[-1]
+    if not isinstance(last, keras.layers.Dense) or len(last.output.shape) != 2:
+        raise UsageError(
+            f"{model.name} ends in {last.name} ({type(last).__name__}), not in a dense layer that can be replaced for "
+            f"{classes} other classes.\nGive it such a top in Keras, and save it with kerazoo.save."
+        )
+    taken = {layer.name for layer in layers[:-1]}
+    name = next(name for name in ("predictions", *(f"predictions_{n}" for n in range(2, 99))) if name not in taken)
+    return keras.Model(model.input, keras.layers.Dense(classes, name=name)(last.input), name=model.name)
+
+
+def resized(config: Any, size: int) -> Any:
+    """The config for square pictures of another size."""
+    return replace(config, input_shape=(size, size, config.input_shape[2]))
