@@ -383,9 +383,6 @@ class _Scores:
             )
         return {self.output: value.reshape(rows, -1)}
 
-    def part(self, name: str) -> _Scores:
-        return self
-
 
 def _labels(stated: Statement, units: int, assumed: list[str]) -> tuple[tuple[str, ...], bool]:
     """The labels, and whether the one output is the second of two classes."""
