@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from kerazoo import applications, errors
     from kerazoo.export import export
     from kerazoo.loading import load
+    from kerazoo.own.about import info
+    from kerazoo.own.cards import card
     from kerazoo.own.saving import save
     from kerazoo.predictor import Predictor
     from kerazoo.registry import rows as models
@@ -23,14 +25,16 @@ _WHERE = {
     "Client": ("kerazoo.serve.client", "Client"),
     "Predictor": ("kerazoo.predictor", "Predictor"),
     "applications": ("kerazoo.applications", None),
-    "export": ("kerazoo.export", "export"),
-    "load": ("kerazoo.loading", "load"),
+    "card": ("kerazoo.own.cards", "card"),
     "errors": ("kerazoo.errors", None),
+    "export": ("kerazoo.export", "export"),
+    "info": ("kerazoo.own.about", "info"),
+    "load": ("kerazoo.loading", "load"),
     "models": ("kerazoo.registry", "rows"),
     "save": ("kerazoo.own.saving", "save"),
 }
 
-__all__ = ["Client", "Predictor", "applications", "errors", "export", "load", "models", "save"]
+__all__ = ["Client", "Predictor", "applications", "card", "errors", "export", "info", "load", "models", "save"]
 
 
 def __getattr__(name: str) -> Any:
