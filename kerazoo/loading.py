@@ -168,7 +168,8 @@ def default_model(say: Callable[[str], Any]) -> str:
 
 
 def _sees_colour(entry: Any) -> bool:
-    return entry.preprocessing is not None and entry.preprocessing["channels"] != "gray"
+    # Where no picture goes in, there is no recipe.
+    return entry.preprocessing.get("channels", "gray") != "gray"
 
 
 def _accuracy(entry: Any) -> float:
