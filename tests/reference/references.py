@@ -126,7 +126,7 @@ def loaded(name: str, folder: Path, arrays: dict[str, np.ndarray] | None = None)
     family, described = registry.variants()[name]
     config = replace(described.config, input_shape=tuple(kept["input"]["shape"]))
     model = family.build(config)
-    weights.load(model, config, family.SOURCES, weights.resolve(name, path))
+    weights.load(model, config, getattr(family, "SOURCES", {}), weights.resolve(name, path))
     path.unlink()
     return model
 
