@@ -57,7 +57,12 @@ def bare_loop(predictor: kerazoo.Predictor, artefact: Path) -> Callable[[Path], 
     """The shortest code that answers a picture with the same runtime and the same recipe."""
     network, card = engines.open_network(predictor.engine, artefact)
     fit: Any = card.task.input  # type: ignore[attr-defined]
-    run: Any = network.sessions["network"] if predictor.engine == "onnx" else network.runners["network"]
+    run: Any
+    if predictor.engine == "onnx":
+        run = network.sessions["network"]
+    else:
+        with network.interpreters.taken() as opened:  # Nobody else has this network.
+            run = opened.runners["network"]
 
     def answer(path: Path) -> Any:
         image = Image.open(path).convert("RGB")
