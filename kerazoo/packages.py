@@ -7,7 +7,6 @@ python -m kerazoo.packages | pip install -r /dev/stdin
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 import re
 from typing import Any
 
@@ -61,6 +60,8 @@ def missing(error: ImportError) -> PackageMissing:
 
 def requirements() -> list[str]:
     """What the installed package asks for, without its extras."""
+    import importlib.metadata  # It is slow to import, and rarely asked.
+
     try:
         rows = importlib.metadata.requires("kerazoo") or []
     except importlib.metadata.PackageNotFoundError:

@@ -10,8 +10,6 @@ import numpy as np
 
 from kerazoo.codecs.image import Normalise
 from kerazoo.contract import Network, Signature, Tensors
-from kerazoo.engines.adapter import adapted
-from kerazoo.engines.savedmodel import SavedModelNetwork
 from kerazoo.registry import Built
 
 
@@ -60,6 +58,9 @@ def network(built: Built, ops: Any = None) -> Network:
     if ops is None:
         from kerazoo.ops import numpy as ops
     if built.adapter is not None:
+        from kerazoo.engines.adapter import adapted
+        from kerazoo.engines.savedmodel import SavedModelNetwork
+
         inner = SavedModelNetwork(built.keras, ops=ops)
         return adapted(inner, built.adapter, built.parts, built.normalise)
     return KerasNetwork(built.keras, built.parts, built.normalise, ops)

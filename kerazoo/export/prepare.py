@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import importlib.metadata
 import json
 import os
 import shutil
@@ -147,6 +146,8 @@ def _record(model: Subject) -> dict[str, Any]:
 
 @functools.cache
 def _versions() -> dict[str, str | None]:
+    import importlib.metadata  # It is slow to import, and rarely asked.
+
     found: dict[str, str | None] = {}
     for name in PACKAGES:
         try:
@@ -162,11 +163,11 @@ def _complete(record: Mapping[str, Any], chosen: Iterable[Format]) -> bool:
 
 def _prepared(model: Subject, chosen: Sequence[Format], say: Callable[[str], Any]) -> dict[str, Any]:
     """The record, in which each of the formats is an artefact or a failure."""
-    from filelock import FileLock
-
     record = _record(model)
     if _complete(record, chosen):
         return record
+    from filelock import FileLock
+
     model.fetch()  # Before the long part, and with its own words where it fails.
     folder = folder_of(model)
     folder.mkdir(parents=True, exist_ok=True)
