@@ -9,7 +9,6 @@ every request runs alone.
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from collections import deque
@@ -165,8 +164,9 @@ class Joiner:
 
     def _leave(self, mine: _Waiting) -> None:
         """Nobody answers what nobody waits for any more; what runs already ends by itself."""
-        with self.lock, contextlib.suppress(ValueError):
-            self.waiting.remove(mine)
+        with self.lock:
+            if mine in self.waiting:  # To try `remove` would cost: its error spells out what is not there.
+                self.waiting.remove(mine)
 
     def _next(self, work: Callable[[_Waiting], object]) -> bool:
         """Gives the slot to whoever waits longest, or back; says whether somebody did."""
