@@ -81,23 +81,17 @@ class _Answers:
 
     async def _read(self, context: Any) -> bytes:
         """The request's message; how long it is becomes known only when all of it is there."""
-        limits = self.service.budget.limits
-        reading = asyncio.ensure_future(context.read())
+        # Timers on the call's own task: a task of its own for each message would cost more than a quick answer.
+        arrival = _Arrival(self, asyncio.get_running_loop(), asyncio.current_task())
         try:
-            done, _ = await asyncio.wait((reading,), timeout=MOMENT)
-            if not done:
-                if self.slow >= limits.slow:
-                    raise Status("RESOURCE_EXHAUSTED", f"{self.slow} long messages are on their way already.")
-                self.slow += 1
-                try:
-                    done, _ = await asyncio.wait((reading,), timeout=limits.seconds)
-                finally:
-                    self.slow -= 1
-            if not done:
-                raise Status("DEADLINE_EXCEEDED", f"The message did not arrive within {limits.seconds:g} seconds.")
-            request = reading.result()
+            request = await context.read()
+        except asyncio.CancelledError:
+            if arrival.failed is None:
+                raise
+            arrival.task.uncancel()
+            raise arrival.failed from None
         finally:
-            reading.cancel()
+            arrival.end()
         if not isinstance(request, bytes):
             raise Status("INTERNAL", "Failed to parse the request: there is none.")
         return request
@@ -136,6 +130,35 @@ class _Answers:
         running = pool.submit(run)
         running.add_done_callback(lambda _: ticket.close())
         return await asyncio.wrap_future(running)
+
+
+class _Arrival:
+    """Watches over a message on its way: only few may take longer than a moment, and none for ever."""
+
+    def __init__(self, answers: _Answers, loop: asyncio.AbstractEventLoop, task: Any) -> None:
+        self.answers, self.loop, self.task = answers, loop, task
+        self.failed: Status | None = None
+        self.slow = False
+        self.timer = loop.call_later(MOMENT, self._late)
+
+    def _late(self) -> None:
+        limits = self.answers.service.budget.limits
+        if self.answers.slow >= limits.slow:
+            self._fail("RESOURCE_EXHAUSTED", f"{self.answers.slow} long messages are on their way already.")
+            return
+        self.answers.slow += 1
+        self.slow = True
+        late = f"The message did not arrive within {limits.seconds:g} seconds."
+        self.timer = self.loop.call_later(limits.seconds, self._fail, "DEADLINE_EXCEEDED", late)
+
+    def _fail(self, code: str, message: str) -> None:
+        self.failed = Status(code, message)
+        self.task.cancel()
+
+    def end(self) -> None:
+        """It is there, or nobody waits for it any more."""
+        self.timer.cancel()
+        self.answers.slow -= self.slow
 
 
 def client(peer: str) -> str:
