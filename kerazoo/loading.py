@@ -109,7 +109,7 @@ def _open(form: formats.Format, path: Path, task: str | None, threads: int | Non
     if form.whole and card.adapter is None:
         signature = "serving_default" if kind == next(iter(card.tasks)) else kind
         return Predictor(card.model, chosen, form.engine, network.part(signature), plain=True)
-    return Predictor(card.model, chosen, form.engine, functools.partial(chosen.answer, network))
+    return Predictor(card.model, chosen, form.engine, functools.partial(chosen.answer, network), network=network)
 
 
 def _task(name: str, several: Any, kind: str | None) -> tuple[str, Task]:
@@ -124,7 +124,7 @@ def _keras(built: Built, task: str | None = None) -> Predictor:
 
     network = keras_engine.network(built)
     _, chosen = _task(built.name, built.tasks, task)
-    return Predictor(built.name, chosen, engines.KERAS, functools.partial(chosen.answer, network))
+    return Predictor(built.name, chosen, engines.KERAS, functools.partial(chosen.answer, network), network=network)
 
 
 def _in_memory(model: Any, engine: str, labels: Iterable[str] | None, task: Any, normalise: Any) -> Predictor:

@@ -77,7 +77,8 @@ class Entry:
             [h, w], `interpolation`, `channels`, `scale`, `mean`, `std`: pixels 0..255 become
             `(x * scale - mean) / std`. Empty where no picture goes in.
         published, measured: Rows of `metric`, `value` (a number, in percent where it is a share), `dataset`, and the
-            `source` that published or the `command` that measured it.
+            `source` that published or the `command` that measured it; and, where it is not the usual one,
+            `tolerance`, how much worse a measurement may be.
         recipe: The file that trained these weights, for those of this project.
         log: Last lines of that training's log.
     """
@@ -334,10 +335,12 @@ def _metric_faults(key: str, rows: Any, origin: str) -> Iterable[str]:
     for index, row in enumerate(rows):
         if not isinstance(row, dict):
             yield f"{key}[{index}]: must be an object"
-        elif (fault := _keys_fault(row, ("metric", "value", "dataset", origin))) is not None:
+        elif (fault := _keys_fault(row, ("metric", "value", "dataset", origin), ("tolerance",))) is not None:
             yield f"{key}[{index}].{fault}"
         elif type(row["value"]) is not float:
             yield f"{key}[{index}].value: must be a number with a decimal point"
+        elif "tolerance" in row and not (_number(row["tolerance"]) and row["tolerance"] >= 0):
+            yield f"{key}[{index}].tolerance: must be a number that is not negative"
         elif not all(_line(row[name]) for name in ("metric", "dataset", origin)):
             yield f"{key}[{index}]: metric, dataset and {origin} must be text"
 
