@@ -144,7 +144,9 @@ def _classes(report: Report) -> list[str]:
     rows = list(range(len(report.labels)))
     left = []
     if len(rows) > ROWS:
-        rows = sorted((row for row in rows if first[row] == first[row]), key=lambda row: first[row])[:WEAKEST]
+        counts = report.classes.get("count", [1] * len(rows))
+        there = [row for row in rows if counts[row] and first[row] == first[row]]
+        rows = sorted(there, key=lambda row: first[row])[:WEAKEST]
         left = [f"the {len(rows)} weakest of {len(report.labels)} classes; --json has all"]
     width = max([len(report.labels[row]) for row in rows], default=0)
     head = " " * width + "".join(f"{name:>11}" for name in report.classes)

@@ -117,7 +117,8 @@ def measure(predictor: Predictor, asked: Asked) -> Report:
         if asked.plots and many <= plots.CURVES and len(result.indices) == many:
             scores.append(np.array(result.scores)[np.argsort(result.indices)])
         if asked.plots and ranked[-1][0] != sample.truth:
-            line = f"{task.labels[sample.truth]}, not {task.labels[ranked[-1][0]]} ({100 * sure[-1]:.0f} %)"
+            how = f"({100 * sure[-1]:.0f}\N{NO-BREAK SPACE}%)"
+            line = f"{task.labels[sample.truth]}, not {task.labels[ranked[-1][0]]} {how}"
             heapq.heappush(worst, (sure[-1], -len(truths), sample, line))
             if len(worst) > WORST:
                 heapq.heappop(worst)

@@ -17,7 +17,7 @@ CURVES = 100
 """Most classes of which curves are kept."""
 
 NAMED = 30
-"""Most classes whose names are written at a matrix, and numbers into it."""
+"""Most classes of a matrix."""
 
 DRAWN = 10
 """Most curves in one picture; where there are more, those that lie lowest."""
@@ -41,26 +41,41 @@ def _short(label: str, width: int = 22) -> str:
 
 
 def confusion(matrix: np.ndarray, labels: Sequence[str]) -> Any:
-    """Shares of each true class, a row, that were taken for each."""
-    many = len(labels)
-    side = min(max(4.5, 0.42 * many + 2), 14.0)
+    """Shares of each true class, a row, that were taken for each; of many classes those mixed up most."""
+    totals, rows, title = matrix.sum(1), np.arange(len(labels)), "Confusion matrix"
+    if len(labels) > NAMED:
+        rows = _mixed_up(matrix)
+        title = f"The {len(rows)} of {len(labels)} classes that are most often mixed up"
+    names = [_short(labels[int(row)]) for row in rows]
+    matrix, totals = matrix[np.ix_(rows, rows)], totals[rows]
+    shares = 100 * matrix / np.maximum(totals, 1)[:, None]
+    side = max(4.5, 0.42 * len(rows) + 2)
     figure = _figure(side + 1, side)
     axes = figure.subplots()
-    totals = matrix.sum(1, keepdims=True)
-    shares = 100 * matrix / np.maximum(totals, 1)
     shown = axes.imshow(shares, cmap="Blues", vmin=0, vmax=100, interpolation="nearest")
-    if many <= NAMED:
-        names = [_short(label) for label in labels]
-        axes.set_xticks(range(many), names, rotation=90 if max(map(len, names)) > 3 else 0)
-        axes.set_yticks(range(many), names)
-        for (row, column), count in np.ndenumerate(matrix):
-            if count:
-                colour = "white" if shares[row, column] > 55 else "black"
-                text = f"{count}" if count < 100_000 else f"{shares[row, column]:.1f} %"
-                axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8 if many <= 15 else 6)
-    axes.set(xlabel="guessed", ylabel="true", title="Confusion matrix")
+    axes.set_xticks(range(len(rows)), names, rotation=90 if max(map(len, names)) > 3 else 0)
+    axes.set_yticks(range(len(rows)), names)
+    counted = matrix.max() < 100_000
+    for (row, column), count in np.ndenumerate(matrix):
+        if count:
+            colour = "white" if shares[row, column] > 55 else "black"
+            text = f"{count}" if counted else f"{shares[row, column]:.1f} %"
+            axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8 if len(rows) <= 15 else 6)
+    axes.set(xlabel="guessed", ylabel="true", title=title)
     figure.colorbar(shown, ax=axes, shrink=0.8, label="% of the true class")
     return figure
+
+
+def _mixed_up(matrix: np.ndarray) -> np.ndarray:
+    """Numbers of at most `NAMED` classes, those of the most frequent mistakes, ascending."""
+    wrong = matrix * (1 - np.eye(len(matrix), dtype=matrix.dtype))
+    chosen: dict[int, None] = {}
+    for pair in np.argsort(-wrong, axis=None, kind="stable"):
+        classes = divmod(int(pair), len(matrix))
+        if not wrong[classes] or len(chosen.keys() | set(classes)) > NAMED:
+            break
+        chosen |= dict.fromkeys(classes)
+    return np.array(sorted(chosen or range(NAMED)))
 
 
 def reliability(confidence: np.ndarray, accuracy: np.ndarray, counts: np.ndarray, error: float) -> Any:
@@ -74,7 +89,7 @@ def reliability(confidence: np.ndarray, accuracy: np.ndarray, counts: np.ndarray
     above.bar(centres[full], accuracy[full], width=0.95 / bins, color="#4dbbd5", label="accuracy")
     above.plot(confidence[full], accuracy[full], "o", color="#3c5488", markersize=4, label="mean confidence of the bin")
     above.set(ylabel="accuracy", ylim=(0, 1), xlim=(0, 1), title=f"Reliability: ECE {error:.2f} %")
-    above.legend(frameon=False, loc="upper left")
+    above.legend(framealpha=0.9, loc="upper left")
     below.bar(centres, counts, width=0.95 / bins, color="#8491b4")
     below.set(xlabel="confidence", ylabel="samples")
     if counts.max() > 20 * max(np.median(counts), 1):
@@ -89,9 +104,12 @@ def precision_recall(curves: Mapping[str, tuple[Any, Any, float]]) -> Any:
     axes = figure.subplots()
     for label, (recall, precision, area) in lowest:
         axes.step([0, *recall], [precision[0], *precision], where="pre", label=f"{_short(label)}  {100 * area:.2f} %")
-    least = min(float(np.min(precision)) for _, (_, precision, _) in lowest)
+    # Good curves lie in the corner, which is then drawn large: five times as much as lies beyond the equal point.
+    equal = min(float(np.max(np.minimum(recall, precision))) for _, (recall, precision, _) in lowest)
+    start = 1 - 5 * (1 - equal) if equal > 0.9 else 0.0
     worst = f", the {DRAWN} lowest of {len(curves)}" if len(curves) > DRAWN else ""
-    axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1.01), ylim=(max(0.0, least - 0.05), 1.01))
+    bounds = (start, 1 + 0.02 * (1 - start))
+    axes.set(xlabel="recall", ylabel="precision", xlim=bounds, ylim=bounds)
     axes.set_title(f"Precision and recall{worst}")
     axes.grid(alpha=0.3)
     figure.legend(
@@ -149,7 +167,12 @@ def masks(rows: Sequence[tuple[str, np.ndarray, np.ndarray, np.ndarray]], labels
         dimmed = 0.35 * (picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=-1))
         dimmed[wrong] = (255, 60, 40)
         four = (picture, over, overlaid(picture, guess), dimmed.astype(np.uint8))
-        names = (_short(title, 30), "truth", "guess", f"wrong: {100 * wrong.mean():.1f} %")
+        names = (
+            _short(title, 30),
+            "truth",
+            "guess",
+            f"wrong: {100 * wrong.sum() / max((truth != void).sum(), 1):.1f} %",
+        )
         for axes, pixels, name in zip(line, four, names, strict=True):
             axes.imshow(pixels, cmap="gray" if pixels.ndim == 2 else None, vmin=0, vmax=255)
             axes.set_title(name, fontsize=9)
@@ -163,7 +186,8 @@ def masks(rows: Sequence[tuple[str, np.ndarray, np.ndarray, np.ndarray]], labels
 def side_by_side(rows: Sequence[Sequence[tuple[str, np.ndarray]]], title: str) -> Any:
     """Rows of pictures of one kind, with a line above each."""
     wide = max(map(len, rows))
-    figure = _figure(3.2 * wide, 3.3 * len(rows) + 0.4)
+    side = 3.2 if wide < 5 else 1.7
+    figure = _figure(side * wide, (side + 0.1) * len(rows) + 0.4)
     figure.suptitle(title)
     cells = figure.subplots(len(rows), wide, squeeze=False)
     for line, row in zip(cells, rows, strict=True):

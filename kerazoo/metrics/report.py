@@ -106,12 +106,16 @@ class Report:
         if self.classes:
             told["classes"] = [
                 {"label": label}
-                | {name: round(float(v[row]), 4) for name, v in self.classes.items() if v[row] == v[row]}
+                | {name: _plain(values[row]) for name, values in self.classes.items() if values[row] == values[row]}
                 for row, label in enumerate(self.labels)
             ]
         if self.confusion is not None and len(self.confusion) <= MATRIX:
             told["confusion"] = self.confusion.tolist()
         return told | dict(self.details)
+
+
+def _plain(value: Any) -> float:
+    return int(value) if isinstance(value, (int, np.integer)) else round(float(value), 4)
 
 
 class Answers:
