@@ -150,8 +150,8 @@ def test_stems(tmp_path: Path) -> None:
     said: list[str] = []
     report = evaluate(splitting(0.1), folder(tmp_path, files), say=said.append)
     assert report.count == 1 and "a stem is silent" in said[0]
-    # A tenth of high is in low, and nothing of low is in high.
-    assert report.classes["SIR"][0] == pytest.approx(20, abs=0.5) and report.classes["SIR"][1] > 40
+    # A tenth of high is in low, and nothing of low is in high; a short sound flatters a little.
+    assert report.classes["SIR"][0] == pytest.approx(20, abs=1) and report.classes["SIR"][1] > 40
     # Against the mixture, of which either stem is half: SDR about 0 dB.
     assert report.figures["NSDR"] == pytest.approx(report.figures["SDR"], abs=2)
     with pytest.raises(UsageError, match=r"low\.wav and high\.wav"):
@@ -163,8 +163,8 @@ def test_ratios_of_known_noise() -> None:
     rng = np.random.default_rng(0)
     truths = rng.normal(size=(2, 8000))
     found = separate.separation(truths, truths + 0.1 * truths[::-1])
-    # A tenth of the other: 20 dB of interference, and nothing else.
-    assert found[1] == pytest.approx([20, 20], abs=0.3) and found[2].min() > 40
+    # A tenth of the other: 20 dB of interference, and nothing else; a short sound flatters a little.
+    assert found[1] == pytest.approx([20, 20], abs=0.5) and found[2].min() > 40
     stereo = np.stack([truths, truths], -1)
     both = separate.separation(stereo, stereo + 0.1 * stereo[::-1])
     assert both == pytest.approx(found, abs=1e-6)
@@ -175,6 +175,7 @@ def test_ratios_of_known_noise() -> None:
 # --- embeddings -------------------------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(-3, 3), st.integers(-3, 3)), min_size=2, max_size=20))
 def test_spearman_is_scipys(pairs: list[tuple[int, int]]) -> None:
     import warnings
@@ -191,6 +192,38 @@ def test_spearman_is_scipys(pairs: list[tuple[int, int]]) -> None:
 def test_cosine() -> None:
     a = np.array([[1, 0], [1, 1], [0, 0]])
     np.testing.assert_allclose(embed.cosine(a, np.array([[2, 0], [1, -1], [1, 1]])), [1, 0, 0])
+
+
+def lengths() -> Predictor:
+    """A text's vector points where its length says."""
+    from kerazoo.contract import Port
+    from kerazoo.errors import InputError
+
+    class Task:
+        kind, batched, request = "embed", True, (Port("text", "string", (None,), "text"),)
+
+        def read(self, response: Any, row: int) -> Any:
+            angle = len(response["text"][row]) / 10
+            if angle > 1:
+                raise InputError("too long")
+            return SimpleNamespace(vector=np.array([np.cos(angle), np.sin(angle)]))
+
+    return Predictor("lengths", Task(), "keras", lambda request: request)  # type: ignore[arg-type]
+
+
+def test_likeness_of_pairs(tmp_path: Path) -> None:
+    text = "5.0\tabc\tabc\n3.0\tabc\tab\n1\ta\tabcdef\n0\ta\tabcdefghijkl\n"
+    said: list[str] = []
+    report = evaluate(lengths(), folder(tmp_path, {"x.tsv": text}) / "x.tsv", say=said.append, batch=3)
+    assert (report.figures["Spearman"], report.count, len(report.failed)) == (pytest.approx(1), 3, 1)
+    assert "line 4, second text: too long" in said[0]
+    expected = np.corrcoef([1, np.cos(0.1), np.cos(0.5)], [5, 3, 1])[0, 1]
+    assert report.figures["Pearson"] == pytest.approx(expected)
+    for broken, match in (("x\ta\tb\n", "'x' is no number"), ("1\ta\n", "must hold score and first and second")):
+        with pytest.raises(UsageError, match=match):
+            evaluate(lengths(), folder(tmp_path, {"x.tsv": broken}) / "x.tsv")
+    with pytest.raises(InputError, match="of 1 pairs; ranks need two"):
+        evaluate(lengths(), folder(tmp_path, {"x.tsv": "1\ta\tb\n"}) / "x.tsv")
 
 
 # --- boxes ------------------------------------------------------------------------------------------------------------
