@@ -23,7 +23,9 @@ from PIL import Image
 
 from kerazoo.applications import espcn
 from kerazoo.loading import load
-from kerazoo.metrics.redraw import alike, smaller, whole
+from kerazoo.metrics.redraw import luma as luma_of
+from kerazoo.metrics.redraw import psnr as psnr_of
+from kerazoo.metrics.redraw import smaller, whole, without_border
 from kerazoo.ops import numpy as ops
 from kerazoo.tasks.redraw import luma_chroma
 from kerazoo.train import script
@@ -113,7 +115,8 @@ def measure(word: str, data: dict[str, list[Image.Image]]) -> dict[str, float]:
         small = smaller(picture, scale)
         drawn = Image.open(io.BytesIO(predictor(small).picture))
         for name, guess in (("bicubic", small.resize(picture.size, Image.Resampling.BICUBIC)), ("PSNR", drawn)):
-            figures[name].append(alike(picture, guess, border=scale)[0])
+            planes = (without_border(luma_of(each), scale) for each in (picture, guess))
+            figures[name].append(psnr_of(*planes))
     return {name: float(np.mean(values)) for name, values in figures.items()}
 
 

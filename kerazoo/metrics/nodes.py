@@ -17,6 +17,9 @@ from kerazoo.train.data import graph
 
 FIGURES = {"node accuracy": Figure("%", True, 0.5), "ECE": Figure("%", False, 2.0)}
 
+CALLED = {"accuracy": ("node accuracy", 100.0)}
+"""What cards of trained models call a figure, and what it is multiplied with."""
+
 SPLITS = ("test_idx", "val_idx")
 """Of a graph file; without either, every node is measured whose label is known."""
 

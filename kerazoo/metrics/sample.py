@@ -23,6 +23,9 @@ FIGURES = {
     "divergence": Figure("nats", None),
 }
 
+CALLED = {"loss": ("negative lower bound", 1.0)}
+"""What cards of trained models call a figure, and what it is multiplied with."""
+
 DRAWS = 5
 """Of noise a picture, of which the mean is taken."""
 

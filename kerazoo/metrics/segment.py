@@ -24,6 +24,9 @@ FIGURES = {
     "pixel error": Figure("%", False, 0.5),
 }
 
+CALLED = {"accuracy": ("pixel accuracy", 100.0), "iou": ("mean IoU", 100.0)}
+"""What cards of trained models call a figure, and what it is multiplied with."""
+
 VOID = 255
 """The number in masks of pixels that belong to no class, as PASCAL VOC has it."""
 

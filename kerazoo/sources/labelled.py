@@ -68,37 +68,44 @@ def sentences(source: Path, labels: Sequence[str]) -> list[Sample]:
 
 
 def table(source: Path, columns: Sequence[str], plain: Sequence[str]) -> list[tuple[int, list[str]]]:
-    """Rows of a .csv or .tsv with their line numbers, the cells in the order of `columns`.
+    """Rows of a .csv, or of a file with tabs in its lines: line number, and the cells in the order of `columns`.
 
     Args:
-        source: The file, also as .csv.gz or .tsv.gz.
+        source: The file, which may end in .gz.
         columns: Names of what is wanted; where the first row holds them all, it says which columns they are.
         plain: The order of the columns where no first row says it.
 
     Raises:
         UsageError: It cannot be read, holds no rows, or one that is too short.
     """
-    name = source.name.lower().removesuffix(".gz")
-    if not name.endswith((".csv", ".tsv")) or not source.is_file():
-        raise UsageError(f"{source} is no .csv or .tsv of {' and '.join(columns)}.")
-    lines = files.text(source)
-    if name.endswith(".tsv"):  # Quotes are signs like others there.
-        rows = [(number, line.split("\t")) for number, line in enumerate(lines.split("\n"), 1) if line.strip()]
+    if not source.is_file():
+        raise UsageError(f"{source} is no file, .csv or .tsv, of {' and '.join(plain)}.")
+    return rows_of(files.text(source), str(source), columns, plain)
+
+
+def rows_of(text: str, name: str, columns: Sequence[str], plain: Sequence[str]) -> list[tuple[int, list[str]]]:
+    """The same of the text of a file of this name."""
+    if not name.lower().removesuffix(".gz").endswith(".csv"):  # Quotes are signs like others there.
+        rows = [
+            (number, line.split("\t"))
+            for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), 1)
+            if line.strip()
+        ]
     else:
-        reader = csv.reader(io.StringIO(lines, newline=""))
+        reader = csv.reader(io.StringIO(text, newline=""))
         try:
             rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
         except csv.Error as error:
-            raise UsageError(f"{source} cannot be read as a CSV: {error}") from None
+            raise UsageError(f"{name} cannot be read as a CSV: {error}") from None
     head = [cell.strip().lower() for cell in rows[0][1]] if rows else []
     named = set(columns) <= set(head)
     places = [(head if named else list(plain)).index(column) for column in columns]
     rows = rows[named:]
     if not rows:
-        raise UsageError(f"{source} holds no rows of {' and '.join(columns)}.")
+        raise UsageError(f"{name} holds no rows of {' and '.join(plain)}.")
     for number, row in rows:
         if len(row) <= max(places) or not all(row[place].strip() for place in places):
-            raise UsageError(f"{source}, line {number}: must hold {' and '.join(plain)}: {printable(str(row))[:100]}")
+            raise UsageError(f"{name}, line {number}: must hold {' and '.join(plain)}: {printable(str(row))[:100]}")
     return [(number, [row[place].strip() for place in places]) for number, row in rows]
 
 

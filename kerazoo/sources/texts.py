@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from kerazoo.errors import UsageError
 from kerazoo.printable import printable
 from kerazoo.sources import files
 from kerazoo.sources.files import Sample
-from kerazoo.sources.labelled import table
+from kerazoo.sources.labelled import rows_of, table
 
 
 def parallel(
@@ -18,8 +18,9 @@ def parallel(
     """Sentences, the truth of each its translation.
 
     Args:
-        sources: Two text files of as many lines, what is read first; or one .tsv or .csv with the columns source and
-            target; or one folder or .tar with files such as `val.de` and `val.en`.
+        sources: Two text files of as many lines, what is read first; or one file with a tab in every line between them,
+            or a .csv with the columns source and target; or a folder or .tar with one such .tsv, or with files such as
+            `val.de` and `val.en`.
         only: See `files.opened`.
         languages: The ends of such files, what is read first: `("de", "en")`.
 
@@ -30,15 +31,20 @@ def parallel(
         return _zipped([(str(path), files.text(path)) for path in sources])
     if len(sources) != 1:
         raise UsageError(f"Parallel text is one source or two files; {len(sources)} were given.")
-    source = sources[0]
+    source, columns = sources[0], ("source", "target")
     if source.is_file() and source.suffix != ".tar":
         if languages is not None:
             raise UsageError(f"{source} is one file; languages choose among files of a folder.")
-        rows = table(source, ("source", "target"), ("source", "target"))
-        return [Sample(f"line {number}", asked, right) for number, (asked, right) in rows]
-    if languages is None:
-        raise UsageError(f"{source}: say which languages are read and written, as de-en for val.de and val.en.")
+        return _pairs(table(source, columns, columns))
     found = files.opened(source, only)
+    if languages is None:
+        tables = files.held_out([Sample(name, name) for name in found.those((".tsv", ".tsv.gz"))], source)
+        if len(tables) != 1:
+            raise UsageError(
+                f"{source} holds {len(tables)} .tsv files; one is expected.\n"
+                "Or say which languages are read and written: de-en for val.de and val.en."
+            )
+        return _pairs(rows_of(found.text(tables[0].name), tables[0].name, columns, columns))
     pair = []
     for language in languages:
         ends = (f".{language}", f".{language}.gz", f".{language}.txt")
@@ -49,6 +55,10 @@ def parallel(
             raise UsageError(f"{source} must hold one file that ends in .{language}; there is {what}.")
         pair.append((f"{source}: {names[0]}", found.text(names[0])))
     return _zipped(pair)
+
+
+def _pairs(rows: Iterable[tuple[int, list[str]]]) -> list[Sample]:
+    return [Sample(f"line {number}", asked, right) for number, (asked, right) in rows]
 
 
 def _zipped(pair: Sequence[tuple[str, str]]) -> list[Sample]:

@@ -110,7 +110,7 @@ def test_sentences(tmp_path: Path, name: str, text: str) -> None:
         ("x.tsv", "\n\n", "holds no rows"),
         ("x.tsv", b"\xff\xfe\x00", "no text in UTF-8"),
         ("x.tsv.gz", b"no gzip", "no text in UTF-8"),
-        ("x.txt", "good", "is no .csv or .tsv"),
+        ("x.txt", "good", "line 1: must hold label and text"),
     ],
 )
 def test_sentences_that_do_not_fit(tmp_path: Path, name: str, text: Any, match: str) -> None:

@@ -91,6 +91,8 @@ def test_every_kind_of_source(tmp_path: Path) -> None:
         (folder(tmp_path / "x", packed), ("de", "en")),
         (tar(tmp_path / "x.tar", packed), ("de", "en")),
         (folder(tmp_path, {"x.tsv": rows}) / "x.tsv", None),
+        (folder(tmp_path, {"x.txt": rows}) / "x.txt", None),
+        (folder(tmp_path / "parts", {"train/x.tsv": "ein\tand\n", "val/x.tsv": rows}), None),
     ]
     for source, languages in sources:
         report = evaluate(word_by_word(), source, languages=languages)
@@ -103,10 +105,10 @@ def test_every_kind_of_source(tmp_path: Path) -> None:
         (["val.de", "short.en"], None, "2 lines, .*1; line by line"),
         (["empty", "empty"], None, "is empty"),
         (["val.de", "val.de", "val.de"], None, "one source or two files; 3"),
-        (["."], None, "say which languages"),
+        (["."], None, "holds 0 .tsv files"),
         (["."], ("de", "fr"), r"one file that ends in \.fr; there is none"),
         (["."], ("en", "de"), r"one file that ends in \.en; there is short\.en, val\.en"),
-        (["val.de"], None, "is no .csv or .tsv"),
+        (["val.de"], None, "line 1: must hold source and target"),
         (["gone", "val.en"], None, "is no such file"),
     ],
 )
