@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from kerazoo import engines, loading, manifest, metrics
+from kerazoo import engines, loading, manifest, metrics, own
 from kerazoo.errors import UsageError
 from kerazoo.metrics.report import Asked, Figure, Report, png
 from kerazoo.own.about import info
@@ -82,17 +82,22 @@ def evaluate(
 
 def opened(model: Any, engine: str, task: str | None, say: Callable[[str], Any]) -> Predictor:
     """A predictor over an engine on which this kind can be measured."""
-    if engine == "auto" and isinstance(model, str) and _kind(model, task) in ENGINES:
-        engine = ENGINES[str(_kind(model, task))]
+    if engine == "auto" and isinstance(model, (str, os.PathLike)):
+        engine = ENGINES.get(task or _kind(os.fspath(model)), engine)
     return loading.load(model, engine, say=say, task=task)
 
 
-def _kind(model: str, task: str | None) -> str | None:
-    """The kind of task of a model of the zoo; of files, which say it themselves, `None`."""
-    if task is not None:
-        return task
-    entry = manifest.load().get(model) or next(iter(manifest.entries_of(model)), None)
-    return info(entry.name)["task"] if entry is not None else None
+def _kind(model: str) -> str:
+    """The kind of the default task of a model of the zoo or of a .keras file with a card; of others nothing."""
+    try:
+        found = own.find(model, lambda line: None)
+    except UsageError:  # An artefact; or what loading it will tell.
+        return ""
+    if isinstance(found, own.KerasFile):
+        card = found.card()
+        return card.task.kind if card is not None else ""
+    described: Any = getattr(found, "described", None)
+    return described.task if described is not None else ""
 
 
 def draw(report: Report, folder: Path) -> list[Path]:
@@ -146,6 +151,25 @@ class Comparison:
         return {name: round(v, 4) if isinstance(v, float) else v for name, v in asdict(self).items()}
 
 
+def said(model: str, kind: str) -> list[dict[str, Any]]:
+    """What is said of these weights that a kind of task can be measured by: rows of `metric`, `value` and `by`.
+
+    Args:
+        model: The name or the path of the model.
+        kind: Of its task.
+
+    Raises:
+        UsageError: Nothing is.
+    """
+    known: Mapping[str, Figure] = metrics.of(kind).FIGURES
+    rows = _said(model, getattr(metrics.of(kind), "CALLED", {}))
+    mine = [row for row in rows if row["metric"] in known]
+    if not mine:
+        told = ", ".join(dict.fromkeys(row["metric"] for row in rows)) or "no figures"
+        raise UsageError(f"The card of {model} says {told}; measured are {', '.join(known)}.")
+    return mine
+
+
 def against_card(model: str, report: Report, kind: str) -> list[Comparison]:
     """Holds what was measured against what is said of these weights.
 
@@ -161,16 +185,12 @@ def against_card(model: str, report: Report, kind: str) -> list[Comparison]:
         UsageError: Nothing is said that was measured.
     """
     known: Mapping[str, Figure] = metrics.of(kind).FIGURES
-    rows = _said(model, getattr(metrics.of(kind), "CALLED", {}))
-    mine = [row for row in rows if row["metric"] in report.figures]
-    if not mine:
-        said = ", ".join(dict.fromkeys(row["metric"] for row in rows)) or "no figures"
-        raise UsageError(f"The card of {model} says {said}; measured were {', '.join(report.figures)}.")
-    own = {row["metric"] for row in mine if row["by"] == "card"}
+    mine = [row for row in said(model, kind) if row["metric"] in report.figures]
+    own_ = {row["metric"] for row in mine if row["by"] == "card"}
     found = []
     for row in sorted(mine, key=lambda row: list(report.figures).index(row["metric"])):
         figure, measured = known[row["metric"]], float(report.figures[row["metric"]])
-        judged = figure.higher is not None and (row["by"] == "card" or row["metric"] not in own)
+        judged = figure.higher is not None and (row["by"] == "card" or row["metric"] not in own_)
         tolerance = float(row.get("tolerance", figure.tolerance)) if judged else None
         difference = measured - row["value"]
         loss = -difference if figure.higher else difference

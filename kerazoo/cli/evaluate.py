@@ -84,6 +84,9 @@ def evaluate(
         pair = (read, written)
     named = str(resolved(model, stated, trust))
     predictor = evaluation.opened(named, engine, task, say)
+    kind = predictor.task.kind
+    if against_card:  # Not after an hour.
+        evaluation.said(named, kind)
     with _progress.counting("measured") as progress:
         report = evaluation.evaluate(
             predictor,
@@ -97,7 +100,6 @@ def evaluate(
             say=say,
             progress=progress,
         )
-    kind = predictor.task.kind
     compared = evaluation.against_card(named, report, kind) if against_card else []
     if as_json:
         head = {"model": predictor.name, "engine": predictor.engine, "data": " ".join(map(str, data)), "task": kind}

@@ -182,7 +182,7 @@ def _drawn(rows: list[tuple[float, Sample, bytes]], scale: int | None) -> Any:
         top, left = _worst_place(apart, side)
         box = (left, top, left + side, top + side)
         seen = _seen(sample)
-        shown = [(f"{sample.name.rsplit('/', 1)[-1]}", right), (f"drawn: {value:.2f} dB", drawn)]
+        shown = [(f"right: {sample.name.rsplit('/', 1)[-1]}", right), (f"drawn: {value:.2f} dB", drawn)]
         name = "bicubic" if scale is not None else "before"
         shown.append((name, seen.resize(right.size, Pillow.Resampling.BICUBIC)))
         lines.append([(name, np.asarray(picture.crop(box))) for name, picture in shown])

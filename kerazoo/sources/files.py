@@ -73,9 +73,12 @@ class Files:
         start, size = self._places[name]
         if size > MAX_BYTES:
             raise InputError(f"{printable(name)} is larger than {MAX_BYTES >> 20} MiB.")
-        with self.source.open("rb") as file:
-            file.seek(start)
-            data = file.read(size)
+        try:
+            with self.source.open("rb") as file:
+                file.seek(start)
+                data = file.read(size)
+        except OSError as error:
+            raise InputError(f"{self.source} cannot be read: {error.strerror or error}") from None
         if len(data) < size:
             raise InputError(f"{printable(name)}: {self.source} ends within it.")
         return data
@@ -84,9 +87,12 @@ class Files:
         """The same in UTF-8, unpacked where the name ends in .gz.
 
         Raises:
-            UsageError: It is no text.
+            UsageError: It cannot be read, or is no text.
         """
-        return decoded(self.read(name), f"{self.source}: {printable(name)}", name.endswith(".gz"))
+        try:
+            return decoded(self.read(name), f"{self.source}: {printable(name)}", name.endswith(".gz"))
+        except InputError as error:
+            raise UsageError(str(error)) from None
 
     def those(self, suffixes: Iterable[str]) -> list[str]:
         """The names that end so, in any case."""

@@ -38,7 +38,7 @@ def stems(source: Path, names: Sequence[str], only: str | None = None, say: Say 
         if set(names) <= held.keys():
             truth = {stem: functools.partial(found.read, held[stem]) for stem in names}
             mixture = functools.partial(found.read, held[MIXTURE]) if MIXTURE in held else None
-            samples.append(Sample(f"{folder.as_posix()}/{MIXTURE}", mixture, truth))
+            samples.append(Sample(folder.as_posix(), mixture, truth))
     if not samples:
         wanted = " and ".join(f"{name}.wav" for name in names)
         raise UsageError(f"{source} holds no song: a folder for each must hold {wanted}.")

@@ -60,9 +60,17 @@ def test_the_manifest_says_what_is_tolerated(monkeypatch: pytest.MonkeyPatch) ->
     assert not list(manifest._metric_faults("measured", [dict(row)], "command"))
 
 
-def test_nothing_is_said_that_was_measured() -> None:
-    with pytest.raises(UsageError, match="The card of squeezenet_v1_1 says no figures|says .*; measured were ECE"):
-        against_card("squeezenet_v1_1", report(ECE=1.0), "classify")
+def test_nothing_is_said_that_is_measured() -> None:
+    with pytest.raises(UsageError, match="The card of espcn_x3:t91 says PSNR; measured are top-1, top-5, ECE"):
+        evaluation.said("espcn_x3:t91", "classify")
+
+
+def test_a_trained_models_own_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    about = {"name": "mine", "file": "mine.keras", "measured": {"loss": 0.1, "accuracy": 0.97}}
+    monkeypatch.setattr(evaluation, "info", lambda model: about)
+    (row,) = against_card("mine.keras", report(top_1=96.6), "classify")
+    assert (row.metric, row.said, row.by, row.worse) == ("top-1", 97.0, "card", False)
+    assert against_card("mine.keras", report(top_1=96.4), "classify")[0].worse
 
 
 def data(tmp_path: Path) -> Path:
