@@ -117,7 +117,7 @@ def test_answering_over_an_artefact(home, shared, format_):
 
 @pytest.mark.slow
 def test_measuring_over_an_artefact(home, shared):
-    (home / "digits" / "7").mkdir(parents=True)
-    (home / "digits" / "7" / "seven.png").write_bytes(SEVEN.read_bytes())
+    (home / "digits").mkdir()
+    (home / "digits" / "7_seven.png").write_bytes(SEVEN.read_bytes())
     out, _ = _run(home, "evaluate", converted("lenet5", shared).path("onnx"), home / "digits", "--json")
     assert json.loads(out)["count"] == 1
