@@ -46,8 +46,8 @@ class Image:
         fill: How the size is filled, one of `FILLS`: `crop`, by what `resize` says; or `letterbox`, by the whole
             picture in its proportions, as large as it fits, in the middle of a plain ground.
         pad: Of that ground, in 0..255.
-        exact: Whether pictures are always decoded whole. Else, outside of a graph, one that is much larger than what is
-            made of it is decoded only as far as needed (`MARGIN`), which is faster and a few tenths of a grey level off.
+        exact: Whether pictures are always decoded whole. Else, outside of a graph, one that is much larger than what
+            is made of it is decoded only as far as needed (`MARGIN`): faster, and about half a grey level off.
     """
 
     height: int

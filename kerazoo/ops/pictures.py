@@ -42,7 +42,7 @@ _SCALES = (8, 4, 2)
 """By how much libjpeg makes a picture smaller while it decodes it."""
 
 _FROM_END = {2: (0, 1), 3: (1, 1), 4: (1, 0), 6: (0, 1), 7: (1, 1), 8: (1, 0)}
-"""EXIF orientation -> whether the top, and the left, of the upright picture is the end of a row or column of the file."""
+"""EXIF orientation -> whether the top, and the left, of the upright picture is an end of the file's rows or columns."""
 
 Enough = Callable[[int, int], tuple[float, float]]
 """From the height and width of an upright picture to those of which no more is needed."""
