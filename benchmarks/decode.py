@@ -2,11 +2,11 @@
 
     KERAZOO_TEST_DATA=DIR python -m benchmarks.decode --out benchmarks/results/decode.json
 
-1. agreement: how often two weak classifiers, which doubt much, name the same class as on the exact way, and how far the
-   pixels are off, for several margins (`kerazoo.codecs.image.MARGIN`). The pictures are `imagenet_dev200.tar` and the
-   ten photographs of the folder, enlarged to JPEGs whose sides are four times the margin times the recipe's, and so lose
-   the most that the margin lets them lose. The row `not rounded` says what it changes to leave out nothing but the
-   rounding of the exact way's pixels to whole grey levels: what is below that is lost in noise that is there anyway.
+1. agreement: how often two weak classifiers, which doubt much, name the same class as on the exact way, and how far
+   the pixels are off, for several margins (`kerazoo.codecs.image.MARGIN`). The pictures are `imagenet_dev200.tar` and
+   ten photographs, enlarged to JPEGs whose sides are four times the margin times the recipe's, and so lose the most
+   that the margin lets them lose. The row `not rounded` says what it changes to leave out nothing but the rounding of
+   the exact way's pixels to whole grey levels: a difference of that size lies in every pipeline.
 2. folder: pictures/s of a folder of 12-megapixel JPEGs through `Predictor.stream`, against the exact way (at least 3).
 3. kinds: milliseconds of processor time from bytes to pixels.
 
