@@ -80,11 +80,18 @@ def evaluate(
     return report
 
 
-def opened(model: Any, engine: str, task: str | None, say: Callable[[str], Any], **more: Any) -> Predictor:
+def opened(
+    model: Any,
+    engine: str,
+    task: str | None,
+    say: Callable[[str], Any],
+    exact_pixels: bool = True,
+    **more: Any,
+) -> Predictor:
     """A predictor over an engine on which this kind can be measured; `more` is what else `kerazoo.load` takes."""
     if engine == "auto" and isinstance(model, (str, os.PathLike)):
         engine = ENGINES.get(task or _kind(os.fspath(model)), engine)
-    return loading.load(model, engine, say=say, task=task, **more)
+    return loading.load(model, engine, say=say, task=task, exact_pixels=exact_pixels, **more)
 
 
 def _kind(model: str) -> str:

@@ -30,6 +30,12 @@ WEAKEST = 5
 @click.option("--void", type=click.IntRange(0, 255), help="In masks, pixels of no class (255).")
 @click.option("--task", metavar="KIND", help="One of the model's tasks, where it has several.")
 @click.option("--engine", default="auto", show_default=True, metavar="NAME", help="As for predict.")
+@click.option(
+    "--exact-pixels/--no-exact-pixels",
+    default=True,
+    show_default=True,
+    help="Decode large pictures whole, or as predict.",
+)
 @click.option("--batch", default=1, show_default=True, type=click.IntRange(1), help="Samples a run of the network.")
 @click.option("--strict", is_flag=True, help="Refuse what cannot be read, instead of leaving it out.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
@@ -45,6 +51,7 @@ def evaluate(
     void: int | None,
     task: str | None,
     engine: str,
+    exact_pixels: bool,
     batch: int,
     strict: bool,
     as_json: bool,
@@ -83,7 +90,7 @@ def evaluate(
             raise UsageError(f"--languages {languages}: write what is read and what is written, as de-en.")
         pair = (read, written)
     named = str(resolved(model, stated, trust))
-    predictor = evaluation.opened(named, engine, task, say)
+    predictor = evaluation.opened(named, engine, task, say, exact_pixels)
     kind = predictor.task.kind
     if against_card:  # Not after an hour.
         evaluation.said(named, kind)
