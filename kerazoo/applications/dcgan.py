@@ -167,21 +167,12 @@ def from_keras(config: Config, tensors: Mapping[str, Any]) -> Mapping[str, Any]:
 
     Files that hold our own names pass as they are.
     """
-    if not any(".sequential_" in name or name.startswith("sequential_") for name in tensors):
-        return tensors
-    theirs = {
+    return recipes.renamed(tensors, {
         "dense_2": "project", "conv2d_5": "up1", "batch_normalization_4": "up1_bn", "conv2d_6": "up2",
         "batch_normalization_5": "up2_bn", "conv2d_7": "up3", "conv2d_1": "down1", "conv2d_2": "down2",
         "batch_normalization_1": "down2_bn", "conv2d_3": "down3", "batch_normalization_2": "down3_bn",
         "conv2d_4": "down4", "batch_normalization_3": "down4_bn", "dense_1": "real",
-    }  # fmt: skip
-    found = {}
-    for name, tensor in tensors.items():
-        layer, _, variable = name.rpartition("/")[2].rpartition(".")
-        if layer not in theirs:
-            raise UsageError(f"The file's {name} is no layer of Keras-GAN's DCGAN.")
-        found[f"{theirs[layer]}/{variable}"] = tensor
-    return found
+    })  # fmt: skip
 
 
 def from_torch(config: Config, tensors: Mapping[str, Any]) -> Mapping[str, Any]:
