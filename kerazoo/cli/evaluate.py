@@ -34,7 +34,7 @@ WEAKEST = 5
     "--exact-pixels/--no-exact-pixels",
     default=True,
     show_default=True,
-    help="Decode large pictures whole, or as predict.",
+    help="Decode pictures whole.",
 )
 @click.option("--batch", default=1, show_default=True, type=click.IntRange(1), help="Samples a run of the network.")
 @click.option("--strict", is_flag=True, help="Refuse what cannot be read, instead of leaving it out.")
