@@ -1,12 +1,21 @@
 from __future__ import annotations
 
+import functools
+import os
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
 
 from kerazoo.applications import SRCNN, srcnn
 from kerazoo.assets import Assets
+from kerazoo.engines import keras as keras_engine
 from kerazoo.errors import UsageError
+from kerazoo.evaluation import evaluate
+from kerazoo.predictor import Predictor
+from kerazoo.registry import Built
+from tests.applications.common import DATA_ENV, needs_data
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -60,6 +69,20 @@ def test_learns_to_sharpen():
     model.compile(keras.optimizers.Adam(1e-3), "mse")
     history = model.fit(soft, sharp, epochs=30, verbose=0).history["loss"]
     assert history[-1] < history[0] * 0.4
+
+
+@needs_data
+def test_the_authors_weights_reach_the_papers_figure(tmp_path):
+    """36.34 dB in the paper at scale 2; 36.29 from grey levels of 8 bits with Matlab's resizing."""
+    data = Path(os.environ[DATA_ENV])
+    model = SRCNN(weights=data / "weights" / "srcnn_9-1-5_x2_dong2014.npz")
+    several = srcnn.tasks(srcnn.VARIANTS["srcnn_915"].config, Assets(task={"scale": 2}))
+    built = Built("srcnn_915:dong2014", model, several, srcnn.NORMALISE)
+    task, network = several["redraw"], keras_engine.network(built)
+    predictor = Predictor(built.name, task, "keras", functools.partial(task.answer, network))
+    found = evaluate(predictor, data / "sr_t91_set5.tar", only="Set5/*").figures
+    assert found["PSNR"] == pytest.approx(36.3, abs=0.1)
+    assert found["bicubic PSNR"] == pytest.approx(33.67, abs=0.02)
 
 
 def test_wrong_arguments():
