@@ -43,6 +43,11 @@ def save(path: Path, pixels: np.ndarray) -> Path:
     return path
 
 
+def opened(path: Path) -> np.ndarray:
+    with Image.open(path) as picture:
+        return np.asarray(picture)
+
+
 def source(kind: str, folder: Path, count: int = 12, seed: int = 0) -> tuple[str, ...]:
     """What `--data` gets, once or twice."""
     rng = np.random.default_rng(seed)
@@ -151,14 +156,14 @@ def test_a_source_becomes_a_model_that_answers(
     row = json.loads(capsys.readouterr().out)
     if kind == "segment":
         assert row["share"].keys() == {"ground", "disc"}
-        guess = np.asarray(Image.open(answer))
+        guess = opened(answer)
         assert guess.shape == (70, 70) and card.metrics["val_iou"] > 0.6
         _, inside = disc(np.random.default_rng(9), 70)
         assert np.mean((guess == 1) == inside) > 0.85
     elif kind == "redraw":
         assert row["size"] == [80, 100] and card.metrics["val_psnr"] > 20
     elif kind == "sample":
-        assert Image.open(answer).size == (28, 28)
+        assert opened(answer).shape == (28, 28)
     elif kind == "nodes":
         assert len(row["nodes"]) == 60 and card.metrics["val_accuracy"] > 0.8
     else:
