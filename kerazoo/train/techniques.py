@@ -1,0 +1,53 @@
+"""What settings say of losses, regularisation and balance, done to the recipe of a classifier."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from kerazoo.errors import UsageError
+from kerazoo.train import augment, balance, losses
+from kerazoo.train.distil import taught
+from kerazoo.train.recipe import Recipe
+from kerazoo.train.remodel import Remodelled
+from kerazoo.train.settings import Settings
+
+
+def applied(recipe: Recipe, settings: Settings, labels: np.ndarray, classes: int) -> Recipe:
+    """The recipe with the techniques that are set; the same recipe where none is.
+
+    Args:
+        recipe: Of a classifier: its step has a `loss` of class numbers and logits, its data begins with pictures and
+            their class numbers.
+        settings: What was asked for.
+        labels: The class number of each sample.
+        classes: How many there are.
+
+    Raises:
+        UsageError: A word is not known, or a technique does not fit the network.
+    """
+    step: Any = recipe.step
+    if settings.spread or settings.loss != "own":
+        if step.loss is not losses.cross_entropy:
+            raise UsageError(
+                "This network has a loss of its own, or ends in probabilities. loss, smoothing, mixup, teacher and "
+                f"balance are for those that end in logits.\nIt was asked for {settings.spread or settings.loss}."
+            )
+        kind = "cross_entropy" if settings.loss == "own" else settings.loss
+        if kind != "cross_entropy" or settings.smoothing or settings.mixup:
+            step = replace(step, loss=losses.Classes(kind, settings.smoothing))
+    made = replace(recipe, step=step)
+    if settings.balance != "none":
+        made = balance.balanced(made, settings.balance, labels, classes)
+    if settings.teacher:
+        example = made.data.batch(np.zeros(1, np.int64), np.random.default_rng(0))
+        made = taught(made, settings.teacher, settings.temperature, classes, example[0].shape[1:])
+    if settings.mixup:
+        before = (made.augment,) if made.augment else ()
+        made = replace(made, augment=augment.Chain((*before, augment.Mixed(classes, settings.mixup))))
+    if settings.remodelled:
+        begun = getattr(getattr(made.model, "start", None), "built", None)
+        made = replace(made, model=Remodelled(made.model, **settings.remodelled, fresh=begun is None))
+    return made
