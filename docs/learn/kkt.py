@@ -111,7 +111,7 @@ def solve(problem: Problem, tolerance: float = 1e-9, steps: int = 100) -> Soluti
         falling = moves < 0
         length = min(1.0, 0.99 * np.min(-values[falling] / moves[falling], initial=np.inf))
         x, slack, mu, lam = x + length * dx, slack + length * dslack, mu + length * dmu, lam + length * dlam
-    raise ValueError(f"The conditions are not met after {steps} steps: the bounds leave no point, or no value is the least.")
+    raise ValueError("The conditions cannot be met: the bounds leave no point, or there is no least value.")
 
 
 def machine(points: np.ndarray, labels: np.ndarray) -> Problem:

@@ -75,14 +75,13 @@ def colours(
     Returns:
         float32 of the same shape, within 0..255.
     """
-    bright, strong, rich = 1 + rng.uniform(-1, 1, (3, len(pictures), 1, 1, 1)).astype(np.float32) * np.reshape(
-        np.float32([brightness, contrast, colour]), (3, 1, 1, 1, 1)
-    )
+    widths = np.array([brightness, contrast, colour], np.float32).reshape(3, 1, 1, 1, 1)
+    bright, strong, rich = 1 + widths * rng.uniform(-1, 1, (3, len(pictures), 1, 1, 1)).astype(np.float32)
     made = pictures.astype(np.float32) * bright
     mean = made.mean(axis=(1, 2, 3), keepdims=True)
     made = mean + (made - mean) * strong
     if pictures.shape[-1] == 3:
-        grey = (made @ np.float32([0.299, 0.587, 0.114]))[..., None]
+        grey = (made @ np.array([0.299, 0.587, 0.114], np.float32))[..., None]
         made = grey + (made - grey) * rich
     return np.clip(made, 0, 255)
 
@@ -99,9 +98,11 @@ def cutout(pictures: np.ndarray, rng: np.random.Generator, size: int) -> np.ndar
         size: Side of the squares in pixels.
     """
     count, height, width, _ = pictures.shape
-    middle = (rng.integers(0, height, count), rng.integers(0, width, count))
-    away = [np.arange(side) - place[:, None] for side, place in zip((height, width), middle, strict=True)]
-    rows, columns = (np.asarray((-(size // 2) <= each) & (each < size - size // 2)) for each in away)
+    down, right = rng.integers(0, height, (count, 1)), rng.integers(0, width, (count, 1))
+    rows, columns = (
+        np.abs(2 * (np.arange(side) - np.asarray(place)) + (size + 1) % 2) < size
+        for side, place in ((height, down), (width, right))
+    )
     hole = rows[:, :, None, None] & columns[:, None, :, None]
     mean = pictures.mean(axis=(1, 2), keepdims=True)
     if pictures.dtype.kind != "f":

@@ -97,7 +97,7 @@ class Prior:
     priors: tuple[float, ...]
 
     def __call__(self, labels: Any, logits: Any, *more: Any) -> Any:
-        return self.loss(labels, logits + np.log(np.float32(self.priors)), *more)
+        return self.loss(labels, logits + np.log(np.array(self.priors, np.float32)), *more)
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class Weighted:
     weights: tuple[float, ...]
 
     def __call__(self, labels: Any, logits: Any, *more: Any) -> Any:
-        weight = keras.ops.sum(shares(labels, len(self.weights)) * np.float32(self.weights), axis=-1)
+        weight = keras.ops.sum(shares(labels, len(self.weights)) * np.array(self.weights, np.float32), axis=-1)
         return self.loss(labels, logits, *more) * weight
 
 
@@ -190,7 +190,7 @@ def balanced(recipe: Recipe, kind: str, labels: np.ndarray, classes: int) -> Rec
         return replace(recipe, data=Chosen(recipe.data, rows))
     if kind == "two_phase":
         first = max(1, round(recipe.epochs * 2 / 3))
-        links = [Redraw(recipe.data, labels, first), *([recipe.augment] if recipe.augment else [])]
+        links: list[Any] = [Redraw(recipe.data, labels, first), *([recipe.augment] if recipe.augment else [])]
         return replace(recipe, augment=Chain(tuple(links)), step=TwoPhase(step, first))
     if kind == "thresholds":
         return replace(recipe, step=with_loss(step, lambda loss: Prior(loss, tuple(share.tolist()))))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kerazoo.errors import UsageError, near
@@ -196,14 +196,44 @@ class Perceptual:
         return total
 
 
+@dataclass(frozen=True)
+class Named:
+    """A function that a recipe's identity knows by a name.
+
+    Attributes:
+        name: What it depends on.
+        function: What is called.
+    """
+
+    name: str
+    function: Callable[..., Any] = field(repr=False)
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self.function(*arguments)
+
+
 def features_of(model: Any, layers: Sequence[str], prepare: Callable[[Any], Any] | None = None) -> Any:
-    """The outputs of some of a network's layers, for `Perceptual`.
+    """The outputs of some of a network's layers, for `Perceptual`, on pictures of any size.
 
     Args:
-        model: A functional Keras model.
-        layers: Their names.
+        model: A functional Keras model of pictures [batch, height, width, channels].
+        layers: Names of layers that keep rows and columns.
         prepare: Makes pictures what the network takes: a `Normalise`.
+
+    Raises:
+        UsageError: It has no such layer.
     """
+    names = [layer.name for layer in model.layers]
+    for name in layers:
+        if name not in names:
+            raise UsageError(f"{model.name} has no layer {name!r}.{near(name, names)}")
     inner = keras.Model(model.input, [model.get_layer(name).output for name in layers])
-    inner.trainable = False
-    return lambda pictures: inner(pictures if prepare is None else prepare(pictures), training=False)
+    free = keras.models.clone_model(inner, keras.Input((None, None, model.input.shape[-1])))
+    free.set_weights(inner.get_weights())
+    free.trainable = False
+
+    def features(pictures: Any) -> list[Any]:
+        found = free(pictures if prepare is None else prepare(pictures), training=False)
+        return list(found) if isinstance(found, (list, tuple)) else [found]
+
+    return features

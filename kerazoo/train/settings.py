@@ -47,6 +47,7 @@ class Settings:
         balance: A key of `kerazoo.train.balance.KINDS`.
         teacher: A model whose answers are learnt as well, see `kerazoo.train.distil`.
         temperature: At which they are.
+        features: For what makes pictures: `MODEL/LAYER+LAYER`, see `kerazoo.train.techniques.perceived`.
         activation, dropout, alpha_dropout, batch_norm, zero_gamma: See `kerazoo.train.remodel.Remodelled`.
         epochs: Passes over the data.
         size: Side of the pictures in pixels; 0 for the model's own.
@@ -69,6 +70,7 @@ class Settings:
     balance: str = "none"
     teacher: str = ""
     temperature: float = 20.0
+    features: str = ""
     activation: str = ""
     dropout: float = 0.0
     alpha_dropout: float = 0.0

@@ -51,3 +51,32 @@ def applied(recipe: Recipe, settings: Settings, labels: np.ndarray, classes: int
         begun = getattr(getattr(made.model, "start", None), "built", None)
         made = replace(made, model=Remodelled(made.model, **settings.remodelled, fresh=begun is None))
     return made
+
+
+def perceived(recipe: Recipe, features: str, white: float = 1.0) -> Recipe:
+    """The recipe of what makes pictures, judged by another network's feature maps and, a little, by pixels.
+
+    Args:
+        recipe: Its step has a `loss` of wanted and made pictures [batch, height, width, channels].
+        features: `MODEL/LAYER+LAYER`: `vgg19:imagenet/block3_conv3`.
+        white: The pictures' brightest value; the model gets 0..255. Grey ones are given to all of its channels.
+
+    Raises:
+        UsageError: There is no such model or layer.
+    """
+    from kerazoo import own
+
+    word, _, layers = features.rpartition("/")
+    built = own.find(word).build()
+    channels, normalise = built.keras.input.shape[-1], built.normalise
+
+    def prepare(pictures: Any) -> Any:
+        pictures = pictures * (255.0 / white)
+        if pictures.shape[-1] == 1 and channels == 3:
+            pictures = losses.keras.ops.repeat(pictures, 3, axis=-1)
+        return normalise(pictures) if normalise is not None else pictures
+
+    seen = losses.Named(
+        f"{features} {built.weights_sha256}", losses.features_of(built.keras, layers.split("+"), prepare)
+    )
+    return replace(recipe, step=losses.with_loss(recipe.step, lambda _: losses.Perceptual(seen, pixels=1.0)))
