@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import record
+from benchmarks.techniques import written
 
 RESULTS = Path(__file__).parent / "results" / "rethinking.json"
 SIDE = 28
@@ -228,6 +229,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="+", default=[row.name for row in ROWS], help="rows by their names")
     parser.add_argument("--table", action="store_true", help="print what was measured, and measure nothing")
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="put the table into a Markdown page")
     parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
     told = json.loads(given.out.read_text(encoding="utf-8")) if given.out.exists() else {"rows": {}}
@@ -246,6 +248,9 @@ def main() -> None:
             record.keep(given.out, {**told, **record.origin("rethinking")})
             print(row.name, found, flush=True)
     print(table(told))
+    if given.write:
+        page = written(given.write.read_text(encoding="utf-8"), "rethinking", table(told))
+        given.write.write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":

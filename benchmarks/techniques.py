@@ -1,17 +1,17 @@
 """What each technique of the papers changes, with little data and little time: the table of docs/techniques.md.
 
     python -m benchmarks.techniques DATA [--only WORD ...] [--seeds 0 1 2]
-    python -m benchmarks.techniques --table
+    python -m benchmarks.techniques --table [--write docs/techniques.md] [--draw docs/images/optimisers.png]
 
 DATA is a folder with mnist.npz and cifar10.npz (x_train, y_train, x_test, y_test, uint8). A row is the settings of one
 baseline and what is changed of them, as `kerazoo train --set` takes it, so that each can be run alone. Every row is run
 with every seed: first weights, order of the samples, augmentation and dropout are drawn anew. What was measured already
 is not measured again, unless its settings are others now. The last epoch counts, not the best.
 
-Baselines: `digits` and `rates`, LeNet-5 on the first 2,000 training digits of MNIST; `skewed`, the same with 20 to 500
-digits a class; `deep`, eight dense layers on those 2,000 digits; `pictures` and `tricks`, a ResNet of 8 layers and 8 to
-32 filters on the first 1,000 training pictures of CIFAR-10. MNIST is judged on all 10,000 test digits, CIFAR-10 on the
-first 2,000 test pictures.
+Baselines: `digits` and `rates`, LeNet-5 on the first 1,000 training digits of MNIST; `skewed`, the same with 10 to 200
+digits a class; `deep`, eight dense layers on those 1,000 digits; `pictures` and `tricks`, a ResNet of 8 layers and 8 to
+32 filters on the first 1,000 training pictures of CIFAR-10. MNIST is judged on the first 5,000 test digits, CIFAR-10
+on the first 2,000 test pictures.
 """
 
 from __future__ import annotations
@@ -54,10 +54,10 @@ def _data(name: str, folder: Path) -> tuple[Any, Any, Normalise]:
         return kept[0], kept[1], RGB
     with np.load(folder / "mnist.npz", allow_pickle=False) as data:
         pictures, labels = data["x_train"], data["y_train"].astype(np.int64)
-        held, truth = data["x_test"], data["y_test"].astype(np.int64)
-    rows = np.arange(2000)
+        held, truth = data["x_test"][:5000], data["y_test"][:5000].astype(np.int64)
+    rows = np.arange(1000)
     if name == "skewed":
-        each = [500] * 5 + [20] * 5
+        each = [200] * 5 + [10] * 5
         rows = np.sort(np.concatenate([np.flatnonzero(labels == kind)[:count] for kind, count in enumerate(each)]))
     image = Image(28, 28, channels=1) if name == "plain" else Image(32, 32, channels=1)
     return (fitted(image, pictures[rows]), labels[rows]), (fitted(image, held), truth), GREY
@@ -240,6 +240,33 @@ def table(told: Mapping[str, Any]) -> str:
     return "\n".join(lines).strip() + "\n"
 
 
+def draw(told: Mapping[str, Any], path: Path) -> None:
+    """The losses of the nine optimisers, epoch by epoch, means over the seeds, as a picture."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.2, 4.2), layout="constrained")
+    axes = figure.subplots()
+    styles = ("-", "--", ":")
+    rows = [row for row in ROWS if row.group == "optimisers" and row.name in told["rows"]]
+    for index, row in enumerate(rows):
+        curves = [each["losses"] for each in told["rows"][row.name]["seeds"].values()]
+        label = "mini-batch SGD" if not row.changes else row.technique.partition(",")[0]
+        curve = np.mean(curves, axis=0)
+        axes.plot(np.arange(1, len(curve) + 1), curve, styles[index % 3], color=f"C{index}", label=label, linewidth=1.8)
+    axes.set(yscale="log", xlabel="epoch", ylabel="loss on what is learnt from (mean of the epoch)")
+    axes.grid(alpha=0.3, which="both")
+    axes.legend(frameon=False, ncols=1, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=100)
+
+
+def written(page: str, name: str, text: str) -> str:
+    """A page with a table between its marks."""
+    start, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+    before, _, rest = page.partition(start)
+    return before + start + "\n" + text + "\n" + end + rest.partition(end)[2]
+
+
 def _word(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
 
@@ -254,6 +281,8 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=[], help="rows, or baselines, by their names")
     parser.add_argument("--seeds", type=int, nargs="+", help="instead of each baseline's own number of them")
     parser.add_argument("--table", action="store_true", help="print what was measured, and measure nothing")
+    parser.add_argument("--draw", type=Path, metavar="FILE", help="draw the optimisers' losses into a .png")
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="put the tables into a Markdown page")
     parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
     if not given.table:
@@ -261,7 +290,13 @@ def main() -> None:
             parser.error("DATA is needed to measure")
         rows = tuple(row for row in ROWS if not given.only or {row.name, row.group} & set(given.only))
         measure(rows, given.data, given.seeds, given.out)
-    print(table(_read(given.out)))
+    told = _read(given.out)
+    print(table(told))
+    if given.draw:
+        draw(told, given.draw)
+    if given.write:
+        page = written(given.write.read_text(encoding="utf-8"), "measured", table(told))
+        given.write.write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -22,7 +22,10 @@ AUGMENTS = {
 }
 """Words for what is done to a batch before it is learnt from; several are joined by `+`: `crops+colour`."""
 
-SCHEDULES = ("constant", "cosine", "steps", "triangular", "one_cycle")
+DISCIPLINED = "disciplined"
+"""The word for one cycle whose peak a range test finds, in place of the rate; of classifiers."""
+
+SCHEDULES = ("constant", "cosine", "steps", "triangular", "one_cycle", DISCIPLINED)
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ class Settings:
                 return Steps(self.rate)
             case "triangular":
                 return Triangular(self.rate / 6, self.rate, self.cycle)
-            case "one_cycle":
+            case "one_cycle" | "disciplined":
                 return OneCycle(self.rate)
         raise UsageError(
             f"schedule={self.schedule} is not known; known are {', '.join(SCHEDULES)}.{near(self.schedule, SCHEDULES)}"
@@ -132,6 +135,7 @@ RECIPES: Mapping[str, Settings] = {
     "finetune": Settings(rate=5e-4, decay=1e-3, epochs=10),
     "digits": Settings(rate=2e-3, batch=128, augment="affine", epochs=40),
     "cifar": Settings("sgd", rate=0.2, warm_up=5, decay=5e-3, batch=128, augment="crops", epochs=60),
+    "disciplined": Settings("sgd", schedule=DISCIPLINED, decay=1e-3, batch=64, epochs=20),
     "tricks": Settings(
         "sgd", rate=0.2, warm_up=5, decay=5e-3, batch=128, augment="crops", epochs=60, zero_gamma=True, smoothing=0.1,
         mixup=0.2,

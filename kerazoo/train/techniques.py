@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import functools
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ from kerazoo.train import augment, balance, losses
 from kerazoo.train.distil import taught
 from kerazoo.train.recipe import Recipe
 from kerazoo.train.remodel import Remodelled
-from kerazoo.train.settings import Settings
+from kerazoo.train.schedules import OneCycle
+from kerazoo.train.settings import DISCIPLINED, Settings
 
 
 def applied(recipe: Recipe, settings: Settings, labels: np.ndarray, classes: int) -> Recipe:
@@ -50,7 +52,36 @@ def applied(recipe: Recipe, settings: Settings, labels: np.ndarray, classes: int
     if settings.remodelled:
         begun = getattr(getattr(made.model, "start", None), "built", None)
         made = replace(made, model=Remodelled(made.model, **settings.remodelled, fresh=begun is None))
-    return made
+    return disciplined(made) if settings.schedule == DISCIPLINED else made
+
+
+@dataclass(frozen=True)
+class Disciplined:
+    """`OneCycle` whose peak a range test of the recipe finds, each time that a training begins or is gone on with.
+
+    Smith, "A disciplined approach to neural network hyper-parameters: Part 1", arXiv:1803.09820, sections 4.1 and 4.2.
+    The peak lies half way, by magnitude, from where the loss fell most steeply to where it was least.
+
+    Attributes:
+        recipe: Whose schedule this is, with any other in its place.
+    """
+
+    recipe: Recipe = field(repr=False)
+
+    @functools.cached_property
+    def peak(self) -> float:
+        from kerazoo.train.find_rate import range_test
+
+        found = range_test(self.recipe)
+        return float(np.sqrt(found.suggested * found.highest))
+
+    def rate(self, steps: int, epochs: int) -> Any:
+        return OneCycle(self.peak).rate(steps, epochs)
+
+
+def disciplined(recipe: Recipe) -> Recipe:
+    """The recipe with one cycle of its rate, and of an SGD's momentum, set by a range test."""
+    return replace(recipe, schedule=Disciplined(recipe))
 
 
 def perceived(recipe: Recipe, features: str, white: float = 1.0) -> Recipe:
