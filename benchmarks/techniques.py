@@ -10,8 +10,8 @@ is not measured again, unless its settings are others now. The last epoch counts
 
 Baselines: `digits` and `rates`, LeNet-5 on the first 1,000 training digits of MNIST; `skewed`, the same with 10 to 200
 digits a class; `deep`, eight dense layers on those 1,000 digits; `pictures` and `tricks`, a ResNet of 8 layers and 8 to
-32 filters on the first 1,000 training pictures of CIFAR-10. MNIST is judged on the first 5,000 test digits, CIFAR-10
-on the first 2,000 test pictures.
+32 filters on the first 1,000 training pictures of CIFAR-10, made half as wide and high. MNIST is judged on the first
+5,000 test digits, CIFAR-10 on the first 2,000 test pictures.
 """
 
 from __future__ import annotations
@@ -51,7 +51,9 @@ def _data(name: str, folder: Path) -> tuple[Any, Any, Normalise]:
         with np.load(folder / "cifar10.npz", allow_pickle=False) as data:
             kept = [(data[f"x_{part}"][:count], data[f"y_{part}"][:count].reshape(-1).astype(np.int64))
                     for part, count in (("train", 1000), ("test", 2000))]  # fmt: skip
-        return kept[0], kept[1], RGB
+        image = Image(16, 16)
+        (pictures, labels), (held, truth) = kept
+        return (fitted(image, pictures), labels), (fitted(image, held), truth), RGB
     with np.load(folder / "mnist.npz", allow_pickle=False) as data:
         pictures, labels = data["x_train"], data["y_train"].astype(np.int64)
         held, truth = data["x_test"][:5000], data["y_test"][:5000].astype(np.int64)
@@ -69,7 +71,7 @@ def recipe(row: Row, seed: int, folder: Path) -> Any:
     from kerazoo.train.data.arrays import Arrays
     from kerazoo.train.jobs.classify import Accuracy
     from kerazoo.train.recipe import Recipe
-    from kerazoo.train.start import Network, find
+    from kerazoo.train.start import Network, find, resized
     from kerazoo.train.steps.supervised import Supervised
     from kerazoo.train.techniques import applied
 
@@ -77,10 +79,11 @@ def recipe(row: Row, seed: int, folder: Path) -> Any:
     settings = replace(group.settings, **row.changes)
     learnt, held, normalise = _data(group.data, folder)
     start = find(group.variant)
+    config = resized(start.config, settings.size) if settings.size else start.config
     optimizer, schedule = settings.made()
     made = Recipe(
         name=row.name,
-        model=Network(start, replace(start.config, **group.sizes)),
+        model=Network(start, replace(config, **group.sizes)),
         data=Arrays(learnt),
         step=Supervised(losses.cross_entropy, metrics={"accuracy": losses.accuracy}, prepare=normalise),
         optimizer=optimizer,
