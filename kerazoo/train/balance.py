@@ -6,6 +6,8 @@ Networks 106, 2018, arXiv:1710.05381, section 2.2, and its measure, the area und
 
 from __future__ import annotations
 
+import functools
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -48,16 +50,10 @@ class Chosen:
 
     @property
     def fingerprint(self) -> str:
-        return f"{self.data.fingerprint} {_digest(self.rows)}"
+        return f"{self.data.fingerprint} {hashlib.sha256(np.ascontiguousarray(self.rows).data).hexdigest()}"
 
     def batch(self, rows: np.ndarray, rng: np.random.Generator) -> Batch:
         return self.data.batch(self.rows[rows], rng)
-
-
-def _digest(rows: np.ndarray) -> str:
-    import hashlib
-
-    return hashlib.sha256(np.ascontiguousarray(rows).tobytes()).hexdigest()[:16]
 
 
 def resampled(labels: np.ndarray, rng: np.random.Generator, each: int) -> np.ndarray:
@@ -134,10 +130,13 @@ class Redraw:
     def __call__(self, batch: Batch, rng: np.random.Generator, epoch: int) -> Batch:
         if epoch >= self.until:
             return batch
-        kinds = np.unique(self.labels)
-        drawn = rng.choice(kinds, len(batch[0]))
-        members = {kind: np.flatnonzero(self.labels == kind) for kind in kinds}
-        return self.data.batch(np.array([rng.choice(members[kind]) for kind in drawn]), rng)
+        drawn = rng.integers(0, len(self._members), len(batch[0]))
+        return self.data.batch(np.array([rng.choice(self._members[kind]) for kind in drawn]), rng)
+
+    @functools.cached_property
+    def _members(self) -> list[np.ndarray]:
+        """The samples' numbers, class by class."""
+        return [np.flatnonzero(self.labels == kind) for kind in np.unique(self.labels)]
 
 
 @dataclass(frozen=True)

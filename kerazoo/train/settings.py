@@ -113,7 +113,7 @@ class Settings:
         return augment.Chain(tuple(found)) if len(found) > 1 else next(iter(found), None)
 
     @property
-    def spread(self) -> str:
+    def wants_logits(self) -> str:
         """Which of the settings want a loss of class numbers and logits, for people; empty where none does."""
         asked = {
             "smoothing": self.smoothing,

@@ -31,11 +31,11 @@ def applied(recipe: Recipe, settings: Settings, labels: np.ndarray, classes: int
         UsageError: A word is not known, or a technique does not fit the network.
     """
     step: Any = recipe.step
-    if settings.spread or settings.loss != "own":
+    if settings.wants_logits or settings.loss != "own":
         if step.loss is not losses.cross_entropy:
             raise UsageError(
                 "This network has a loss of its own, or ends in probabilities. loss, smoothing, mixup, teacher and "
-                f"balance are for those that end in logits.\nIt was asked for {settings.spread or settings.loss}."
+                f"balance are for those that end in logits.\nIt was asked for {settings.wants_logits or settings.loss}."
             )
         kind = "cross_entropy" if settings.loss == "own" else settings.loss
         if kind != "cross_entropy" or settings.smoothing or settings.mixup:
