@@ -60,7 +60,7 @@ class Disciplined:
     """`OneCycle` whose peak a range test of the recipe finds, each time that a training begins or is gone on with.
 
     Smith, "A disciplined approach to neural network hyper-parameters: Part 1", arXiv:1803.09820, sections 4.1 and 4.2.
-    The peak lies half way, by magnitude, from where the loss fell most steeply to where it was least.
+    The peak is the rate at which the loss was least: a cycle only touches it.
 
     Attributes:
         recipe: Whose schedule this is, with any other in its place.
@@ -72,8 +72,7 @@ class Disciplined:
     def peak(self) -> float:
         from kerazoo.train.find_rate import range_test
 
-        found = range_test(self.recipe)
-        return float(np.sqrt(found.suggested * found.highest))
+        return range_test(self.recipe).highest
 
     def rate(self, steps: int, epochs: int) -> Any:
         return OneCycle(self.peak).rate(steps, epochs)

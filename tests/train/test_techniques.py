@@ -20,7 +20,7 @@ from kerazoo.train.distil import Distillation
 from kerazoo.train.remodel import Remodelled, zero_gamma
 from kerazoo.train.settings import RECIPES, Settings, chosen
 from kerazoo.train.start import Network, find
-from kerazoo.train.techniques import applied, perceived
+from kerazoo.train.techniques import applied, disciplined, perceived
 from tests.train.common import classifier, kinds
 
 
@@ -257,3 +257,27 @@ def test_augmentations_of_a_batch_leave_labels_alone_and_are_the_generators() ->
         np.testing.assert_array_equal(first[1], labels)
         assert first[0].shape == rgb.shape and first[0].min() >= 0 and first[0].max() <= 255
         assert not np.array_equal(first[0], rgb)
+
+
+def test_a_range_test_sets_the_one_cycle_and_a_training_goes_on_with_it(tmp_path: Path) -> None:
+    from kerazoo.train.run import run
+    from kerazoo.train.schedules import Optimizer
+
+    pytest.importorskip("kerazoo.train.find_rate")
+    recipe = classifier(optimizer=Optimizer("sgd", settings={"momentum": 0.9}), epochs=2)
+    straight = run(disciplined(recipe), tmp_path / "straight", say=print).state
+    schedule = disciplined(recipe).schedule
+    assert 1e-5 < schedule.peak < 1  # type: ignore[attr-defined]
+    assert type(straight.optimizers["model"]).__name__ == "CycledSGD"
+    rates = [float(schedule.rate(10, 1)(step)) for step in range(10)]
+    assert max(rates) == pytest.approx(schedule.peak, rel=0.3)  # type: ignore[attr-defined]
+
+    def cut(line: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(disciplined(recipe), tmp_path / "cut", say=cut)
+    again = run(disciplined(recipe), tmp_path / "cut", say=print).state
+    assert disciplined(recipe).identity == disciplined(recipe).identity != recipe.identity
+    for one, other in zip(straight.model.get_weights(), again.model.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
