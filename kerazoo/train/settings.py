@@ -54,6 +54,9 @@ class Settings:
         activation, dropout, alpha_dropout, batch_norm, zero_gamma: See `kerazoo.train.remodel.Remodelled`.
         epochs: Passes over the data.
         size: Side of the pictures in pixels; 0 for the model's own.
+        words: Of each language, at most, in a vocabulary that is built from the data; 0 for as many as the variant has.
+        length: Words and signs of the longest sentence, its end included; 0 for the variant's own.
+        clip: Longest gradient, all weights taken together; 0 for any.
     """
 
     optimizer: str = "adamw"
@@ -81,9 +84,16 @@ class Settings:
     zero_gamma: bool = False
     epochs: int = 20
     size: int = 0
+    words: int = 0
+    length: int = 0
+    clip: float = 0.0
 
     def made(self) -> tuple[Optimizer, Schedule]:
-        more = {"momentum": self.momentum, "nesterov": self.nesterov} if self.optimizer == "sgd" else {}
+        more: dict[str, Any] = {}
+        if self.optimizer == "sgd":
+            more = {"momentum": self.momentum, "nesterov": self.nesterov}
+        if self.clip:
+            more["global_clipnorm"] = self.clip
         spared = () if self.decay_all else ("gamma", "beta", "bias")
         return Optimizer(self.optimizer, self.decay, spared, more), self._schedule()
 
@@ -134,6 +144,11 @@ RECIPES: Mapping[str, Settings] = {
     "scratch": Settings(),
     "finetune": Settings(rate=5e-4, decay=1e-3, epochs=10),
     "digits": Settings(rate=2e-3, batch=128, augment="affine", epochs=40),
+    "masks": Settings("adam", decay=0, batch=2, augment="turns", epochs=60),
+    "larger": Settings("adam", decay=0, batch=16, augment="turns", epochs=60),
+    "noise": Settings("adam", rate=2e-3, decay=0, batch=128, augment="none", epochs=60),
+    "graph": Settings("adam", rate=1e-2, schedule="constant", decay=0, batch=1, augment="none", epochs=200),
+    "sentences": Settings("adam", decay=0, batch=64, augment="none", epochs=20, clip=1.0),
     "cifar": Settings("sgd", rate=0.2, warm_up=5, decay=5e-3, batch=128, augment="crops", epochs=60),
     "disciplined": Settings("sgd", schedule=DISCIPLINED, decay=1e-3, batch=64, epochs=20),
     "tricks": Settings(
@@ -145,7 +160,7 @@ RECIPES: Mapping[str, Settings] = {
 
 
 SHARES = ("smoothing", "dropout", "alpha_dropout")
-MAY_BE_0 = ("decay", "warm_up", "momentum", "size", "mixup", *SHARES)
+MAY_BE_0 = ("decay", "warm_up", "momentum", "size", "mixup", "words", "length", "clip", *SHARES)
 
 
 def chosen(name: str, changes: Mapping[str, str]) -> Settings:
