@@ -78,7 +78,7 @@ class _Named:
 KILLED = """
 import sys, os, signal
 from pathlib import Path
-import numpy as np
+import numpy as np, tensorflow as tf
 from kerazoo.train import fit, run as r, state as s
 from tests.train.common import classifier
 
@@ -103,6 +103,8 @@ for word in sys.argv[2:]:
     kind, how = word.split(":")
     if how == "killed":
         die()
+    # TensorFlow's graph optimiser adds the auto-encoder's terms in one of two orders, from process to process.
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": kind == "auto_encoder"})
     out = folder / kind / ("straight" if how == "straight" else "killed")
     r.run(recipes[kind](), out, say=lambda line: print(kind, line))
 """
