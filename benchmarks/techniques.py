@@ -73,7 +73,7 @@ def recipe(row: Row, seed: int, folder: Path) -> Any:
     from kerazoo.train.recipe import Recipe
     from kerazoo.train.start import Network, find, resized
     from kerazoo.train.steps.supervised import Supervised
-    from kerazoo.train.techniques import applied
+    from kerazoo.train.techniques import applied, general
 
     group = GROUPS[row.group]
     settings = replace(group.settings, **row.changes)
@@ -94,11 +94,11 @@ def recipe(row: Row, seed: int, folder: Path) -> Any:
         batch=settings.batch,
         epochs=settings.epochs,
     )
-    return applied(made, settings, learnt[1], 10)
+    return general(applied(made, settings, learnt[1], 10), settings)
 
 
 def enlarging(row: Row, seed: int, folder: Path) -> Any:
-    """Small digits to large ones: the recipe of a `kerazoo.train.techniques.perceived`."""
+    """Small digits to large ones: learnt by pixels, or by `kerazoo.train.techniques.perceived`."""
     from kerazoo.train import losses
     from kerazoo.train.data.arrays import Arrays
     from kerazoo.train.recipe import Recipe
@@ -112,7 +112,7 @@ def enlarging(row: Row, seed: int, folder: Path) -> Any:
         name=row.name,
         model=_enlarger,
         data=Arrays((_small(large), large / np.float32(255))),
-        step=Supervised(losses.squared),
+        step=Supervised(perceived(settings.features) if settings.features else losses.squared),
         optimizer=optimizer,
         schedule=schedule,
         measure=functools.partial(_read_digits, (held[0][:2000], held[1][:2000])),
@@ -120,7 +120,7 @@ def enlarging(row: Row, seed: int, folder: Path) -> Any:
         batch=settings.batch,
         epochs=settings.epochs,
     )
-    return perceived(made, settings.features) if settings.features else made
+    return made
 
 
 def _small(pictures: np.ndarray) -> np.ndarray:

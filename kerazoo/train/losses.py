@@ -42,14 +42,15 @@ def psnr(targets: Any, output: Any) -> Any:
     return -10.0 * keras.ops.log10(squared(targets, output))
 
 
-def within(figure: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """The figure of the middle of an output [batch, h, w, c], as large as the target: what saw no edge."""
+@dataclass(frozen=True)
+class Within:
+    """A figure of the middle of an output [batch, h, w, c], as large as the target: what saw no edge."""
 
-    def inner(targets: Any, output: Any) -> Any:
+    figure: Callable[[Any, Any], Any]
+
+    def __call__(self, targets: Any, output: Any) -> Any:
         top, left = ((output.shape[axis] - targets.shape[axis]) // 2 for axis in (1, 2))
-        return figure(targets, output[:, top : top + targets.shape[1], left : left + targets.shape[2]])
-
-    return inner
+        return self.figure(targets, output[:, top : top + targets.shape[1], left : left + targets.shape[2]])
 
 
 def over_known(figure: Callable[[Any, Any], Any]) -> Callable[[Any, Any, Any], Any]:

@@ -23,7 +23,7 @@ AUGMENTS = {
 """Words for what is done to a batch before it is learnt from; several are joined by `+`: `crops+colour`."""
 
 DISCIPLINED = "disciplined"
-"""The word for one cycle whose peak a range test finds, in place of the rate; of classifiers."""
+"""The word for one cycle whose peak a range test finds, in place of the rate."""
 
 SCHEDULES = ("constant", "cosine", "steps", "triangular", "one_cycle", DISCIPLINED)
 

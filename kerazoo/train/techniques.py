@@ -1,4 +1,4 @@
-"""What settings say of losses, regularisation and balance, done to the recipe of a classifier."""
+"""What settings say of losses, regularisation, balance and networks, done to a recipe."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from kerazoo.errors import UsageError
+from kerazoo.lazy import keras
 from kerazoo.train import augment, balance, losses
 from kerazoo.train.distil import taught
 from kerazoo.train.recipe import Recipe
@@ -49,10 +50,28 @@ def applied(recipe: Recipe, settings: Settings, labels: np.ndarray, classes: int
     if settings.mixup:
         before = (made.augment,) if made.augment else ()
         made = replace(made, augment=augment.Chain((*before, augment.Mixed(classes, settings.mixup))))
+    return made
+
+
+def general(recipe: Recipe, settings: Settings) -> Recipe:
+    """The recipe, of whatever task, with what settings change of its network and with a schedule from a range test."""
     if settings.remodelled:
-        begun = getattr(getattr(made.model, "start", None), "built", None)
-        made = replace(made, model=Remodelled(made.model, **settings.remodelled, fresh=begun is None))
-    return disciplined(made) if settings.schedule == DISCIPLINED else made
+        begun = getattr(getattr(recipe.model, "start", None), "built", None)
+        recipe = replace(recipe, model=Remodelled(recipe.model, **settings.remodelled, fresh=begun is None))
+    return disciplined(recipe) if settings.schedule == DISCIPLINED else recipe
+
+
+def refuse(kind: str, settings: Settings) -> None:
+    """Refuses what is set for another kind of task.
+
+    Raises:
+        UsageError: It would do nothing.
+    """
+    asked = settings.wants_logits or (f"loss={settings.loss}" if settings.loss != "own" else "")
+    if asked and kind != "classify":
+        raise UsageError(f"{asked}: that is for classifiers; what does {kind} is taught with a loss of its own.")
+    if settings.features and kind != "redraw":
+        raise UsageError(f"features={settings.features}: that is for what draws larger pictures, not for {kind}.")
 
 
 @dataclass(frozen=True)
@@ -83,11 +102,10 @@ def disciplined(recipe: Recipe) -> Recipe:
     return replace(recipe, schedule=Disciplined(recipe))
 
 
-def perceived(recipe: Recipe, features: str, white: float = 1.0) -> Recipe:
-    """The recipe of what makes pictures, judged by another network's feature maps and, a little, by pixels.
+def perceived(features: str, white: float = 1.0) -> losses.Perceptual:
+    """A loss of pictures: how far apart they are for another network, and as pixels.
 
     Args:
-        recipe: Its step has a `loss` of wanted and made pictures [batch, height, width, channels].
         features: `MODEL/LAYER+LAYER`: `vgg19:imagenet/block3_conv3`.
         white: The pictures' brightest value; the model gets 0..255. Grey ones are given to all of its channels.
 
@@ -97,16 +115,16 @@ def perceived(recipe: Recipe, features: str, white: float = 1.0) -> Recipe:
     from kerazoo import own
 
     word, _, layers = features.rpartition("/")
+    if not word:
+        raise UsageError(f"features={features}: write MODEL/LAYER, as in vgg19:imagenet/block3_conv3.")
     built = own.find(word).build()
     channels, normalise = built.keras.input.shape[-1], built.normalise
 
     def prepare(pictures: Any) -> Any:
         pictures = pictures * (255.0 / white)
         if pictures.shape[-1] == 1 and channels == 3:
-            pictures = losses.keras.ops.repeat(pictures, 3, axis=-1)
+            pictures = keras.ops.repeat(pictures, 3, axis=-1)
         return normalise(pictures) if normalise is not None else pictures
 
-    seen = losses.Named(
-        f"{features} {built.weights_sha256}", losses.features_of(built.keras, layers.split("+"), prepare)
-    )
-    return replace(recipe, step=losses.with_loss(recipe.step, lambda _: losses.Perceptual(seen, pixels=1.0)))
+    maps = losses.features_of(built.keras, layers.split("+"), prepare)
+    return losses.Perceptual(losses.Named(f"{features} {built.weights_sha256}", maps), pixels=1.0)

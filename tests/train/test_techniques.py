@@ -193,12 +193,23 @@ def test_a_network_with_a_loss_of_its_own_keeps_it() -> None:
 
 
 def test_a_perceptual_loss_is_named_by_model_and_layers() -> None:
-    recipe = perceived(classifier(step=classifier().step), "lenet5:mnist/conv1+conv2", white=1.0)
-    step: Any = recipe.step
+    loss = perceived("lenet5:mnist/conv1+conv2", white=1.0)
     same = tf.constant(np.random.default_rng(0).random((2, 16, 16, 1)), tf.float32)
-    assert float(step.loss(same, same)) == 0 and float(step.loss(same, same * 0.5)) > 0
-    with pytest.raises(UsageError, match="no layer 'conv9'"):
-        perceived(classifier(), "lenet5:mnist/conv9")
+    assert float(loss(same, same)) == 0 and float(loss(same, same * 0.5)) > 0
+    assert classifier(step=losses.with_loss(classifier().step, lambda _: loss)).identity != classifier().identity
+    for word, told in (("lenet5:mnist/conv9", "no layer 'conv9'"), ("lenet5:mnist", "MODEL/LAYER")):
+        with pytest.raises(UsageError, match=told):
+            perceived(word)
+
+
+def test_what_is_for_other_tasks_is_refused_before_data_is_read(tmp_path: Path) -> None:
+    for model, settings, told in (
+        ("espcn_x2", {"balance": "over"}, "classifiers"),
+        ("vae", {"loss": "mae"}, "classifiers"),
+        ("lenet5", {"features": "lenet5:mnist/conv1"}, "larger pictures"),
+    ):
+        with pytest.raises(UsageError, match=told):
+            kerazoo.train(model, tmp_path / "nothing", tmp_path / "out", settings=settings)  # type: ignore[operator]
 
 
 @pytest.mark.parametrize(
