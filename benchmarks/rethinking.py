@@ -204,7 +204,18 @@ def measure(row: Row, data: Any, pictures: int, epochs: int, width: float, seed:
 
 def table(told: dict[str, Any]) -> str:
     """The rows that were measured, as Markdown."""
-    head = ("model", "parameters", "random crop", "weight decay", "labels", "training", "test", "epochs", "paper")
+    head = (
+        "model",
+        "parameters",
+        "random crop",
+        "weight decay",
+        "labels",
+        "pictures",
+        "training",
+        "test",
+        "epochs",
+        "paper",
+    )
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for row in ROWS:
         found = told.get("rows", {}).get(row.name)
@@ -213,8 +224,8 @@ def table(told: dict[str, Any]) -> str:
             paper = " / ".join("-" if value is None else f"{value:g}" for value in row.paper)
             cells = (
                 row.model + width, f"{found['parameters']:,}", "yes" if row.crop else "no",
-                "yes" if row.decay else "no", "random" if row.random else "true", f"{found['train']:.1f} %",
-                f"{found['test']:.1f} %", str(found["epochs"]), paper,
+                "yes" if row.decay else "no", "random" if row.random else "true", f"{found['pictures']:,}",
+                f"{found['train']:.1f} %", f"{found['test']:.1f} %", str(found["epochs"]), paper,
             )  # fmt: skip
             lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
