@@ -198,11 +198,16 @@ def measure(rows: tuple[Row, ...], folder: Path, seeds: list[int] | None, out: P
             record.keep(out, {**record.origin("techniques"), "command": "python -m benchmarks.techniques DATA", **told})
 
 
+def _stated(settings: Settings) -> dict[str, Any]:
+    """What is not as it is by default."""
+    usual = dataclasses.asdict(Settings())
+    return {name: value for name, value in dataclasses.asdict(settings).items() if value != usual[name]}
+
+
 def _set(row: Row) -> dict[str, Any]:
     """All that a row is run with and that is not as it is by default."""
-    group, usual = GROUPS[row.group], dataclasses.asdict(Settings())
-    settings = dataclasses.asdict(replace(group.settings, **row.changes))
-    changed = {name: value for name, value in settings.items() if value != usual[name]}
+    group = GROUPS[row.group]
+    changed = _stated(replace(group.settings, **row.changes))
     return {"variant": group.variant, "data": group.data, **changed}
 
 
@@ -234,11 +239,12 @@ def table(told: Mapping[str, Any]) -> str:
                 continue
             mean, sd = spread(values)
             change = mean - spread(base)[0]
-            switch = " ".join(f"{key}={_word(value)}" for key, value in row.changes.items())
-            cells = [row.technique, row.paper, f"`{switch}`" if switch else "", f"{mean:.2f} ± {sd:.2f}"]
+            stated = row.changes or _stated(group.settings)
+            switch = " ".join(f"{key}={_word(value)}" for key, value in stated.items())
+            cells = [row.technique, row.paper, f"`{switch}`", f"{mean:.2f} ± {sd:.2f}"]
             if more:
                 cells.append("{:.2f} ± {:.2f}".format(*spread(_values(told, row.name, "accuracy"))))
-            cells += ["" if not switch else f"{change:+.2f}", str(len(values))]
+            cells += [f"{change:+.2f}" if row.changes else "", str(len(values))]
             lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines).strip() + "\n"
 
