@@ -292,3 +292,20 @@ def test_a_range_test_sets_the_one_cycle_and_a_training_goes_on_with_it(tmp_path
     assert disciplined(recipe).identity == disciplined(recipe).identity != recipe.identity
     for one, other in zip(straight.model.get_weights(), again.model.get_weights(), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_larger_pictures_are_learnt_by_what_another_network_sees(tmp_path: Path) -> None:
+    from PIL import Image
+
+    (tmp_path / "pictures").mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(5):
+        coarse = Image.fromarray(rng.integers(0, 256, (9, 9, 3), np.uint8))
+        coarse.resize((72, 72), Image.Resampling.BICUBIC).save(tmp_path / "pictures" / f"{number}.png")
+    settings = {"features": "lenet5:mnist/conv1", "batch": 4, "schedule": "constant"}
+    done = kerazoo.train(  # type: ignore[operator]
+        "espcn_x2", tmp_path / "pictures", tmp_path / "out", epochs=3, settings=settings, validation=0
+    )
+    assert done.history[-1]["loss"] < done.history[0]["loss"]
+    # The pixels' own difference is but a part of the loss.
+    assert done.figures["loss"] > 10 ** (-done.figures["psnr"] / 10)
