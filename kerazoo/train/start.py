@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from typing import Any
 from kerazoo import own, registry, tasks
 from kerazoo.codecs.image import Normalise
 from kerazoo.contract import Task
-from kerazoo.errors import UsageError, near
+from kerazoo.errors import UsageError, WeightsUnavailable, near
 from kerazoo.lazy import keras
 from kerazoo.own.files import SUFFIXES
 
@@ -72,12 +73,13 @@ def find(word: str) -> Start:
 
 def _fresh(variant: str) -> Start:
     model = registry.Model(variant, variant)
-    task = normalise = None
-    try:
-        _, normalise = registry.tasks_of(registry.Model(variant, variant, registry.find(variant).entry))
+    task = None
+    normalise = getattr(model.family, "NORMALISE", None)
+    # There may be no vocabulary, which the data will give; or one of the published weights, which is not at hand.
+    with contextlib.suppress(UsageError):
         task = next(iter(registry.tasks_of(model)[0].values()))
-    except UsageError:  # There is no vocabulary, which the data will give.
-        pass
+    with contextlib.suppress(UsageError, WeightsUnavailable):
+        _, normalise = registry.tasks_of(registry.Model(variant, variant, registry.find(variant).entry))
     return Start(variant, model.described.task, variant, model.described.config, None, task, normalise)
 
 

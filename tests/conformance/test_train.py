@@ -61,7 +61,7 @@ def segment(made: Any) -> Handful:
         (np.arange(extent) + 0.5) * (image.shape[axis] / extent) for axis, extent in ((1, height), (2, width))
     )
     light = image[:, rows.astype(int)][:, :, columns.astype(int)].mean(-1)
-    return Handful([image], [(light > np.median(light)).astype(np.int32)])
+    return Handful([image], [(light > np.median(light)).astype(np.int32)], rate=3e-3)
 
 
 def redraw(made: Any) -> Handful:
@@ -143,7 +143,6 @@ def test_a_handful_is_learnt_saved_and_answered_alike(name: str, tmp_path: Path)
     while len(history) < STEPS and (len(history) < 2 or min(history) > history[0] / 2):
         state, figures = recipe.step(state, batch)
         history.append(figures["loss"])
-    print(len(history), history[0], history[-1])
     assert np.isfinite(history).all()
     assert min(history) <= history[0] / 2, history
     for variable, old in zip(model.trainable_variables, before, strict=True):

@@ -297,9 +297,9 @@ def test_a_network_without_its_top_is_no_classifier(tmp_path: Path) -> None:
 
 
 def test_of_pixels_is_only_spoken_where_there_are_any(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    from kerazoo.applications import GCN
+    from kerazoo.applications import VAE
 
-    save(GCN(12, classes=3, classifier_activation=None), tmp_path / "graph.keras")
+    save(VAE(hidden=8, latents=2), tmp_path / "noise.keras")
     assert "pixels" not in caplog.text
     save(files.keras_model(), tmp_path / "net.keras")
     assert "pixels 0..255 as they are" in caplog.text

@@ -42,8 +42,9 @@ def shades(folder: Path, count: int, seed: int) -> None:
             picture.save(folder / name / f"{number}.{'png' if number % 3 else 'jpg'}")
 
 
-def _wait(url: str) -> None:
-    for _ in range(1200):
+def _wait(server: subprocess.Popen[bytes], url: str) -> None:
+    for _ in range(3000):
+        assert server.poll() is None, server.stderr.read().decode() if server.stderr else ""
         with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=1):
             return
         time.sleep(0.1)
@@ -67,9 +68,9 @@ def test_the_way_from_pictures_to_a_server(
                 ports = [f"--rest_api_port={rest}", f"--port={_free_port()}"]
                 server = subprocess.Popen(
                     [sys.executable, "-m", "kerazoo", *arguments[:-1], *ports], cwd=tmp_path, env={**os.environ},
-                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
                 )  # fmt: skip
-                _wait(f"http://127.0.0.1:{rest}/readyz")
+                _wait(server, f"http://127.0.0.1:{rest}/readyz")
                 continue
             more = ["--json"] if arguments[0] in ("evaluate", "predict") else []
             assert cli.run([*arguments, *more]) == 0, arguments

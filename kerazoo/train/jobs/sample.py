@@ -20,8 +20,8 @@ from kerazoo.train.start import Network
 from kerazoo.train.state import State
 from kerazoo.train.steps.supervised import Supervised
 
-DRAWS = 5
-"""Of noise a picture, of which the bound's mean is measured."""
+DRAWS, TOGETHER = 5, 500
+"""Of noise a picture, of which the bound's mean is measured; and pictures that go through the network at once."""
 
 
 def job(asked: Request) -> Job:
@@ -88,16 +88,17 @@ def nats(model: Any, pictures: np.ndarray, draws: int = DRAWS) -> float:
         draws: Of noise a picture, of which the mean is taken; always the same noise.
     """
     encoder, decoder = model.get_layer("encoder"), model.get_layer("decoder")
+    parts = [slice(start, start + TOGETHER) for start in range(0, len(pictures), TOGETHER)]
+    seen = [pictures[part].astype(np.float32) / 255 for part in parts]
+    told = [[np.asarray(each) for each in encoder(part, training=False)] for part in seen]
+    mean, log_variance, divergence = (np.concatenate(each) for each in zip(*told, strict=True))
     rng, total = np.random.default_rng(0), 0.0
-    for start in range(0, len(pictures), 500):
-        seen = pictures[start : start + 500].astype(np.float32) / 255
-        mean, log_variance, divergence = (np.asarray(each) for each in encoder(seen, training=False))
-        total += float(np.sum(divergence, dtype=np.float64))
-        for _ in range(draws):
-            noise = mean + np.exp(log_variance / 2) * rng.standard_normal(mean.shape)
-            logits = np.asarray(decoder(noise.astype(np.float32), training=False)).astype(np.float64)
-            total += float(np.sum(np.logaddexp(0, logits) - seen * logits)) / draws
-    return total / len(pictures)
+    for _ in range(draws):
+        noise = (mean + np.exp(log_variance / 2) * rng.standard_normal(mean.shape)).astype(np.float32)
+        for part, picture in zip(parts, seen, strict=True):
+            logits = np.asarray(decoder(noise[part], training=False)).astype(np.float64)
+            total += float(np.sum(np.logaddexp(0, logits) - picture * logits)) / draws
+    return (total + float(np.sum(divergence, dtype=np.float64))) / len(pictures)
 
 
 @dataclass(frozen=True)
