@@ -20,9 +20,9 @@ from kerazoo.train.recipe import Batch, Recipe
 from kerazoo.train.run import batches
 from kerazoo.train.schedules import Constant
 
-SMOOTHING, BEYOND, LEAST = 0.9, 4.0, 0.02
-"""Of the loss, from step to step; so many times the least loss ends the test; and so large a share of the first loss
-must be learnt away for the test to say anything."""
+SMOOTHING, BEYOND, LEAST, SAFE = 0.9, 4.0, 0.02, 0.1
+"""Of the loss, from step to step; so many times the least loss ends the test; so large a share of the first loss must
+be learnt away for the test to say anything; and so large a share of the rate where the loss is least is suggested."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,10 @@ class Found:
 
     Attributes:
         rates, losses, smoothed: Of each step that was done, as far as the loss was a number.
-        suggested: The rate at which the smoothed loss fell most steeply: one to train with.
-        highest: The rate at which it was least. Beyond it the loss grew; the upper bound of a cycle lies below.
+        suggested: A tenth of `highest`: one to train with. Where the loss falls most steeply is lost in the noise of
+            small batches; this is not.
+        highest: The rate at which the smoothed loss was least. Beyond it the loss grew; the upper bound of a cycle lies
+            below.
     """
 
     rates: tuple[float, ...]
@@ -92,5 +94,4 @@ def _judged(rates: tuple[float, ...], losses: tuple[float, ...], smoothed: tuple
             f"No rate {ends} made the loss fall; after {len(losses)} steps it is no better than at first.\n"
             "Try larger batches, more steps, or other bounds."
         )
-    falls = np.gradient(np.array(smoothed[: least + 1]), np.log(rates[: least + 1]))
-    return Found(rates, losses, smoothed, rates[int(np.argmin(falls))], rates[least])
+    return Found(rates, losses, smoothed, SAFE * rates[least], rates[least])

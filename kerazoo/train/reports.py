@@ -83,7 +83,7 @@ def rates(folder: Path, found: Found, title: str) -> None:
     axes.axvline(found.highest, color="red", label=f"least loss {found.highest:.2g}")
     axes.set(title=title, xlabel="learning rate", ylabel="loss", xscale="log")
     # The loss beyond the highest rate that works would hide the rest.
-    low, high = min(found.smoothed), max(found.losses[0], found.smoothed[0])
+    low, high = min(found.losses), max(found.losses[0], found.smoothed[0])
     axes.set_ylim(low - 0.1 * (high - low), high + 0.5 * (high - low))
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)

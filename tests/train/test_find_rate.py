@@ -23,7 +23,7 @@ def test_the_suggested_rate_learns_and_ten_times_the_highest_does_not(tmp_path: 
     found = range_test(recipe, 1e-5, 30.0, steps=60)
     assert len(found.rates) == len(found.losses) == len(found.smoothed) <= 60
     assert np.allclose(np.diff(np.log(found.rates)), np.log(30.0 / 1e-5) / 59)
-    assert found.rates[0] < found.suggested <= found.highest < 30.0
+    assert found.rates[0] < found.suggested < found.highest < 30.0
     assert found.highest == found.rates[int(np.argmin(found.smoothed))]
 
     def loss(rate: float, name: str) -> float:
