@@ -17,6 +17,7 @@ from kerazoo.train.run import LAST, run
 from kerazoo.train.settings import chosen
 from kerazoo.train.start import find
 from kerazoo.train.state import full_disk
+from kerazoo.train.techniques import general, refuse
 
 JOBS: Mapping[str, tuple[Callable[[Request], Job], str]] = {
     "classify": (classify.job, "scratch"),
@@ -171,9 +172,11 @@ def job(
         if epochs < 1:
             raise UsageError(f"epochs={epochs} is not a positive number.")
         chosen_ = replace(chosen_, epochs=epochs)
-    return make(
+    refuse(start.kind, chosen_)
+    made = make(
         Request(start, _paths(data), chosen_, seed, _freeze(freeze), _validation(validation), strict, _told(say))
     )
+    return replace(made, recipe=general(made.recipe, chosen_))
 
 
 def _paths(given: Source | Sequence[Source]) -> tuple[Path, ...]:

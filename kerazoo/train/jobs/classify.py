@@ -12,6 +12,7 @@ from kerazoo.codecs.image import Image, Normalise
 from kerazoo.errors import UsageError
 from kerazoo.tasks.classify import Classify
 from kerazoo.train import losses
+from kerazoo.train.balance import roc_auc
 from kerazoo.train.data import labelled
 from kerazoo.train.data.arrays import Arrays
 from kerazoo.train.jobs import Job, Request
@@ -19,6 +20,7 @@ from kerazoo.train.recipe import Recipe
 from kerazoo.train.start import Network
 from kerazoo.train.state import State
 from kerazoo.train.steps.supervised import Supervised
+from kerazoo.train.techniques import applied
 
 
 def job(asked: Request) -> Job:
@@ -51,7 +53,8 @@ def job(asked: Request) -> Job:
             pictures, labels = pictures[kept], labels[kept]
     output = task.output if keeps else "logits"
     normalise = start.normalise or _usual(image)
-    measure = Accuracy(*held, normalise, _loss(start, output)) if held is not None else None
+    ranked = settings.balance != "none"
+    measure = Accuracy(*held, normalise, _loss(start, output), ranked) if held is not None else None
     optimizer, schedule = settings.made()
     recipe = Recipe(
         name=asked.name,
@@ -62,11 +65,12 @@ def job(asked: Request) -> Job:
         schedule=schedule,
         augment=settings.augmented,
         measure=measure,
-        best=("val_accuracy", "max") if measure else None,
+        best=("val_auc" if ranked else "val_accuracy", "max") if measure else None,
         seed=asked.seed,
         batch=settings.batch,
         epochs=settings.epochs,
     )
+    recipe = applied(recipe, settings, labels, len(found.names))
     counts = np.bincount(labels, minlength=len(found.names)).tolist()
     notes = {"classes": dict(zip(found.names, counts, strict=True)), "held out": 0 if held is None else len(held[1])}
     made = Classify(image, found.names, output=output)
@@ -112,12 +116,14 @@ class Accuracy:
         pictures, labels: uint8 [n, h, w, channels] and int64 [n].
         normalise: What makes pixels the network's input.
         loss: Of labels and the network's output.
+        ranked: Whether the mean of the classes' areas under the ROC curve is measured, too.
     """
 
     pictures: np.ndarray
     labels: np.ndarray
     normalise: Normalise
     loss: Any
+    ranked: bool = False
 
     def __call__(self, state: State) -> dict[str, float]:
         import tensorflow as tf
@@ -132,9 +138,16 @@ class Accuracy:
 
         answer = state.once("accuracy", traced)
         total, right = 0.0, 0.0
+        outputs = []
         for start in range(0, len(self.labels), 100):
             labels = self.labels[start : start + 100]
             output = answer(tf.constant(self.pictures[start : start + 100]))
             total += float(tf.reduce_sum(self.loss(labels, output) * tf.ones(len(labels))))
             right += float(tf.reduce_sum(losses.right(labels, output)))
-        return {"loss": total / len(self.labels), "accuracy": right / len(self.labels)}
+            outputs.append(np.asarray(output))
+        figures = {"loss": total / len(self.labels), "accuracy": right / len(self.labels)}
+        if self.ranked:
+            # Of probabilities: a logit alone says nothing of the other classes.
+            areas = roc_auc(self.labels, np.asarray(tf.nn.softmax(np.concatenate(outputs))))
+            figures["auc"] = float(np.nanmean(areas))
+        return figures
