@@ -20,6 +20,7 @@ import click
 @click.option("--freeze", default="none", show_default=True, metavar="N|body|none", help="Layers that do not learn.")
 @click.option("--validation", default="0.1", show_default=True, metavar="SHARE|PATH", help="What is only measured on.")
 @click.option("--strict", is_flag=True, help="Refuse pictures that cannot be read, instead of leaving them out.")
+@click.option("--devices", default=1, show_default=True, type=click.IntRange(1), help="That share each batch.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def train(
     model: str,
@@ -34,6 +35,7 @@ def train(
     freeze: str,
     validation: str,
     strict: bool,
+    devices: int,
     as_json: bool,
 ) -> int:
     """Trains MODEL on SOURCE into the folder OUT.
@@ -74,6 +76,7 @@ def train(
         freeze=freeze,
         validation=validation,
         strict=strict,
+        devices=devices,
     )
     if as_json:
         figures = {name: round(value, 6) for name, value in done.figures.items()}

@@ -49,7 +49,7 @@ def _tensorflow(model: Any, optimizer: Any, take: Take, judge: Judge, compute: C
     devices = strategy.num_replicas_in_sync
 
     def part(*batch: Any) -> Any:
-        with tf.GradientTape() as tape, quickened(model, compute.policy):
+        with tf.GradientTape() as tape:
             output = keras.tree.map_structure(_full, model(take(batch), training=True))
             value, further = judge(output, batch)
             if model.losses:
@@ -59,10 +59,12 @@ def _tensorflow(model: Any, optimizer: Any, take: Take, judge: Judge, compute: C
         optimizer.apply(tape.gradient(shared, weights), weights)
         return {"loss": value, **further}
 
-    if devices == 1:
-        return tf.function(part, jit_compile=compute.xla or None)
+    @tf.function(autograph=False, jit_compile=compute.xla or None)
+    def whole(*batch: Any) -> Any:
+        with quickened(model, compute.policy):
+            return part(*batch)
 
-    @tf.function
+    @tf.function(autograph=False)
     def parts(*batch: Any) -> Any:
         count, left = divmod(batch[0].shape[0], devices)
         if left:
@@ -76,10 +78,12 @@ def _tensorflow(model: Any, optimizer: Any, take: Take, judge: Judge, compute: C
             first = context.replica_id_in_sync_group * count
             return part(*(array[first : first + count] for array in batch))
 
-        figures = strategy.run(own, args=batch)
+        # Around all devices: they are traced on threads that take turns.
+        with quickened(model, compute.policy):
+            figures = strategy.run(own, args=batch)
         return {name: strategy.reduce("MEAN", value, axis=None) for name, value in figures.items()}
 
-    return parts
+    return whole if devices == 1 else parts
 
 
 def _full(output: Any) -> Any:
@@ -151,7 +155,7 @@ def answering(model: Any, take: Callable[[Any], Any] = lambda inputs: inputs) ->
         case "tensorflow":
             import tensorflow as tf
 
-            return tf.function(answer, reduce_retracing=True)
+            return tf.function(answer, autograph=False, reduce_retracing=True)
         case "torch":
             import torch
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from kerazoo.engines.quiet import import_tensorflow
+from kerazoo.engines.quiet import import_keras
 from kerazoo.errors import UsageError
 from kerazoo.train import product
 from kerazoo.train.jobs import Job, Request, classify
@@ -55,6 +55,7 @@ def train(
     freeze: str | int = "none",
     validation: float | str | os.PathLike[str] = 0.1,
     strict: bool = False,
+    devices: int = 1,
     say: Callable[[str], Any] | None = None,
 ) -> Trained:
     """Trains a model on data of one's own.
@@ -73,13 +74,14 @@ def train(
         freeze: `none`; `body`, all but the top; or how many of the first layers with weights stay as they are.
         validation: A share of each class to hold out, 0 for none, or a second source.
         strict: Refuse where a picture cannot be read, instead of leaving it out.
+        devices: How many share each batch among them; see `kerazoo.train.devices`.
         say: Is told one line an epoch and what is left out; by default stderr is.
 
     Raises:
         UsageError, InputError: What is asked for does not fit together; the message says what to do.
         GateError: The loss became NaN or infinite; the last good state is kept.
     """
-    import_tensorflow()
+    import_keras()
     start = find(os.fspath(model))
     kind = start.task.kind
     if kind not in JOBS:
@@ -101,7 +103,7 @@ def train(
         start, Path(data).expanduser(), chosen_, seed, _freeze(freeze), _validation(validation), strict, _told(say)
     )
     made = make(asked)
-    outcome = run(replace(made.recipe, minutes=minutes), folder, resume=resume, say=say)
+    outcome = run(replace(made.recipe, minutes=minutes), folder, resume=resume, say=say, devices=devices)
     if not outcome.history:
         raise UsageError(f"minutes={minutes}: not one epoch was done; there is nothing to save.")
     figures = {name: value for name, value in outcome.figures.items() if name != "seconds"}

@@ -14,10 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from kerazoo.engines.quiet import import_tensorflow
+from kerazoo.engines.quiet import import_keras
 from kerazoo.errors import GateError, UsageError
+from kerazoo.lazy import keras
 from kerazoo.train import reports
 from kerazoo.train import state as state_
+from kerazoo.train.devices import sharing
+from kerazoo.train.feed import ahead
 from kerazoo.train.progress import Progress
 from kerazoo.train.recipe import Batch, Recipe
 from kerazoo.train.state import State
@@ -48,7 +51,13 @@ class Outcome:
         return self.history[done - 1] if 0 < done <= len(self.history) else {}
 
 
-def run(recipe: Recipe, out: str | Path, resume: bool = True, say: Callable[[str], Any] | None = None) -> Outcome:
+def run(
+    recipe: Recipe,
+    out: str | Path,
+    resume: bool = True,
+    say: Callable[[str], Any] | None = None,
+    devices: int = 1,
+) -> Outcome:
     """Trains until the recipe's budget is spent.
 
     Args:
@@ -56,6 +65,7 @@ def run(recipe: Recipe, out: str | Path, resume: bool = True, say: Callable[[str
         out: A folder, which is made; one training at a time.
         resume: Go on from the state that is there; `False` refuses to where there is one.
         say: Is told one line an epoch; by default stderr is, with a bar where it is a terminal.
+        devices: How many share each batch among them.
 
     Raises:
         UsageError: Another training uses the folder, or its state is of another recipe.
@@ -63,8 +73,8 @@ def run(recipe: Recipe, out: str | Path, resume: bool = True, say: Callable[[str
         KeyboardInterrupt: It was interrupted, and the state was saved.
     """
     folder = Path(out).expanduser()
-    import_tensorflow()
-    with _alone(folder):
+    import_keras()
+    with _alone(folder), sharing(devices):
         last = folder / LAST
         if last.exists() and not resume:
             raise UsageError(f"{folder} holds a training already.\nGo on with --resume, or name another folder.")
@@ -120,9 +130,7 @@ def _train(recipe: Recipe, state: State, folder: Path, progress: Progress, inter
 
 
 def batches(recipe: Recipe, epoch: int, first: int = 0) -> Iterator[Batch]:
-    """The batches of an epoch from number `first` on, made ahead of their turn and in parallel by `tf.data`."""
-    import tensorflow as tf
-
+    """The batches of an epoch from number `first` on, made ahead of their turn and in parallel."""
     order = np.random.default_rng((recipe.seed, epoch)).permutation(len(recipe.data))
 
     def make(index: int) -> Batch:
@@ -132,6 +140,11 @@ def batches(recipe: Recipe, epoch: int, first: int = 0) -> Iterator[Batch]:
 
     if first >= recipe.steps:
         return
+    if keras.backend.backend() != "tensorflow":
+        yield from ahead(make, range(first, recipe.steps))
+        return
+    import tensorflow as tf
+
     example = [np.asarray(array) for array in make(first)]
     shapes = [array.shape for array in example]
 

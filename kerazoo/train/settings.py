@@ -36,6 +36,7 @@ class Settings:
         augment: A key of `AUGMENTS`.
         epochs: Passes over the data.
         size: Side of the pictures in pixels; 0 for the model's own.
+        compute: How a step is computed: a key of `kerazoo.train.quick.COMPUTES`, or `fastest`, which measures it.
     """
 
     optimizer: str = "adamw"
@@ -48,6 +49,7 @@ class Settings:
     augment: str = "mirror"
     epochs: int = 20
     size: int = 0
+    compute: str = "float32"
 
     def made(self) -> tuple[Optimizer, Schedule]:
         more = {"momentum": self.momentum, "nesterov": True} if self.optimizer == "sgd" else {}

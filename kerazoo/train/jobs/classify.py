@@ -10,10 +10,12 @@ import numpy as np
 
 from kerazoo.codecs.image import Image, Normalise
 from kerazoo.errors import UsageError
+from kerazoo.lazy import keras
 from kerazoo.tasks.classify import Classify
 from kerazoo.train import losses
 from kerazoo.train.data import labelled
 from kerazoo.train.data.arrays import Arrays
+from kerazoo.train.descent import answering
 from kerazoo.train.jobs import Job, Request
 from kerazoo.train.recipe import Recipe
 from kerazoo.train.start import Network, resized
@@ -52,11 +54,12 @@ def job(asked: Request) -> Job:
     normalise = start.normalise or _usual(image)
     measure = Accuracy(*held, normalise, _loss(start, output)) if held is not None else None
     optimizer, schedule = settings.made()
+    network = _network(asked, None if keeps else len(found.names), image)
     recipe = Recipe(
         name=f"{Path(start.word).stem} on {asked.source.stem}",
-        model=_network(asked, None if keeps else len(found.names), image),
+        model=replace(network, sample=normalise(_some(pictures))),
         data=Arrays((pictures, labels)),
-        step=Supervised(_loss(start, output), metrics={"accuracy": losses.accuracy}, prepare=normalise),
+        step=Supervised(_loss(start, output), 1, {"accuracy": losses.accuracy}, normalise, settings.compute, asked.say),
         optimizer=optimizer,
         schedule=schedule,
         augment=settings.augmented,
@@ -70,6 +73,11 @@ def job(asked: Request) -> Job:
     notes = {"classes": dict(zip(found.names, counts, strict=True)), "held out": 0 if held is None else len(held[1])}
     made = Classify(image, found.names, output=output)
     return Job(recipe, {"classify": made}, normalise, {**notes, "left out": skipped})
+
+
+def _some(pictures: np.ndarray) -> np.ndarray:
+    """A few hundred of all classes, which stand one after the other."""
+    return pictures[:: max(1, len(pictures) // 256)][:256]
 
 
 def _plain_top(task: Classify) -> bool:
@@ -120,21 +128,14 @@ class Accuracy:
     loss: Any
 
     def __call__(self, state: State) -> dict[str, float]:
-        import tensorflow as tf
-
-        model = state.model
-
-        def traced() -> Any:
-            return tf.function(
-                lambda pictures: model(self.normalise(tf.cast(pictures, tf.float32)), training=False),
-                reduce_retracing=True,
-            )
-
-        answer = state.once("accuracy", traced)
+        ops = keras.ops
+        answer = state.once(
+            "accuracy", lambda: answering(state.model, lambda pixels: self.normalise(ops.cast(pixels, "float32")))
+        )
         total, right = 0.0, 0.0
         for start in range(0, len(self.labels), 100):
             labels = self.labels[start : start + 100]
-            output = answer(tf.constant(self.pictures[start : start + 100]))
-            total += float(tf.reduce_sum(self.loss(labels, output) * tf.ones(len(labels))))
-            right += float(tf.reduce_sum(losses.right(labels, output)))
+            output = answer(self.pictures[start : start + 100])
+            total += float(ops.sum(self.loss(labels, output) * ops.ones(len(labels))))
+            right += float(ops.sum(losses.right(labels, output)))
         return {"loss": total / len(self.labels), "accuracy": right / len(self.labels)}
