@@ -132,7 +132,7 @@ def _torch(model: Any, optimizer: Any, take: Take, judge: Judge) -> Step:
         value.backward()
         with torch.no_grad():
             optimizer.apply([variable.value.grad for variable in weights], weights)
-        return {"loss": value, **further}
+        return {name: torch.as_tensor(figure).detach() for name, figure in {"loss": value, **further}.items()}
 
     return step
 

@@ -16,7 +16,7 @@ def cross_entropy(labels: Any, logits: Any) -> Any:
 def right(labels: Any, logits: Any) -> Any:
     """1.0 where the label [...] has the largest of the logits [..., classes], else 0.0."""
     ops = keras.ops
-    same = ops.equal(ops.cast(ops.argmax(logits, axis=-1), "int64"), ops.cast(labels, "int64"))
+    same = ops.equal(ops.cast(ops.argmax(logits, axis=-1), "int32"), ops.cast(labels, "int32"))
     return ops.cast(same, "float32")
 
 

@@ -29,7 +29,7 @@ def unfold(model: Any, inputs: np.ndarray) -> list[str]:
     norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization) and _folded(layer)]
     if not norms:
         return []
-    taps = keras.Model(model.inputs, [norm.input for norm in norms])
+    taps = keras.Model(model.input, [norm.input for norm in norms])
     sums = [np.zeros((2, norm.input.shape[-1])) for norm in norms]
     counts = [0] * len(norms)
     for start in range(0, len(inputs), BATCH):

@@ -50,7 +50,8 @@ class Supervised:
 
     def __call__(self, state: State, batch: Batch) -> tuple[State, Figures]:
         step = state.once("supervised", lambda: self._made(state, batch))
-        return state, {name: float(value) for name, value in step(*batch).items()}
+        figures = step(*batch)
+        return state, {name: float(figures[name]) for name in ("loss", *self.metrics)}
 
     def _made(self, state: State, batch: Batch) -> Step:
         name = next(iter(state.models))
