@@ -15,6 +15,7 @@ from kerazoo.train.jobs import Job, Request, classify
 from kerazoo.train.run import LAST, run
 from kerazoo.train.settings import chosen
 from kerazoo.train.start import find
+from kerazoo.train.steps.supervised import computed
 
 JOBS: Mapping[str, tuple[Callable[[Request], Job], str]] = {
     "classify": (classify.job, "scratch"),
@@ -103,6 +104,7 @@ def train(
         start, Path(data).expanduser(), chosen_, seed, _freeze(freeze), _validation(validation), strict, _told(say)
     )
     made = make(asked)
+    made = replace(made, recipe=computed(made.recipe, chosen_.compute, asked.say))
     outcome = run(replace(made.recipe, minutes=minutes), folder, resume=resume, say=say, devices=devices)
     if not outcome.history:
         raise UsageError(f"minutes={minutes}: not one epoch was done; there is nothing to save.")

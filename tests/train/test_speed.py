@@ -17,9 +17,9 @@ from kerazoo.train import quick
 from kerazoo.train.losses import accuracy, cross_entropy
 from kerazoo.train.quick import COMPUTES, quickened
 from kerazoo.train.run import run
-from kerazoo.train.steps.supervised import Supervised
+from kerazoo.train.steps.supervised import Supervised, computed
 from kerazoo.train.unfold import unfold
-from tests.train.common import classifier, values
+from tests.train.common import adversarial, classifier, values
 
 
 def maps(**options: Any) -> Any:
@@ -169,9 +169,12 @@ def maps_of_six() -> Any:
     return keras.Model(inputs, layers.Dense(4, name="predictions")(x))
 
 
-def test_an_unknown_way_is_told() -> None:
+def test_a_way_that_there_is_not_is_told() -> None:
     with pytest.raises(UsageError, match="bfloat16"):
         compute("float16")
+    assert computed(classifier(), "bfloat16").step.compute == "bfloat16"  # type: ignore[attr-defined]
+    with pytest.raises(UsageError, match="Adversarial"):
+        computed(adversarial(), "bfloat16")
 
 
 def test_folded_normalisation_is_unfolded_without_another_answer() -> None:

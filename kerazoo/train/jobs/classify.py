@@ -59,7 +59,7 @@ def job(asked: Request) -> Job:
         name=f"{Path(start.word).stem} on {asked.source.stem}",
         model=replace(network, sample=normalise(_some(pictures))),
         data=Arrays((pictures, labels)),
-        step=Supervised(_loss(start, output), 1, {"accuracy": losses.accuracy}, normalise, settings.compute, asked.say),
+        step=Supervised(_loss(start, output), metrics={"accuracy": losses.accuracy}, prepare=normalise),
         optimizer=optimizer,
         schedule=schedule,
         augment=settings.augmented,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from kerazoo.errors import UsageError, near
 from kerazoo.lazy import keras
 from kerazoo.train.descent import Step, descent
 from kerazoo.train.quick import COMPUTES, FASTEST, Compute, fastest
-from kerazoo.train.recipe import Batch, Figures
+from kerazoo.train.recipe import Batch, Figures, Recipe
 from kerazoo.train.state import State
 
 
@@ -86,3 +86,20 @@ class Supervised:
 
 def _told(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
+
+
+def computed(recipe: Recipe, compute: str, say: Callable[[str], Any] | None = None) -> Recipe:
+    """The recipe with its step computed in another way.
+
+    Args:
+        compute, say: See `Supervised`.
+
+    Raises:
+        UsageError: There is no such way, or the step knows but one.
+    """
+    if compute == Supervised.compute:
+        return recipe
+    step: Any = recipe.step
+    if not isinstance(step, Supervised):
+        raise UsageError(f"compute={compute}: this is taught by a step of its own ({type(step).__name__}), in float32.")
+    return replace(recipe, step=replace(step, compute=compute, say=say))
