@@ -84,6 +84,8 @@ def test_it_learns_the_same_from_the_same_weights(backend: str, pictures: Path, 
         np.testing.assert_allclose(other, one, rtol=1e-2, atol=2e-4)
 
 
+FAMILIES = ("espcn_x2", "googlenet", "inception_v1", "lenet5", "lenet5_1998", "mlp")
+
 EVERY = """
 import json, sys
 import numpy as np
@@ -101,7 +103,7 @@ for name, (family, described) in registry.variants().items():
         families[family.__name__] = (name, described, family)
 found, rng = {}, np.random.default_rng(0)
 for name, described, family in families.values():
-    if described.params > 8e6:
+    if name not in sys.argv[2:]:
         continue
     try:
         model = family.build(described.small or described.config)
@@ -133,12 +135,11 @@ print(json.dumps(found))
 
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_every_small_family_is_built_and_trained_there(backend: str) -> None:
-    done = process(backend, "-c", EVERY, backend)
+def test_families_are_built_and_trained_there(backend: str) -> None:
+    done = process(backend, "-c", EVERY, backend, *FAMILIES)
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout.splitlines()[-1])
-    assert len(found) > 10
-    assert {name: why for name, why in found.items() if why} == {}
+    assert found == dict.fromkeys(FAMILIES, "")
 
 
 def test_a_backend_that_is_not_installed_is_told() -> None:
