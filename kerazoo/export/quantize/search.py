@@ -155,7 +155,9 @@ class Search:
             return path, self.tool.network(path, self.parts, self.task.batched)
         except Exception as error:  # The tools raise what they like.
             why = str(error).strip().splitlines()
-            raise GateError(f"{self.form.name} cannot be made: {why[-1][:300] if why else type(error).__name__}") from error
+            raise GateError(
+                f"{self.form.name} cannot be made: {why[-1][:300] if why else type(error).__name__}"
+            ) from error
 
     def _error(self, network: Network) -> float:
         """Squares of the differences of the network's outputs from those in floats, over those from their mean."""
