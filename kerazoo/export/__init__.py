@@ -106,8 +106,8 @@ def _check_options(
     form = chosen[0]
     if form.calibrated and calibrate is None and not learned:
         raise UsageError(
-            f"{form.precision} is calibrated: --calibrate DIR names a folder of a hundred or more pictures (or what the "
-            f"model takes)\nsuch as it will be asked about. `--calibrate {lower.RANDOM}` makes some up, and costs accuracy."
+            f"{form.precision} is calibrated: --calibrate DIR names a folder of a hundred or more pictures (or what\n"
+            f"the model takes) such as it will be asked about. `--calibrate {lower.RANDOM}` makes some up, at a cost."
         )
     if calibrate is not None and not form.rounded:
         raise UsageError(f"--calibrate is for dynamic, int8 and int16x8; {form.precision} needs nothing of the kind.")

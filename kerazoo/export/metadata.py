@@ -1,7 +1,7 @@
 """LiteRT metadata, as Android's own libraries read it: what goes in, what comes out, and where the labels stand.
 
-The tables of `metadata_schema.fbs` (TensorFlow Lite Support, file identifier M001), written field by field: the schema's
-generated code comes with packages that do not install beside today's TensorFlow.
+The tables of `metadata_schema.fbs` (TensorFlow Lite Support, file identifier M001), written field by field: the
+schema's generated code comes with packages that do not install beside today's TensorFlow.
 """
 
 from __future__ import annotations

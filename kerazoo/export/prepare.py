@@ -17,7 +17,7 @@ from kerazoo import __version__, formats, seal, store
 from kerazoo.contract import Network, Tensors
 from kerazoo.engines import open_network
 from kerazoo.engines.card import FOLDER
-from kerazoo.errors import GateError
+from kerazoo.errors import GateError, UsageError
 from kerazoo.export import checked
 from kerazoo.export import golden as golden_
 from kerazoo.export.golden import Golden
@@ -262,13 +262,11 @@ def precise(model: Subject, precision: str, engine: str | None = None) -> tuple[
     there = [formats.ROWS[name] for name in rows if formats.ROWS[name].precision == precision]
     there = [form for form in there if engine in (None, form.engine)]
     if not there:
-        words = [form.word for form in formats.ROWS.values() if form.precision == precision]
-        calibrate = (
-            " --calibrate DIR" if any(f.precision == precision and f.calibrated for f in formats.ROWS.values()) else ""
-        )
+        made = [form for form in formats.ROWS.values() if form.precision == precision]
+        how = f"--to {made[-1].word} --precision {precision}{' --calibrate DIR' * made[-1].calibrated}"
         raise UsageError(
-            f"There is no {precision} artefact of {model.name} on this machine. Make one (it is kept for this, too):\n"
-            f"kerazoo export {model.name} --to {words[-1] if words else 'FORMAT'} --precision {precision}{calibrate} -o DIR"
+            f"There is no {precision} artefact of {model.name} on this machine. Make one; it is kept for this, too:\n"
+            f"kerazoo export {model.name} {how} -o DIR"
         )
     form = min(there, key=lambda each: rows[each.name].get("ms", float("inf")))
     return form, folder_of(model) / form.file
@@ -279,7 +277,8 @@ def _faster(record: Mapping[str, Any], ms: float) -> str | None:
     for name, row in record["artefacts"].items():
         form = formats.ROWS[name]
         if form.precision != formats.FLOAT and row.get("ms", ms) < ms:
-            return f"A verified {name} takes {_duration(row['ms'])} for {_duration(ms)}: --precision {form.precision} uses it."
+            quicker = f"{name} is verified and takes {_duration(row['ms'])}, not {_duration(ms)}"
+            return f"{quicker}: --precision {form.precision} uses it."
     return None
 
 

@@ -187,9 +187,12 @@ def write(model: Model, ranges: Mapping[str, Range], floats: frozenset[str], pre
             tool.update_quantization_recipe(f"^{re.escape(name)};?$", every, algorithm_key=no)
         shapes = {t.name.decode(): len(t.shape) for net in model.schema.subgraphs for t in net.tensors}
         seen = {
-            name: {"min": np.full((1,) * shapes[name], low, np.float32), "max": np.full((1,) * shapes[name], high, np.float32)}
-            for name, (low, high) in ranges.items()
-        }  # fmt: skip
+            name: {
+                side: np.full((1,) * shapes[name], value, np.float32)
+                for side, value in zip(("min", "max"), bounds, strict=True)
+            }
+            for name, bounds in ranges.items()
+        }
         path.write_bytes(bytes(tool.quantize(seen or None, enable_progress_report=False).quantized_model))
 
 

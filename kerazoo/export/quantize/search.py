@@ -30,7 +30,7 @@ PATIENCE = 6
 
 @dataclass(frozen=True)
 class Try:
-    """One thing that was tried: the error of the network's outputs on calibration items, the agreement on the others."""
+    """What was tried, with the error of the network's outputs on calibration items and the agreement on the others."""
 
     what: str
     error: float
@@ -109,8 +109,8 @@ class Search:
         if tried.agreement < self.wanted:
             curve = "; ".join(f"{each.what} {each.agreement:.3f}" for each in self.tried)
             raise GateError(
-                f"{self.form.name} agrees with floats by {tried.agreement:.3f} ({report.measure}) on {len(self.judging)} "
-                f"items that calibration did not see; {self.wanted:g} is wanted.\nTried: {curve}.\n"
+                f"{self.form.name} agrees with floats by {tried.agreement:.3f} ({report.measure}) on\n"
+                f"{report.judged} items that calibration did not see; {self.wanted:g} is wanted. Tried: {curve}.\n"
                 "More and better calibration items, a lower --min-agreement or another precision may do."
             )
         return path, report
