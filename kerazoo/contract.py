@@ -86,9 +86,9 @@ class Task(Protocol):
 
     It may have three methods more: `golden() -> dict`, one row of a small request, where the examples of its ports'
     media would ask nothing of the network; `compare(expected, got) -> dict`, the difference at each response port,
-    where values that lie far apart can mean the same (rankings, boxes). With `agreement(expected, got) -> float` and the
-    class attribute `AGREES` (name of the measure, how much is enough) it says itself how far two responses agree, as
-    `kerazoo.export.agreement` asks.
+    where values that lie far apart can mean the same (rankings, boxes). With `agreement(expected, got) -> float` and
+    the class attribute `AGREES` (name of the measure, how much is enough) it says itself how far two responses agree,
+    as `kerazoo.export.agreement` asks.
     """
 
     kind: ClassVar[str]

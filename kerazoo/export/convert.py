@@ -251,7 +251,7 @@ def _record_layers(built: Built, names: list[str], folder: Path) -> None:
     unknown = sorted(set(names) - set(found))
     if unknown:
         raise UsageError(f"Ranges are given for {', '.join(unknown[:5])}, and the model has no such layers.")
-    whole = keras.Model(built.keras.inputs, [found[name].output for name in names])
+    whole = keras.Model(built.keras.input, [found[name].output for name in names])
     media = built.normalise.media if built.normalise is not None else None
     values = [
         built.normalise(call.inputs[port.name]) if built.normalise is not None and port.media == media

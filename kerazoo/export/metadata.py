@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from kerazoo.contract import Port, Signature
+from kerazoo.export.flatbuffer import packed, unpacked
 
 NAME = "TFLITE_METADATA"
 IDENTIFIER = b"M001"
@@ -119,11 +120,10 @@ def _floats(builder: Any, values: Sequence[float]) -> int:
 
 def into(data: bytes, made: bytes) -> bytes:
     """A LiteRT flatbuffer with metadata, in the place of any that it had."""
-    import flatbuffers
     import numpy as np
     from ai_edge_litert import schema_py_generated as schema
 
-    model = schema.ModelT.InitFromPackedBuf(bytearray(data), 0)
+    model = unpacked(data)
     buffer = schema.BufferT()
     buffer.data = np.frombuffer(made, np.uint8)
     model.buffers.append(buffer)
@@ -131,9 +131,7 @@ def into(data: bytes, made: bytes) -> bytes:
     entry.name, entry.buffer = NAME, len(model.buffers) - 1
     others = [each for each in model.metadata or [] if each.name not in (NAME, NAME.encode())]
     model.metadata = [*others, entry]
-    builder = flatbuffers.Builder(len(data) + 4096)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
+    return packed(model, len(data) + 4096)
 
 
 def of(data: bytes) -> bytes | None:

@@ -156,7 +156,7 @@ def test_learned_ranges_are_found_by_what_the_layer_answers(made):
     import keras
 
     call = golden_.load(made / "golden.npz")["classify"].calls[0]
-    model = keras.Model(tiny().keras.inputs, tiny().keras.get_layer("conv").output)
+    model = keras.Model(tiny().keras.input, tiny().keras.get_layer("conv").output)
     expected = np.asarray(model(tiny().normalise(call.inputs["image"]), training=False))
     for form in formats.NETWORKS:
         own = quantize.tool(form)
