@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = (
-    "kerazoo", "tensorflow", "keras", "onnxruntime", "ai-edge-litert", "numpy", "pillow", "grpcio", "uvicorn",
+    "kerazoo", "tensorflow", "keras", "onnxruntime", "ai-edge-litert", "ai-edge-quantizer", "numpy", "pillow", "grpcio", "uvicorn",
     "httptools", "uvloop", "fastapi", "litserve",
 )  # fmt: skip
 

@@ -116,8 +116,22 @@ def _check_options(
     whole = next((each for each in chosen if each.whole), None)
     if part is not None and whole is not None:
         raise UsageError(f"--part writes a network's part alone; {whole.name} holds the whole answer.")
+    if part is not None:
+        has = _parts(found)
+        if has and part not in has:
+            raise UsageError(f"{found.name} has the parts {', '.join(has)}; {part!r} was asked for.")
     if batch == "1" and whole is not None:
         raise UsageError(f"{whole.name} takes any number of rows; --batch 1 is for {_words(formats.NETWORKS)}.")
+
+
+def _parts(found: Subject) -> list[str]:
+    """Names of the network's parts, without building it; none where only building it would tell."""
+    from kerazoo import registry, tasks
+
+    if isinstance(found, registry.Model):
+        return list(tasks.parts(registry.tasks_of(found)[0]))
+    card = getattr(found, "card", lambda: None)()
+    return list(card.parts) if card is not None else []
 
 
 def _words(forms: Iterable[formats.Format]) -> str:

@@ -66,7 +66,7 @@ def test_tools_round_as_their_engines_run(made, form):
     seen = calibrate.statistics(own.graph(model), own.observe(model, calls))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / form.file
-        own.write(model, seen.ranges, frozenset(), "int8", path)
+        own.write(model, seen.ranges(), frozenset(), "int8", path)
         found = own.network(path, ["network"], True)(calls[0].inputs)["logits"]
     spread = np.ptp(calls[0].outputs["logits"])
     assert np.abs(found - calls[0].outputs["logits"]).max() < 0.1 * spread

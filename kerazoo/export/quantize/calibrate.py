@@ -130,34 +130,41 @@ class Statistics:
     """Of activations, by name.
 
     Attributes:
-        ranges: Least and greatest value.
+        spans: Least and greatest value of each call, [calls, 2].
         highest: Of layers' inputs, the greatest absolute value of each channel.
         means: Of layers' inputs, the average of each channel.
     """
 
-    ranges: Mapping[str, Range]
+    spans: Mapping[str, np.ndarray]
     highest: Mapping[str, np.ndarray]
     means: Mapping[str, np.ndarray]
+
+    def ranges(self, share: float = 1.0) -> dict[str, Range]:
+        """What holds all values of a share of the calls: rare peaks else make the steps of all other values coarse."""
+        return {
+            name: (float(np.quantile(span[:, 0], 1 - share)), float(np.quantile(span[:, 1], share)))
+            for name, span in self.spans.items()
+        }
 
 
 def statistics(graph: Graph, seen: Iterable[Mapping[str, np.ndarray]]) -> Statistics:
     """Gathers them from `Tool.observe`."""
     wanted = {layer.input for layer in graph.layers}
-    ranges: dict[str, Range] = {}
+    spans: dict[str, list[Range]] = {}
     highest: dict[str, np.ndarray] = {}
     sums: dict[str, np.ndarray] = {}
     counts: dict[str, int] = {}
     for tensors in seen:
         for name, value in tensors.items():
-            low, high = ranges.get(name, (np.inf, -np.inf))
-            ranges[name] = (min(low, float(value.min())), max(high, float(value.max())))
+            spans.setdefault(name, []).append((float(value.min()), float(value.max())))
             if name in wanted and value.ndim:
                 flat = value.reshape(-1, value.shape[-1])
                 largest = np.abs(flat).max(0)
                 highest[name] = np.maximum(highest[name], largest) if name in highest else largest
                 sums[name] = sums.get(name, 0.0) + flat.sum(0, dtype=np.float64)
                 counts[name] = counts.get(name, 0) + len(flat)
-    return Statistics(ranges, highest, {name: total / counts[name] for name, total in sums.items()})
+    means = {name: total / counts[name] for name, total in sums.items()}
+    return Statistics({name: np.array(each) for name, each in spans.items()}, highest, means)
 
 
 def golden_calls(goldens: Mapping[str, golden_.Golden]) -> list[Call]:

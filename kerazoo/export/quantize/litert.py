@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from kerazoo import packages
 from kerazoo.contract import Network
 from kerazoo.engines.litert import AT_ONCE, Interpreters, LiteRTNetwork
 from kerazoo.engines.quiet import quiet
@@ -151,6 +152,7 @@ def observe(model: Model, calls: Iterable[Call]) -> Iterator[Mapping[str, np.nda
 
 
 def write(model: Model, ranges: Mapping[str, Range], floats: frozenset[str], precision: str, path: Path) -> None:
+    packages.needed("ai_edge_quantizer")
     with warnings.catch_warnings(), quiet(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         from ai_edge_quantizer import qtyping, quantizer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from kerazoo.contract import Network, Task
-from kerazoo.errors import GateError
+from kerazoo.errors import GateError, KerazooError
 from kerazoo.export import agreement
 from kerazoo.export.quantize import calibrate, correct, equalise
 from kerazoo.export.quantize.calibrate import Sample, Statistics
@@ -20,6 +21,9 @@ from kerazoo.formats import Format
 
 JUDGED = 48
 """So many calibration items tell how much a layer hurts."""
+
+SHARES = (0.95, 0.8)
+"""Of the items whose activations ranges hold, tried beside all of them."""
 
 TRIED = 3
 """Beside the neighbours of those that were taken, so many layers are tried at each step."""
@@ -89,14 +93,20 @@ class Search:
         Raises:
             GateError: It cannot be written, or its answers agree too seldom.
         """
-        best, made = None, Candidate(frozenset(), {}, {}, model)
-        plans = self._plans(model, ranges)
-        for what, plan in plans:
+        first, *others = self._plans(model, ranges)
+        made = first[1]
+        best = self._measured(*first)
+        for what, plan in others:
             path, tried = self._measured(what, plan)
-            if best is None or tried.error < best[1].error:
+            if tried.error < best[1].error:
                 best, made = (path, tried), plan
-        if best is None:
-            raise GateError("Nothing could be tried.")
+        if self.form.calibrated and ranges is None:
+            seen = self._seen(self.tool.graph(made.model), made.model)
+            for share in SHARES:
+                plan = dataclasses.replace(made, ranges=seen.ranges(share))
+                path, tried = self._measured(f"ranges of {share:.0%} of the items", plan)
+                if tried.error < best[1].error:
+                    best, made = (path, tried), plan
         graph = self.tool.graph(made.model)
         path, tried = best
         floats: list[tuple[str, float]] = []
@@ -122,15 +132,15 @@ class Search:
             return [("as it is", Candidate(before, {}, {}, model))]
         seen = self._seen(graph, model)
         if learned is not None:
-            return [("learned ranges", Candidate(before, {**seen.ranges, **learned}, {}, model))]
-        plans = [("as it is", Candidate(before, seen.ranges, {}, model))]
-        plans.append(("biases corrected", Candidate(before, seen.ranges, corrections(graph, seen), model)))
+            return [("learned ranges", Candidate(before, {**seen.ranges(), **learned}, {}, model))]
+        plans = [("as it is", Candidate(before, seen.ranges(), {}, model))]
+        plans.append(("biases corrected", Candidate(before, seen.ranges(), corrections(graph, seen), model)))
         changed = equalise.equalised(graph, seen.highest)
         if changed:
             even = self.tool.with_constants(model, changed)
             graph = self.tool.graph(even)
             seen = self._seen(graph, even)
-            corrected = Candidate(before, seen.ranges, corrections(graph, seen), even)
+            corrected = Candidate(before, seen.ranges(), corrections(graph, seen), even)
             plans.append(("ranges equalised, biases corrected", corrected))
         return plans
 
@@ -153,6 +163,8 @@ class Search:
         try:
             self.tool.write(model, plan.ranges, plan.floats, self.form.precision, path)
             return path, self.tool.network(path, self.parts, self.task.batched)
+        except KerazooError:
+            raise
         except Exception as error:  # The tools raise what they like.
             why = str(error).strip().splitlines()
             raise GateError(
@@ -183,10 +195,11 @@ class Search:
         alone = {layer.name: self._without(plan, layer) for layer in graph.layers}
         waiting = sorted(alone, key=lambda name: alone[name])
         taken: list[tuple[str, float]] = []
+        taken_names: list[str] = []
         best = path, first, list(taken)
         error, since = first.error, 0
         while waiting and since < PATIENCE:
-            floats = {name for name, _ in taken}
+            floats = set(taken_names)
             near = {name for name in neighbours(graph, floats) if name in waiting}
             errors = {
                 name: self._without(plan, _named(graph, name)) if taken else alone[name]
@@ -194,10 +207,12 @@ class Search:
             }
             name = min(errors, key=lambda each: errors[each])
             waiting.remove(name)
-            taken.append((name, max(error - errors[name], 0.0) / max(first.error, 1e-30)))
+            shown = _named(graph, name).output
+            taken_names.append(name)
+            taken.append((shown, max(error - errors[name], 0.0) / max(first.error, 1e-30)))
             error = errors[name]
             plan = plan.sparing(name)
-            path, tried = self._measured(f"{short(name)} in floats", plan)
+            path, tried = self._measured(f"{short(shown)} in floats", plan)
             since = 0 if tried.agreement > best[1].agreement else since + 1
             if tried.agreement > best[1].agreement:
                 best = path, tried, list(taken)
@@ -227,7 +242,7 @@ class Candidate:
     model: Any
 
     def sparing(self, name: str) -> Candidate:
-        return Candidate(self.floats | {name}, self.ranges, self.corrections, self.model)
+        return dataclasses.replace(self, floats=self.floats | {name})
 
 
 def corrections(graph: Graph, seen: Statistics) -> dict[str, tuple[str, np.ndarray]]:
