@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
+import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -85,8 +86,36 @@ def convert(
         except Exception as error:  # Each converter raises what it likes; the others must go on.
             if _of_the_machine(error):
                 raise KerazooError(f"{built.name} could not be converted to {name} now: {error}") from error
-            failures[name] = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
+            failures[name] = _why(error, form)
     return failures
+
+
+_OPERATION = re.compile(r"'tf\.(\w+)' op is neither")
+_PLACE = re.compile(r'loc\((?:callsite\(|fused\[)*.*?"([^"]*/[^"]*)"')
+"""How TensorFlow's converter names an operation that the format does not have, and where it stands."""
+
+
+def _why(error: Exception, form: formats.Format) -> str:
+    """What to tell where a conversion failed: the operation and the layer, where it is an operation."""
+    text = str(error).strip()
+    operation = _OPERATION.search(text)
+    if operation is not None:
+        place = _PLACE.search(text)
+        return unknown(form, operation.group(1), place.group(1) if place is not None else "")
+    if isinstance(error, KerazooError):
+        return text
+    return f"{type(error).__name__}: {text.splitlines()[0] if text else ''}"
+
+
+def unknown(form: formats.Format, operation: str, node: str) -> str:
+    """That a format does not know an operation.
+
+    Args:
+        node: As TensorFlow calls it: model, layer and operation between slashes.
+    """
+    names = node.split("/")
+    layer = re.sub(r"_\d+$", "", names[-2]) if len(names) > 1 else node or "a layer"
+    return f"{form.name} does not know the operation {operation} of the layer {layer}; another format may."
 
 
 def _of_the_machine(error: BaseException | None) -> bool:
@@ -189,6 +218,7 @@ def onnx(built: Built, card: Card, path: Path, one_row: bool | None = None) -> N
     """One .onnx file; for a model in several parts a folder with one a part."""
     import tensorflow as tf
     import tf2onnx
+    from onnx import defs as onnx_defs
 
     parts = [card.part] if card.part is not None else list(built.parts)
     if len(parts) > 1:
@@ -196,6 +226,9 @@ def onnx(built: Built, card: Card, path: Path, one_row: bool | None = None) -> N
     for part in parts:
         run, specs = _traced(built, part, fixed=bool(one_row))
         proto, _ = tf2onnx.convert.from_function(tf.function(run, input_signature=specs), specs, opset=18)
+        for node in proto.graph.node:  # tf2onnx writes what it does not know as it stands, and says nothing.
+            if not onnx_defs.has(node.op_type, node.domain):
+                raise KerazooError(unknown(formats.ONNX, node.op_type, node.name))
         (path if len(parts) == 1 else path / f"{part}.onnx").write_bytes(proto.SerializeToString())
     finish.onnx(path, card)
 
@@ -260,4 +293,5 @@ def _record_layers(built: Built, names: list[str], folder: Path) -> None:
     ]  # fmt: skip
     outputs = whole(values if len(values) > 1 else values[0], training=False)
     outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
-    np.savez(folder / lower.LAYERS, **{name: np.asarray(value) for name, value in zip(names, outputs, strict=True)})
+    held: dict[str, Any] = {name: np.asarray(value) for name, value in zip(names, outputs, strict=True)}
+    np.savez(folder / lower.LAYERS, **held)

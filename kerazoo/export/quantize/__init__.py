@@ -31,7 +31,7 @@ __all__ = ["Report", "Sample", "quantise", "samples"]
 
 def tool(form: Format) -> Tool:
     """The quantiser of a format: the module here that is called as its engine is."""
-    return importlib.import_module(f"{__name__}.{form.engine}")  # type: ignore[return-value]
+    return importlib.import_module(f"{__name__}.{form.engine}")
 
 
 def quantise(

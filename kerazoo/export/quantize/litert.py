@@ -54,8 +54,9 @@ def graph(model: Model) -> Graph:
     from ai_edge_litert import schema_py_generated as schema
 
     codes, activations = _names(schema.BuiltinOperator), _names(schema.ActivationFunctionType)
-    layers, steps, results, read_by = [], [], set(), {}
+    layers, steps, results = [], [], set()
     constants: dict[str, np.ndarray] = {}
+    read_by: dict[str, int] = {}
     for net in model.schema.subgraphs:
         names = [tensor.name.decode() for tensor in net.tensors]
         results |= {names[index] for index in net.outputs}
@@ -68,11 +69,13 @@ def graph(model: Model) -> Graph:
                 read_by[names[index]] = read_by.get(names[index], 0) + 1
             ends = activations.get(getattr(op.builtinOptions, "fusedActivationFunction", 0), "")
             name = _scope(gives)
-            if kind in LAYERS and takes[1] in held and net.tensors[takes[1]].type == 0 and takes[0] not in held:
+            kernel = _held(model, net.tensors[takes[1]]) if kind in LAYERS and takes[0] not in held else None
+            if kernel is not None:
                 weight, bias = names[takes[1]], names[takes[2]] if len(takes) > 2 and takes[2] in held else None
-                constants[weight] = _held(model, net.tensors[takes[1]]).transpose(LAYERS[kind])
-                if bias is not None:
-                    constants[bias] = _held(model, net.tensors[takes[2]])
+                constants[weight] = kernel.transpose(LAYERS[kind])
+                offsets = None if bias is None else _held(model, net.tensors[takes[2]])
+                if bias is not None and offsets is not None:
+                    constants[bias] = offsets
                 bound = BOUNDS.get(ends)
                 layers.append(
                     Layer(name, weight, bias, names[takes[0]], gives[0], kind.startswith("DEPTHWISE"),
