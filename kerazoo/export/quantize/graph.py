@@ -53,6 +53,7 @@ class Step:
     Attributes:
         passes: Whether it treats every channel alike and alone, and scales with its input up to the bound: padding with
             zeros, pooling, a rectifier.
+        joins: Whether it puts its inputs' channels side by side.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Step:
     outputs: tuple[str, ...]
     passes: bool = False
     bound: float = float("inf")
+    joins: bool = False
 
 
 @dataclass(frozen=True)
@@ -129,17 +131,55 @@ class Tool(Protocol):
         ...
 
 
-def next_layer(graph: Graph, layer: Layer) -> tuple[Layer, float] | None:
-    """The only layer that takes a layer's output, and where that is cut off on the way; `None` where others take it."""
-    tensor, bound = layer.output, layer.bound
-    while layer.positive and tensor not in graph.results:
-        readers = graph.readers(tensor)
-        if len(readers) != 1:
-            return None
-        (reader,) = readers
+@dataclass(frozen=True)
+class Reader:
+    """A layer that takes another one's output.
+
+    Attributes:
+        layer: The one that takes it.
+        offset: Where the other's channels begin among its inputs.
+        bound: Where they are cut off on the way.
+    """
+
+    layer: Layer
+    offset: int
+    bound: float
+
+
+def channels(graph: Graph) -> dict[str, int]:
+    """How many channels the outputs of layers have, and what is made of them on the way to other layers."""
+    found = {layer.output: len(graph.constants[layer.weight]) for layer in graph.layers}
+    for step in graph.steps:
+        counts = [found.get(name) for name in step.inputs]
+        if len(step.outputs) == 1 and None not in counts and (step.joins or (step.passes and len(counts) == 1)):
+            found[step.outputs[0]] = sum(count for count in counts if count is not None)
+    return found
+
+
+def readers_of(graph: Graph, layer: Layer, counts: Mapping[str, int]) -> list[Reader] | None:
+    """All layers that take a layer's output, through steps that leave channels alone; `None` where anybody else does.
+
+    Args:
+        counts: What `channels` says.
+    """
+    return _followed(graph, layer.output, 0, layer.bound, counts) if layer.positive else None
+
+
+def _followed(graph: Graph, tensor: str, offset: int, bound: float, counts: Mapping[str, int]) -> list[Reader] | None:
+    if tensor in graph.results:
+        return None
+    found: list[Reader] = []
+    for reader in graph.readers(tensor):
         if isinstance(reader, Layer):
-            return reader, bound
-        if not reader.passes or len(reader.outputs) != 1:
+            found.append(Reader(reader, offset, bound))
+            continue
+        before = 0
+        if reader.joins and reader.inputs.count(tensor) == 1 and reader.outputs[0] in counts:
+            before = sum(counts[name] for name in reader.inputs[: reader.inputs.index(tensor)])
+        elif not reader.passes or len(reader.outputs) != 1:
             return None
-        tensor, bound = reader.outputs[0], min(bound, reader.bound)
-    return None
+        more = _followed(graph, reader.outputs[0], offset + before, min(bound, reader.bound), counts)
+        if more is None:
+            return None
+        found += more
+    return found or None

@@ -84,7 +84,11 @@ def graph(model: Model) -> Graph:
             else:
                 passes = kind in PASSES and len([i for i in takes if i not in held]) == 1
                 moves = tuple(names[i] for i in takes if i not in held)
-                steps.append(Step(name, moves, tuple(gives), passes, 6.0 if kind == "RELU6" else float("inf")))
+                joins = (
+                    kind == "CONCATENATION" and getattr(op.builtinOptions, "axis", None) in (3, -1) and ends == "NONE"
+                )
+                bound_ = 6.0 if kind == "RELU6" else float("inf")
+                steps.append(Step(name, moves, tuple(gives), passes, bound_, joins))
     shared = frozenset(name for name, count in read_by.items() if count > 1)
     return Graph(tuple(layers), tuple(steps), constants, frozenset(results), shared)
 

@@ -101,7 +101,8 @@ def _step(node: Any, part: str, moves: tuple[str, ...], held: Mapping[str, np.nd
         low, high = (held.get(name) for name in (*node.input[1:], "", "")[:2])
         passes = passes and low is not None and float(low) == 0.0
         bound = bound if high is None else float(high)
-    return Step(_full(part, node.name), moves, tuple(_full(part, name) for name in node.output), passes, bound)
+    joins = node.op_type == "Concat" and _attribute(node, "axis", 0) == 1
+    return Step(_full(part, node.name), moves, tuple(_full(part, name) for name in node.output), passes, bound, joins)
 
 
 def _axes(node: Any, held: Mapping[str, np.ndarray]) -> tuple[int, ...] | None:
