@@ -76,7 +76,7 @@ def accuracy(model: str, word: str, wanted: float, data: tuple[Path, Path, Path]
     asked = sorted(map(str, unseen.iterdir()))
     both = {"fp32": kerazoo.load(floats.path), "int8": kerazoo.load(small.path)}
     first = {name: [result.indices[0] for result in predictor(asked)] for name, predictor in both.items()}
-    top1 = {name: evaluate(predictor, labelled).top1 for name, predictor in both.items()}
+    top1 = {name: evaluate(predictor, labelled).figures["top-1"] for name, predictor in both.items()}
     report = dict(small.report)
     return {
         "agreement_unseen": round(float(np.mean(np.equal(first["fp32"], first["int8"]))), 4),

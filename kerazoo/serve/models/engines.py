@@ -7,12 +7,12 @@ import functools
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from kerazoo import seal
+from kerazoo import seal, tasks
 from kerazoo.contract import Network, Port, Task
 from kerazoo.engines import open_network
 from kerazoo.engines.card import FOLDER, Card, of_folder
@@ -50,6 +50,7 @@ def load(
     options: SessionOptions = DEFAULTS,
     seen: Callable[[int], object] = lambda rows: None,
     cores: Cores | None = None,
+    exact_pixels: bool = False,
     precision: str = "auto",
 ) -> Servable:
     """Opens a bundle, whole as it was sealed, and asks it the golden of each of its tasks.
@@ -58,6 +59,7 @@ def load(
         engine: `auto` is the fastest one measured; or one of those of `kerazoo.formats`.
         seen: Is told the rows of every batch that runs.
         cores: Those of the server; all of the machine where none are given.
+        exact_pixels: Whether large pictures are decoded whole, whatever the card says.
         precision: `auto` stays in floats where there are any; or one of `kerazoo.formats.PRECISIONS`.
 
     Raises:
@@ -67,6 +69,8 @@ def load(
     try:
         seal.check_folder(folder, FOLDER, functools.partial(_used, form))
         card = of_folder(folder)
+        if exact_pixels:
+            card = replace(card, tasks={name: tasks.exactly(task) for name, task in card.tasks.items()})
         described = _signatures(folder, card, options)
         # A SavedModel that was made elsewhere is a network like the others: its answer is not baked in.
         if form.whole and card.adapter is None:
