@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
+
+from kerazoo.cli._statement import resolved, statement
+from kerazoo.cli._statement import trust as trust_
 
 
 @click.command()
@@ -18,6 +22,8 @@ import click
 @click.option("--batch", metavar="1|dynamic", help="Rows at a time, where the format's own way is not wanted.")
 @click.option("--part", metavar="NAME", help="Of a network in several: this one alone.")
 @click.option("-o", "--output", default=".", show_default=True, type=click.Path(path_type=Path), help="A folder.")
+@statement()
+@trust_
 def export(
     model: str,
     formats: tuple[str, ...],
@@ -27,6 +33,8 @@ def export(
     batch: str | None,
     part: str | None,
     output: Path,
+    stated: dict[str, Any],
+    trust: bool,
 ) -> int:
     """Exports MODEL, verified before it exists.
 
@@ -42,13 +50,17 @@ def export(
     kerazoo export lenet5:mnist --to onnx
     kerazoo export resnet50 --to savedmodel --to litert -o out/
     kerazoo export squeezenet_v1_0 --to litert --precision int8 --calibrate photos/
+    kerazoo export mine.keras --to onnx -o out/
+
+    --labels, --size and what follows state what a file does that has no card;
+    `kerazoo card` writes them into a copy.
     """
     from kerazoo.cli import say
     from kerazoo.export import export as export_
 
     say(f"Exporting {model} to {', '.join(formats)}: convert, run, compare with Keras ...")
     made = export_(
-        model, formats, output, precision=precision, calibrate=calibrate, min_agreement=min_agreement, batch=batch,
+        resolved(model, stated, trust), formats, output, precision=precision, calibrate=calibrate, min_agreement=min_agreement, batch=batch,
         part=part, say=say,
     )  # fmt: skip
     for artefact in made:
