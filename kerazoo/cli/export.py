@@ -60,9 +60,16 @@ def export(
 
     say(f"Exporting {model} to {', '.join(formats)}: convert, run, compare with Keras ...")
     made = export_(
-        resolved(model, stated, trust), formats, output, precision=precision, calibrate=calibrate, min_agreement=min_agreement, batch=batch,
-        part=part, say=say,
-    )  # fmt: skip
+        resolved(model, stated, trust),
+        formats,
+        output,
+        precision=precision,
+        calibrate=calibrate,
+        min_agreement=min_agreement,
+        batch=batch,
+        part=part,
+        say=say,
+    )
     for artefact in made:
         worst = max(artefact.differences.values(), default=0.0)
         click.echo(f"{artefact.format}\t{artefact.path}\t{worst:.2g}")
