@@ -19,6 +19,7 @@ import click
 @click.option("--seed", default=0, show_default=True, help="Of everything that is drawn.")
 @click.option("--freeze", default="none", show_default=True, metavar="N|body|none", help="Layers that do not learn.")
 @click.option("--validation", default="0.1", show_default=True, metavar="SHARE|PATH", help="What is only measured on.")
+@click.option("--quantize", type=click.Choice(["int8"]), help="Learn with rounded weights; also writes int8 files.")
 @click.option("--strict", is_flag=True, help="Refuse pictures that cannot be read, instead of leaving them out.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def train(
@@ -33,6 +34,7 @@ def train(
     seed: int,
     freeze: str,
     validation: str,
+    quantize: str | None,
     strict: bool,
     as_json: bool,
 ) -> int:
@@ -74,6 +76,7 @@ def train(
         freeze=freeze,
         validation=validation,
         strict=strict,
+        quantize=quantize,
     )
     if as_json:
         figures = {name: round(value, 6) for name, value in done.figures.items()}

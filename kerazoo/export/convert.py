@@ -196,8 +196,12 @@ def onnx(built: Built, card: Card, path: Path) -> None:
         seal.seal_onnx(target)
 
 
-def litert(built: Built, card: Card, path: Path) -> None:
-    """One .tflite file with one signature a part; the card and the labels end it as associated files."""
+def litert(built: Built, card: Card, path: Path, integers: bool = False) -> None:
+    """One .tflite file with one signature a part; the card and the labels end it as associated files.
+
+    Args:
+        integers: Whether ranges that `kerazoo.layers.FakeQuant` learned become integers.
+    """
     import keras
     import tensorflow as tf
 
@@ -208,6 +212,8 @@ def litert(built: Built, card: Card, path: Path) -> None:
         archive.add_endpoint(part, *_traced(built, part, fixed=True))
     archive.write_out(str(source), verbose=False)
     converter = tf.lite.TFLiteConverter.from_saved_model(str(source), signature_keys=list(built.parts))
+    if integers:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
     path.write_bytes(converter.convert())
     shutil.rmtree(source)
     card_.into_archive(path, card)

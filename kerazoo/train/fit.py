@@ -11,10 +11,11 @@ from typing import Any
 from kerazoo.engines.quiet import import_tensorflow
 from kerazoo.errors import UsageError
 from kerazoo.train import product
+from kerazoo.train import quantize as quantize_
 from kerazoo.train.jobs import Job, Request, classify
 from kerazoo.train.run import LAST, run
 from kerazoo.train.settings import chosen
-from kerazoo.train.start import find
+from kerazoo.train.start import Start, find
 
 JOBS: Mapping[str, tuple[Callable[[Request], Job], str]] = {
     "classify": (classify.job, "scratch"),
@@ -56,6 +57,8 @@ def train(
     validation: float | str | os.PathLike[str] = 0.1,
     strict: bool = False,
     say: Callable[[str], Any] | None = None,
+    quantize: str | None = None,
+    change: Callable[[Start, Job], Job] | None = None,
 ) -> Trained:
     """Trains a model on data of one's own.
 
@@ -74,6 +77,8 @@ def train(
         validation: A share of each class to hold out, 0 for none, or a second source.
         strict: Refuse where a picture cannot be read, instead of leaving it out.
         say: Is told one line an epoch and what is left out; by default stderr is.
+        quantize: `int8` learns with rounded weights and activations: see `kerazoo.train.quantize`.
+        change: From the model and what was made of data and recipe to what is run instead: how pruning comes in.
 
     Raises:
         UsageError, InputError: What is asked for does not fit together; the message says what to do.
@@ -101,13 +106,20 @@ def train(
         start, Path(data).expanduser(), chosen_, seed, _freeze(freeze), _validation(validation), strict, _told(say)
     )
     made = make(asked)
+    if quantize is not None:
+        made = quantize_.job(made, quantize)
+    if change is not None:
+        made = change(start, made)
     outcome = run(replace(made.recipe, minutes=minutes), folder, resume=resume, say=say)
     if not outcome.history:
         raise UsageError(f"minutes={minutes}: not one epoch was done; there is nothing to save.")
     figures = {name: value for name, value in outcome.figures.items() if name != "seconds"}
+    kept = made.finish(outcome.state.model) if made.finish is not None else outcome.state.model
     path = product.save(
-        outcome.state.model, folder / MODEL, made.tasks, made.normalise, made.recipe, figures, made.notes
+        kept, folder / MODEL, made.tasks, made.normalise, made.recipe, figures, made.notes
     )
+    if quantize is not None:
+        quantize_.export(path, say=_told(say))
     return Trained(path, figures, outcome.history, folder)
 
 

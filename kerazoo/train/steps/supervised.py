@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from kerazoo.train.recipe import Batch, Figures
 from kerazoo.train.state import State
@@ -35,6 +37,19 @@ class Supervised:
         name = next(iter(state.models))
         step = state.once("supervised", lambda: self._traced(state.models[name], state.optimizers[name]))
         return state, {name: float(value) for name, value in step(*batch).items()}
+
+    def gradients(self, model: Any, batch: Batch, weights: Sequence[Any]) -> list[np.ndarray]:
+        """Of the mean loss of a batch, for the network as it answers: one array a weight, zeros where it has no part."""
+        import tensorflow as tf
+
+        inputs, known = list(batch[: self.inputs]), batch[self.inputs :]
+        if self.prepare is not None:
+            inputs[0] = self.prepare(tf.cast(inputs[0], tf.float32))
+        with tf.GradientTape() as tape:
+            output = model(inputs if self.inputs > 1 else inputs[0], training=False)
+            value = tf.reduce_mean(self.loss(*known[:1], output, *known[1:]))
+        found = tape.gradient(value, [weight.value for weight in weights], unconnected_gradients="zero")
+        return [np.asarray(gradient) for gradient in found]
 
     def _traced(self, model: Any, optimizer: Any) -> Callable[..., Any]:
         import tensorflow as tf

@@ -1,0 +1,111 @@
+"""Integer files of a network that learned for them: its ranges are those of the file."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerazoo import formats, own, seal
+from kerazoo.engines import open_network
+from kerazoo.errors import GateError
+from kerazoo.export import convert, verify
+from kerazoo.export import golden as golden_
+from kerazoo.formats import Format
+
+STEPS = 0.05
+"""Largest relative error of the network's outputs: integers may round to the next step, layer after layer."""
+
+LEVELS = 127
+"""Of weights on either side of zero."""
+
+
+def main(word: str) -> list[dict[str, Any]]:
+    """Writes `NAME.int8.tflite` and `NAME.int8.onnx` beside a `.keras` file; what there is to say, and where each lies.
+
+    A file of the same name is replaced, as the model itself is when a training goes on.
+    """
+    source = Path(word)
+    built = own.find(word).build()
+    goldens = golden_.goldens_of(built)
+    card = convert.card_of(built, goldens)
+    rows = []
+    for form in formats.NETWORKS:
+        target = source.with_name(f"{source.stem}.int8{form.suffix}")
+        with tempfile.TemporaryDirectory(dir=source.parent, prefix=".kerazoo-") as folder:
+            new = Path(folder) / form.file
+            try:
+                if form is formats.LITERT:
+                    convert.litert(built, card, new, integers=True)
+                else:
+                    convert.onnx(built, card, new)
+                    integers(new)
+                worst = max(_verified(form, new, goldens).values(), default=0.0)
+                os.replace(new, target)
+                rows.append({"path": str(target), "said": f"{target}: int8, differs from training by {worst:.2g}"})
+            except Exception as error:  # Each converter raises what it likes; the other must go on.
+                reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+                rows.append({"path": None, "said": f"{target.name} was not written: {reason}"})
+    return rows
+
+
+def _verified(form: Format, path: Path, goldens: Mapping[str, golden_.Golden]) -> dict[str, float]:
+    """Both gates, with the tolerance of integers.
+
+    Raises:
+        GateError: The file is not what was trained.
+    """
+    loose = replace(form, network=STEPS, answer={name: max(limit, STEPS) for name, limit in form.answer.items()})
+    network, card = open_network(form.engine, path)
+    found: dict[str, float] = {}
+    for name, task in card.tasks.items():
+        found |= verify.check_network(goldens[name], network, loose, path.name)
+    return found
+
+
+def integers(path: Path) -> None:
+    """Stores the weights of an ONNX file's products as 8-bit integers; activations have their ranges already.
+
+    Raises:
+        GateError: A product's weights are no numbers that are known.
+    """
+    import onnx
+    from onnx import helper, numpy_helper
+
+    proto = onnx.load(str(path))
+    graph = proto.graph
+    held = {each.name: each for each in graph.initializer}
+    made = []
+    for node in graph.node:
+        if node.op_type not in ("Conv", "Gemm", "MatMul") or node.input[1] not in held:
+            continue
+        name = node.input[1]
+        weights = numpy_helper.to_array(held[name])
+        axis = 0 if node.op_type == "Conv" else weights.ndim - 1
+        whole, scale = _stored(weights, axis)
+        for suffix, array in (("int8", whole), ("scale", scale), ("zero", np.zeros(len(scale), np.int8))):
+            graph.initializer.append(numpy_helper.from_array(array, f"{name}/{suffix}"))
+        parts = [f"{name}/{suffix}" for suffix in ("int8", "scale", "zero")]
+        made.append(helper.make_node("DequantizeLinear", parts, [f"{name}/float"], f"{name}/dequantize", axis=axis))
+        node.input[1] = f"{name}/float"
+        if sum(name in other.input for other in graph.node) == 0:
+            graph.initializer.remove(held[name])
+    if not made:
+        raise GateError(f"{path.name} has no weights that could be stored as integers.")
+    for node in reversed(made):
+        graph.node.insert(0, node)
+    path.write_bytes(proto.SerializeToString())
+    seal.seal_onnx(path)
+
+
+def _stored(weights: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
+    """Integers, and the scale of each output; they stand for the very weights where these are on that grid."""
+    others = tuple(each for each in range(weights.ndim) if each != axis)
+    scale = np.maximum(np.abs(weights).max(others) / LEVELS, 1e-12).astype(np.float32)
+    shape = [-1 if each == axis else 1 for each in range(weights.ndim)]
+    return np.rint(weights / scale.reshape(shape)).astype(np.int8), scale
