@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kerazoo import applications, errors
+    from kerazoo import applications, errors, train
     from kerazoo.export import export
     from kerazoo.loading import load
     from kerazoo.own.about import info
@@ -32,9 +32,10 @@ _WHERE = {
     "load": ("kerazoo.loading", "load"),
     "models": ("kerazoo.registry", "rows"),
     "save": ("kerazoo.own.saving", "save"),
+    "train": ("kerazoo.train", None),
 }
 
-__all__ = ["Client", "Predictor", "applications", "card", "errors", "export", "info", "load", "models", "save"]
+__all__ = ["Client", "Predictor", "applications", "card", "errors", "export", "info", "load", "models", "save", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -19,9 +19,9 @@ import click
 @click.option("--schedule", metavar="one-shot|gradual", help="At once, or along a cubic curve.")
 @click.option("--keep", multiple=True, metavar="LAYER", help="A layer, or a pattern of them, that stays as it is.")
 @click.option("--epochs", type=click.IntRange(1), help="Passes over the data.")
-@click.option("--recipe", default="finetune", show_default=True, metavar="NAME", help="As for train.")
+@click.option("--recipe", metavar="NAME", help="As for train.")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Changes a setting (rate=0.01).")
-@click.option("--validation", default="0.1", show_default=True, metavar="SHARE|PATH", help="What is only measured on.")
+@click.option("--validation", metavar="SHARE|SOURCE", help="What is only measured on; 0.1 by default.")
 @click.option("--multiple", default=16, show_default=True, type=click.IntRange(1), help="Channels go in such blocks.")
 @click.option("--seed", default=0, show_default=True, help="Of everything that is drawn.")
 @click.option("--resume", is_flag=True, help="Go on from the state in OUT.")
@@ -47,12 +47,18 @@ def prune(
     import json
 
     from kerazoo.cli import say
+    from kerazoo.errors import UsageError
     from kerazoo.prune import report
     from kerazoo.prune.job import prune as prune_
-    from kerazoo.train.settings import changed
 
+    settings = {}
+    for change in changes:
+        key, equals, value = change.partition("=")
+        if not equals:
+            raise UsageError(f"--set {change}: write key=value, as in --set rate=0.01.")
+        settings[key.strip()] = value.strip()
     source = None if data == "none" else data
-    done = prune_(model, out, data=source, settings=changed(changes), **asked)
+    done = prune_(model, out, data=source, settings=settings, **asked)
     if size:
         say("Exporting both, to measure size and time ...")
         found = report.measured(model, done)

@@ -76,9 +76,9 @@ def prune(
     schedule: str | None = None,
     data: str | os.PathLike[str] | None = None,
     epochs: int | None = None,
-    recipe: str = "finetune",
+    recipe: str | None = None,
     settings: Mapping[str, Any] | None = None,
-    validation: float | str | os.PathLike[str] = 0.1,
+    validation: float | str | os.PathLike[str] | None = None,
     keep: Iterable[str] = (),
     multiple: int = 16,
     seed: int = 0,
@@ -130,8 +130,8 @@ def prune(
         return _untrained(start, asked, folder)
     before: dict[str, Any] = {}
 
-    def change(begun: Start, made: Job) -> Job:
-        job, found = _changed(begun, made, asked)
+    def change(made: Job) -> Job:
+        job, found = _changed(start, made, asked)
         before.update(found)
         return job
 

@@ -251,8 +251,6 @@ def test_options_that_do_not_fit_say_what_does(
 def test_models_that_cannot_be_trained_say_why(pictures: Path, tmp_path: Path) -> None:
     for word, why in (
         ("lenet", "lenet5"),
-        ("rnn_encdec", "vocabulary"),
-        ("espcn_x2", "does redraw"),
         (str(tmp_path / "no.keras"), "No such file"),
     ):
         with pytest.raises(UsageError, match=why):

@@ -25,16 +25,20 @@ PASSING = ("Dropout", "Flatten", "Identity", "MaxPooling2D", "Reshape", "ZeroPad
 """Nothing new comes out."""
 
 
-def job(made: Job, precision: str) -> Job:
-    """A training as one for integers.
+def at(precision: str) -> Callable[[Job], Job]:
+    """What makes a training one for a precision.
 
     Raises:
         UsageError: There is no such precision.
     """
     if precision != "int8":
         raise UsageError(f"quantize={precision}: networks learn for int8 here, and nothing else.")
-    recipe = replace(made.recipe, model=Quantised(made.recipe.model, made.normalise))
-    return replace(made, recipe=recipe, notes={**made.notes, "quantized": precision}, finish=folded)
+
+    def job(made: Job) -> Job:
+        recipe = replace(made.recipe, model=Quantised(made.recipe.model, made.normalise))
+        return replace(made, recipe=recipe, notes={**made.notes, "quantized": precision}, finish=folded)
+
+    return job
 
 
 def export(path: Path, say: Callable[[str], Any]) -> list[Path]:
