@@ -5,6 +5,8 @@
     example(port, rng)    a small value with something in it
     distance(a, b)        how far two arrays of values lie apart, in the media's own unit; GateError where they cannot
                           be compared
+    agreement(a, b)       how far two arrays of values say the same, the higher the nearer; AGREES names its measure and
+                          says how much is enough; where a response may hold the media
     SUFFIXES              of files that hold one; none where what is typed is the value itself
     MIME                  of such a file, or `None`
 

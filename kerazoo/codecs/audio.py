@@ -13,6 +13,7 @@ from kerazoo.errors import GateError, InputError
 
 SUFFIXES: tuple[str, ...] = (".wav", ".flac", ".ogg")
 MIME = "audio/wav"
+AGREES = ("signal to noise in dB", 25.0)
 
 QUIET = 1e-2
 """Level below which differences are not compared with the sound itself but with this (-40 dBFS): there, 16-bit numbers
@@ -115,6 +116,16 @@ def distance(expected: Any, got: Any) -> float:
     if len(a) != len(b):
         raise GateError(f"holds {len(b)} sounds; {len(a)} are expected")
     return max(map(_apart, a, b), default=0.0)
+
+
+def agreement(expected: Any, got: Any) -> float:
+    """Signal to noise ratio in dB, of the sounds where it is least; 100 where they are equal.
+
+    Raises:
+        GateError: Another number of sounds, or a sound of another length, rate or number of channels.
+    """
+    apart = distance(expected, got)
+    return min(-20 * float(np.log10(apart)), 100.0) if apart else 100.0
 
 
 def _apart(a: bytes, b: bytes) -> float:

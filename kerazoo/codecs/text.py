@@ -23,6 +23,7 @@ from kerazoo.errors import GateError, InputError, UsageError
 
 SUFFIXES: tuple[str, ...] = ()
 MIME = "text/plain"
+AGREES = ("equal words", 0.98)
 
 SPECIAL = ("<pad>", "<unk>", "<start>", "<end>")
 """The first words of every vocabulary; no text is ever split into one of them."""
@@ -76,6 +77,22 @@ def distance(expected: Any, got: Any) -> float:
     if a.shape != b.shape:
         raise GateError(f"has the shape {list(b.shape)}; {list(a.shape)} is expected")
     return float(np.mean(a != b)) if a.size else 0.0
+
+
+def agreement(expected: Any, got: Any) -> float:
+    """Share of the words that stand at the same place, on average over the texts.
+
+    Raises:
+        GateError: Another number of texts.
+    """
+    distance(expected, got)  # Their number.
+    return float(np.mean([_same_words(a, b) for a, b in zip(np.ravel(expected), np.ravel(got), strict=True)]))
+
+
+def _same_words(a: bytes | str, b: bytes | str) -> float:
+    first, second = a.split(), b.split()
+    longest = max(len(first), len(second))
+    return sum(mine == theirs for mine, theirs in zip(first, second, strict=False)) / longest if longest else 1.0
 
 
 class Vocabulary(tuple[str, ...]):
