@@ -61,7 +61,8 @@ def prune(
     done = prune_(model, out, data=source, settings=settings, **asked)
     if size:
         say("Exporting both, to measure size and time ...")
-        found = report.measured(model, done)
+        found = report.measured(model, done.report, say)
+        report.write(found, done.folder)
     else:
         found = dict(done.report)
     if as_json:

@@ -196,11 +196,12 @@ def onnx(built: Built, card: Card, path: Path) -> None:
         seal.seal_onnx(target)
 
 
-def litert(built: Built, card: Card, path: Path, integers: bool = False) -> None:
+def litert(built: Built, card: Card, path: Path, optimise: Iterable[str] = ()) -> None:
     """One .tflite file with one signature a part; the card and the labels end it as associated files.
 
     Args:
-        integers: Whether ranges that `kerazoo.layers.FakeQuant` learned become integers.
+        optimise: Names of `tf.lite.Optimize`: `DEFAULT` makes integers of ranges that `kerazoo.layers.FakeQuant` learned,
+            `EXPERIMENTAL_SPARSITY` leaves zeros out.
     """
     import keras
     import tensorflow as tf
@@ -212,8 +213,7 @@ def litert(built: Built, card: Card, path: Path, integers: bool = False) -> None
         archive.add_endpoint(part, *_traced(built, part, fixed=True))
     archive.write_out(str(source), verbose=False)
     converter = tf.lite.TFLiteConverter.from_saved_model(str(source), signature_keys=list(built.parts))
-    if integers:
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.optimizations = [getattr(tf.lite.Optimize, name) for name in optimise]
     path.write_bytes(converter.convert())
     shutil.rmtree(source)
     card_.into_archive(path, card)

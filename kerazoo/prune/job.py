@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -24,9 +23,8 @@ from kerazoo.train.jobs import Job
 from kerazoo.train.recipe import Recipe
 from kerazoo.train.run import LAST
 from kerazoo.train.start import Network, Start, find
-from kerazoo.train.state import State, replacing
+from kerazoo.train.state import State
 
-REPORT = "report.json"
 SCHEDULES = ("one-shot", "gradual")
 
 GRADUAL_SHARE = 0.5
@@ -284,6 +282,5 @@ def _reported(path: Path, before: Any, after: Any, asked: Asked, figures: Mappin
         **report.counts(before, after, asked.keep),
         **figures,
     }
-    with replacing(folder / REPORT) as file:
-        file.write((json.dumps(found, indent=2) + "\n").encode())
+    report.write(found, folder)
     return Pruned(path, found, folder)

@@ -41,7 +41,7 @@ def main(word: str) -> list[dict[str, Any]]:
             new = Path(folder) / form.file
             try:
                 if form is formats.LITERT:
-                    convert.litert(built, card, new, integers=True)
+                    convert.litert(built, card, new, ["DEFAULT"])
                 else:
                     convert.onnx(built, card, new)
                     integers(new)
