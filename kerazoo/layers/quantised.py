@@ -1,7 +1,7 @@
 """Training for 8-bit integers: layers that compute in floats what integers would give.
 
 Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference", CVPR 2018,
-arXiv:1712.05877, section 3; weights with a scale for each output, symmetrically, and batch normalisation by its moving
+arXiv:1712.05877, section 3; weights symmetric, with a scale for each output of a convolution, and batch normalisation by its moving
 averages throughout, as Krishnamoorthi, arXiv:1806.08342, sections 3.1 and 3.2.2, ends training. Rounding lets gradients
 through as if it were not there, but for what lies beyond the range.
 """
@@ -54,8 +54,9 @@ class FakeQuant(keras.layers.Layer):
         return tf.quantization.fake_quant_with_min_max_vars(inputs, low, high, BITS)
 
     def _see(self, tf: Any, inputs: Any) -> None:
-        # Zero is a step of every range: paddings and rectifiers give it.
-        seen = (tf.minimum(tf.reduce_min(inputs), 0.0), tf.maximum(tf.reduce_max(inputs), 1e-6))
+        # Zero is a step of every range: paddings and rectifiers give it. Steps that are too small would leave no bias
+        # within 32 bits.
+        seen = (tf.minimum(tf.reduce_min(inputs), 0.0), tf.maximum(tf.reduce_max(inputs), 1e-3))
         fresh = tf.equal(tf.convert_to_tensor(self.high), tf.convert_to_tensor(self.low))
         keep = tf.where(fresh, 0.0, self.momentum)
         for variable, value in zip((self.low, self.high), seen, strict=True):
@@ -94,9 +95,14 @@ class FakeQuantProduct(keras.layers.Layer):
         if self.norm is not None and not self.norm.built:
             self.norm.build(self.inner.compute_output_shape(input_shape))
         if self.ranged:
-            shape = self.flat(self.inner.kernel).shape[-1:]
+            shape = symmetric(self.flat(self.inner.kernel), self.one).shape
             self.low = self.add_weight(name="low", shape=shape, initializer="zeros", trainable=False)
             self.high = self.add_weight(name="high", shape=shape, initializer="zeros", trainable=False)
+
+    @property
+    def one(self) -> bool:
+        """Whether all outputs share one scale: LiteRT's converter turns a dense layer's weights round, but no axis."""
+        return isinstance(self.inner, keras.layers.Dense)
 
     def flat(self, kernel: Any) -> Any:
         """A kernel with all its outputs along the last axis: a depthwise one has inputs and outputs of each."""
@@ -120,9 +126,11 @@ class FakeQuantProduct(keras.layers.Layer):
         if self.ranged:
             low, high = tf.convert_to_tensor(self.low), tf.convert_to_tensor(self.high)
         else:
-            high = symmetric(kernel)
+            high = symmetric(kernel, self.one)
             low = -high
-        kernel = tf.quantization.fake_quant_with_min_max_vars_per_channel(kernel, low, high, BITS, narrow_range=True)
+        several = tf.quantization.fake_quant_with_min_max_vars_per_channel
+        rounded = tf.quantization.fake_quant_with_min_max_vars if self.one else several
+        kernel = rounded(kernel, low, high, BITS, narrow_range=True)
         kernel = tf.reshape(kernel, inner.kernel.shape)
         if isinstance(inner, keras.layers.Dense):
             outputs = tf.matmul(inputs, kernel)
@@ -150,8 +158,12 @@ class FakeQuantProduct(keras.layers.Layer):
         return cls(**{**config, "inner": made(config["inner"]), "norm": norm})
 
 
-def symmetric(kernel: Any) -> Any:
-    """The greatest absolute weight of each output of a kernel [..., outputs], which rounding does not learn from."""
+def symmetric(kernel: Any, one: bool = False) -> Any:
+    """The greatest absolute weight of each output of a kernel [..., outputs], which rounding does not learn from.
+
+    Args:
+        one: Whether it is that of all outputs.
+    """
     ops = keras.ops
-    most = ops.max(ops.abs(kernel), axis=tuple(range(len(kernel.shape) - 1)))
+    most = ops.max(ops.abs(kernel), axis=tuple(range(len(kernel.shape) - (not one))))
     return ops.maximum(ops.stop_gradient(most), 1e-8)

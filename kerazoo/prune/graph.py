@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kerazoo.errors import UsageError
+from kerazoo.lazy import keras
 from kerazoo.train.calls import Call, calls
 
 KERNELS = {
@@ -31,11 +32,13 @@ class Kernel:
         variable: Of Keras; outputs come last, but for depthwise convolutions, whose last two axes are inputs and
             outputs of each.
         multiply_adds: Of one sample, every weight in use.
+        depthwise: Whether each channel is filtered alone.
     """
 
     layer: str
     variable: Any
     multiply_adds: int
+    depthwise: bool = False
 
     @property
     def path(self) -> str:
@@ -63,7 +66,12 @@ def kernels(model: Any, keep: Iterable[str] = ()) -> list[Kernel]:
             continue
         variable = getattr(call.layer, name)
         before = found[call.layer.name].multiply_adds if call.layer.name in found else 0
-        found[call.layer.name] = Kernel(call.layer.name, variable, before + _multiply_adds(call, variable))
+        found[call.layer.name] = Kernel(
+            call.layer.name,
+            variable,
+            before + _multiply_adds(call, variable),
+            isinstance(call.layer, keras.layers.DepthwiseConv2D),
+        )
     if not found:
         raise UsageError(
             f"{model.name} has no layer that can be pruned; those of the classes {', '.join(KERNELS)} can."
@@ -84,7 +92,7 @@ def classifier(model: Any) -> str | None:
 
 
 def _multiply_adds(call: Call, variable: Any) -> int:
-    places = call.outputs[0].shape[1:-1] if len(variable.shape) > 2 else call.outputs[0].shape[1:-1] or (1,)
+    places = call.outputs[0].shape[1:-1]
     if None in places:
         raise UsageError(f"{call.layer.name}: how much it computes depends on the input's size, which is not fixed.")
     return math.prod(places) * math.prod(variable.shape)

@@ -7,6 +7,7 @@ together or layer by layer, and random.
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Mapping, Sequence
 
@@ -88,9 +89,7 @@ def two_of_four(kernels: Sequence[Kernel], scores: Arrays) -> dict[str, np.ndarr
 
 def _inputs(kernel: Kernel) -> int:
     """Weights of one output; of a depthwise convolution those of one channel."""
-    *inputs, outputs = kernel.variable.shape
-    depthwise = kernel.variable.path.endswith("depthwise_kernel") or outputs == 1 and len(inputs) > 2
-    return int(np.prod(inputs[:-1] if depthwise else inputs))
+    return math.prod(kernel.variable.shape[: -2 if kernel.depthwise else -1])
 
 
 def _two_of_four(scores: np.ndarray) -> np.ndarray:

@@ -184,9 +184,9 @@ def folded(model: Any) -> Any:
             new.set_weights(layer.get_weights())
             continue
         kernel, bias = layer.folded()
-        high = np.asarray(symmetric(kernel))
+        high = np.asarray(symmetric(kernel, layer.one))
         new.inner.kernel.assign(np.asarray(kernel).reshape(new.inner.kernel.shape))
-        new.inner.bias.assign(np.broadcast_to(np.asarray(bias), high.shape))
+        new.inner.bias.assign(np.broadcast_to(np.asarray(bias), new.inner.bias.shape))
         new.low.assign(-high)
         new.high.assign(high)
     return made

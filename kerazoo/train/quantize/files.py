@@ -86,12 +86,12 @@ def integers(path: Path) -> None:
             continue
         name = node.input[1]
         weights = numpy_helper.to_array(held[name])
-        axis = 0 if node.op_type == "Conv" else weights.ndim - 1
-        whole, scale = _stored(weights, axis)
-        for suffix, array in (("int8", whole), ("scale", scale), ("zero", np.zeros(len(scale), np.int8))):
+        # Dense layers have one scale for all their outputs.
+        whole, scale = _stored(weights, axis=0 if node.op_type == "Conv" else None)
+        for suffix, array in (("int8", whole), ("scale", scale), ("zero", np.zeros(scale.shape, np.int8))):
             graph.initializer.append(numpy_helper.from_array(array, f"{name}/{suffix}"))
         parts = [f"{name}/{suffix}" for suffix in ("int8", "scale", "zero")]
-        made.append(helper.make_node("DequantizeLinear", parts, [f"{name}/float"], f"{name}/dequantize", axis=axis))
+        made.append(helper.make_node("DequantizeLinear", parts, [f"{name}/float"], f"{name}/dequantize", axis=0))
         node.input[1] = f"{name}/float"
         if sum(name in other.input for other in graph.node) == 0:
             graph.initializer.remove(held[name])
@@ -103,9 +103,8 @@ def integers(path: Path) -> None:
     seal.seal_onnx(path)
 
 
-def _stored(weights: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
-    """Integers, and the scale of each output; they stand for the very weights where these are on that grid."""
-    others = tuple(each for each in range(weights.ndim) if each != axis)
-    scale = np.maximum(np.abs(weights).max(others) / LEVELS, 1e-12).astype(np.float32)
-    shape = [-1 if each == axis else 1 for each in range(weights.ndim)]
-    return np.rint(weights / scale.reshape(shape)).astype(np.int8), scale
+def _stored(weights: np.ndarray, axis: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """Integers, and the scale of each output or of all; they stand for the very weights where these lie on that grid."""
+    others = None if axis is None else tuple(each for each in range(weights.ndim) if each != axis)
+    scale = np.maximum(np.abs(weights).max(others, keepdims=axis is not None) / LEVELS, 1e-12).astype(np.float32)
+    return np.rint(weights / scale).astype(np.int8), scale.reshape(-1) if axis is not None else np.asarray(scale)
