@@ -145,5 +145,7 @@ def find(name: str, precision: str = FLOAT) -> Format:
     has = {each.precision: each for each in ROWS.values() if each.word == name}
     if precision not in has:
         others = [each.word for each in ROWS.values() if each.precision == precision]
-        raise UsageError(f"{name} has no {precision}; it has {', '.join(has)}. {precision} goes to {', '.join(others)}.")
+        raise UsageError(
+            f"{name} has no {precision}; it has {', '.join(has)}. {precision} goes to {', '.join(others)}."
+        )
     return has[precision]

@@ -178,6 +178,7 @@ def bench(
     to: Iterable[str] | None = None,
     data: str | os.PathLike[str] | None = None,
     *,
+    calibrate: str | os.PathLike[str] | None = None,
     rounds: int = 5,
     runs: int = 20,
     most: int = 1000,
@@ -188,8 +189,10 @@ def bench(
 
     Args:
         models: A name, or the path of a file or an artefact; or several, which are compared with the first.
-        to: Words of `kerazoo.formats`, and `keras`; `None` for all.
+        to: Words of `kerazoo.formats`, names of its rows (`onnx-int8`), and `keras`; `all` for every row; `None` for
+            every format in floats.
         data: For a classifier what `kerazoo.evaluation.labelled` takes; for others a folder of items.
+        calibrate: A folder of items for the precisions that are calibrated; made-up ones by default.
         rounds, runs: So many times in turn, so many requests each.
         most: So many items of the data are asked, evenly; 0 for all.
         threads: Within one run, where an engine lets them be chosen.
@@ -204,9 +207,8 @@ def bench(
         raise UsageError(f"No such file or folder: {asked}")
     if rounds < 1 or runs < 1:
         raise UsageError(f"rounds={rounds} and runs={runs} must be positive numbers.")
-    rows = [each for word in words for each in _candidates(word, to, say)]
-    tasks = [task for word in words if (task := _task_of(word)) is not None]
     with tempfile.TemporaryDirectory(prefix="kerazoo-bench-") as folder, contextlib.ExitStack() as stack:
+        rows = [each for word in words for each in _candidates(word, to, Path(folder), calibrate, say)]
         for each in rows:
             if each.reason is None:
                 each.worker = stack.enter_context(_process())
@@ -223,39 +225,60 @@ def bench(
             told = each.ask(do="answer", data=asked, most=most, out=str(out))
             if out.exists():
                 each.answers, each.truths = items.load(out), told.get("truths")
-    task = tasks[0] if tasks else None
-    several = tuple(_row(each, rows, task) for each in rows)
+        task = _task_of(rows)
+        several = tuple(_row(each, rows, task) for each in rows)
     count = max((len(each.answers) for each in rows), default=0)
     return Table(several, machine(), count, agreement.measure(task).name if task is not None else "agreement")
 
 
-def _candidates(word: str, to: Iterable[str] | None, say: Callable[[str], Any]) -> list[Candidate]:
+def _candidates(
+    word: str, to: Iterable[str] | None, folder: Path, calibrate: Any, say: Callable[[str], Any]
+) -> list[Candidate]:
     path = Path(word).expanduser()
     for form in sorted(formats.ROWS.values(), key=lambda each: -len(each.suffix)):
         whole = form.whole and (path / "saved_model.pb").is_file()
         if whole or form.suffix and path.exists() and path.name.endswith(form.suffix):
             return [Candidate(word, form, path.absolute())]
-    wanted = list(to) if to is not None else [engines.KERAS, *formats.FORMATS]
-    chosen = [None if each == engines.KERAS else formats.find(each) for each in wanted]
+    wanted = [engines.KERAS, *formats.FORMATS] if to is None else list(to)
+    if "all" in wanted:
+        wanted = [engines.KERAS, *formats.ROWS]
+    chosen = [None if name == engines.KERAS else formats.ROWS.get(name) or formats.find(name) for name in wanted]
     found = own.find(word)
     made = []
     for form in chosen:
         made.append(Candidate(word, form))
-        if form is not None:
-            from kerazoo.export import prepare
-
-            try:
-                made[-1].path = prepare.artefact(found, form, say)
-            except Exception as error:  # One format that cannot be had is a row of the table.
-                made[-1].reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if form is None:
+            continue
+        try:
+            made[-1].path = _artefact(found, form, folder / f"{len(list(folder.iterdir()))}", calibrate, say)
+        except Exception as error:  # One format that cannot be had is a row of the table.
+            made[-1].reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     return made
 
 
-def _task_of(word: str) -> Task | None:
+def _artefact(
+    found: own.Subject, form: formats.Format, folder: Path, calibrate: Any, say: Callable[[str], Any]
+) -> Path:
+    """A format in floats from the cache, another precision made for the purpose, whatever its agreement."""
+    from kerazoo.export import export, prepare
+
+    if form.precision == formats.FLOAT:
+        return prepare.artefact(found, form, say)
+    folder.mkdir()
+    say(f"Making {form.name} ...")
+    items_ = {"calibrate": calibrate or "random"} if form.calibrated else {}
+    lowest = {"min_agreement": 0.0} if form.rounded else {}
+    (made,) = export(found.name, form.word, folder, precision=form.precision, say=say, **items_, **lowest)
+    return made.path
+
+
+def _task_of(rows: Iterable[Candidate]) -> Task | None:
+    """Of the first that could be opened."""
     from kerazoo import loading
 
-    with contextlib.suppress(Exception):
-        return loading.load(word).task
+    for each in rows:
+        with contextlib.suppress(Exception):
+            return loading.load(str(each.path or each.model)).task
     return None
 
 

@@ -14,8 +14,8 @@ from kerazoo.errors import KerazooError
 from kerazoo.printable import printable
 
 COMMANDS = (
-    "predict", "models", "info", "fetch", "export", "train", "prune", "evaluate", "bench", "serve", "card", "cache",
-    "completion",
+    "predict", "models", "info", "fetch", "export", "verify", "train", "prune", "evaluate", "bench", "serve", "card",
+    "cache", "completion",
 )  # fmt: skip
 
 COMPLETING = "_KERAZOO_COMPLETE"

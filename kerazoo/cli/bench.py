@@ -9,8 +9,9 @@ import click
 
 @click.command()
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
-@click.option("--to", "formats", multiple=True, metavar="FORMAT", help="keras, savedmodel, onnx, litert; all by default.")
+@click.option("--to", "formats", multiple=True, metavar="FORMAT", help="keras, savedmodel, onnx, onnx-int8, ..., or all; floats by default.")
 @click.option("--data", type=click.Path(path_type=Path), metavar="DATA", help="As for evaluate; made up by default.")
+@click.option("--calibrate", type=click.Path(path_type=Path), metavar="DIR", help="For int8; made up by default.")
 @click.option("--items", default=1000, show_default=True, type=click.IntRange(0), help="Of the data; 0 for all.")
 @click.option("--rounds", default=5, show_default=True, type=click.IntRange(1), help="Turns of each engine.")
 @click.option("--runs", default=20, show_default=True, type=click.IntRange(1), help="Requests a turn.")
@@ -22,6 +23,7 @@ def bench(
     models: tuple[str, ...],
     formats: tuple[str, ...],
     data: Path | None,
+    calibrate: Path | None,
     items: int,
     rounds: int,
     runs: int,
@@ -37,6 +39,7 @@ def bench(
 
     \b
     kerazoo bench lenet5:mnist
+    kerazoo bench lenet5:mnist --to all --calibrate digits/
     kerazoo bench resnet20:cifar10 out/model.keras --data cifar10.npz --plot out.png
 
     Times are of the network for one request, its median and 95th percentile; "per
@@ -47,11 +50,10 @@ def bench(
     from kerazoo.errors import UsageError
     from kerazoo.printable import printable
 
-    wanted = [] if "all" in formats else list(formats)
     if as_json and as_csv:
         raise UsageError("--json and --csv are two ways to print one table; choose one.")
     found = table.bench(
-        models, wanted or None, data, rounds=rounds, runs=runs, most=items, threads=threads, say=say
+        models, formats or None, data, calibrate=calibrate, rounds=rounds, runs=runs, most=items, threads=threads, say=say
     )
     if as_json:
         click.echo(_output.dumps(found.to_json()))

@@ -15,12 +15,13 @@ from kerazoo.cli._statement import trust as trust_
 @click.argument("model")
 @click.argument("data", type=click.Path(path_type=Path, exists=True))
 @click.option("--engine", default="auto", show_default=True, metavar="NAME", help="As for predict.")
+@click.option("--precision", default="auto", show_default=True, metavar="WORD", help="As for predict.")
 @click.option("--batch", default=1, show_default=True, type=click.IntRange(1), help="Pictures a run of the network.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @statement()
 @trust_
 def evaluate(
-    model: str, data: Path, engine: str, batch: int, as_json: bool, stated: dict[str, Any], trust: bool
+    model: str, data: Path, engine: str, precision: str, batch: int, as_json: bool, stated: dict[str, Any], trust: bool
 ) -> int:
     """Measures accuracy on labelled pictures.
 
@@ -40,7 +41,7 @@ def evaluate(
     from kerazoo.evaluation import evaluate as evaluate_
     from kerazoo.printable import printable
 
-    predictor = loading.load(resolved(model, stated, trust), engine, say=say)
+    predictor = loading.load(resolved(model, stated, trust), engine, say=say, precision=precision)
     with _progress.counting("measured") as progress:
         accuracy = evaluate_(predictor, data, batch=batch, progress=progress)
     if as_json:

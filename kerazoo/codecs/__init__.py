@@ -12,6 +12,7 @@
 
 and, where they make sense,
 
+    drawn(port, rng)      a made-up value, another one every time, where `example` gives always the same
     unpack(item, ports)   where several ports make one item: the file or item -> a value a port
     rows(item)            the items of a batch that was given as one; `None` where it is none
     ranged(item, range)   an item of numbers that lie in a range (low, high) -> what `read` takes

@@ -97,6 +97,13 @@ def example(port: Port, rng: np.random.Generator) -> bytes:
     return tones()
 
 
+def drawn(port: Port, rng: np.random.Generator) -> bytes:
+    """A made-up second of noise and a tone, others every time."""
+    time = np.arange(8000) / 8000
+    sound = 0.3 * np.sin(2 * np.pi * rng.uniform(100, 1500) * time) + rng.normal(0, rng.uniform(0.01, 0.2), len(time))
+    return encoded(np.clip(np.rint(sound[:, None] * 16000), -32768, 32767).astype(np.int16), 8000)
+
+
 def tones(rate: int = 8000, seconds: float = 0.25, channels: int = 1) -> bytes:
     """A 16-bit WAV of two tones, one that fades and one that rises, the same on every machine."""
     time = np.arange(int(rate * seconds)) / rate

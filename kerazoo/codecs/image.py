@@ -284,6 +284,17 @@ def example(port: Port, rng: np.random.Generator) -> bytes:
     return scene()
 
 
+def drawn(port: Port, rng: np.random.Generator) -> bytes:
+    """A made-up PNG: patches of colours with some grain, others every time."""
+    from PIL import Image as Pillow
+
+    patches = Pillow.fromarray(rng.integers(0, 256, (6, 8, 3), np.uint8)).resize((320, 240), Pillow.Resampling.BICUBIC)
+    grain = rng.normal(0, 12, (240, 320, 1))
+    out = io.BytesIO()
+    Pillow.fromarray(np.clip(np.asarray(patches) + grain, 0, 255).astype(np.uint8)).save(out, "PNG")
+    return out.getvalue()
+
+
 def scene(height: int = 60, width: int = 80) -> bytes:
     """A PNG with colours, edges and slopes, the same on every machine."""
     from PIL import Image as Pillow

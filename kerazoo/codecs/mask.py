@@ -38,7 +38,7 @@ def distance(expected: Any, got: Any) -> float:
 
 
 def agreement(expected: Any, got: Any) -> float:
-    """Overlap of the classes (intersection over union), averaged over those that are there, of the mask where it is least.
+    """Overlap of the classes (intersection over union), averaged over those that are there; of the worst mask.
 
     Raises:
         GateError: Another number of masks, or a mask of another size.

@@ -67,6 +67,12 @@ def example(port: Port, rng: np.random.Generator) -> bytes:
     return b"the quick brown fox"
 
 
+def drawn(port: Port, rng: np.random.Generator) -> bytes:
+    """Some words of a few, others every time."""
+    words = ["the", "a", "quick", "slow", "brown", "fox", "dog", "cat", "runs", "sees", "over", "under", "by"]
+    return " ".join(rng.choice(words, rng.integers(2, 8))).encode()
+
+
 def distance(expected: Any, got: Any) -> float:
     """Share of the texts that differ.
 

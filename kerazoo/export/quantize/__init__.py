@@ -1,9 +1,9 @@
 """8 bits that stop at a target: artefacts whose answers agree with those in floats as often as they should.
 
-Batch norms are folded and biases joined by the converters; then ranges are equalised across layers (`equalise`), biases
-corrected for what rounding adds (`correct`), both where it helps, and weights rounded with a scale for each output by
-the format's own tool (`litert`, `onnx`). Where the answers still agree too seldom on items that calibration did not see,
-the layers that hurt most stay in floats, one after another (`search`).
+Batch norms are folded and biases joined by the converters; then ranges are equalised across layers (`equalise`) and
+biases corrected for what rounding adds (`correct`), both where it helps, and weights rounded with a scale for each
+output by the format's own tool (`litert`, `onnx`). Where the answers still agree too seldom on items that calibration
+did not see, the layers that hurt most stay in floats, one after another (`search`).
 
 For others: `quantise` is the one way in. `kerazoo.export.agreement` measures how far two networks say the same. Ranges
 that training learned come in by the Keras layer whose output they hold for: `kerazoo.export(model, to="litert",

@@ -99,16 +99,18 @@ def made_up(task: Task, count: int = MADE_UP) -> list[dict[str, Any]]:
     """Examples of the ports' media; the golden alone where those would ask nothing of the network."""
     rng = np.random.default_rng(11)
     own = getattr(task, "golden", None)
-    drawn = {port.name for port in task.request if hasattr(codecs.of(port), "drawn")}
-    if own is not None and not drawn:
+    if own is not None and not any(hasattr(codecs.of(port), "drawn") for port in task.request):
         return [own()]
-    return [
-        {
-            port.name: codecs.of(port).drawn(port, rng) if port.name in drawn else codecs.of(port).example(port, rng)
-            for port in task.request
-        }
-        for _ in range(count)
-    ]
+    rows = []
+    for _ in range(count):
+        row = dict(own()) if own is not None else {}
+        for port in task.request:
+            codec = codecs.of(port)
+            draw = getattr(codec, "drawn", None)
+            if draw is not None or port.name not in row:
+                row[port.name] = (draw or codec.example)(port, rng)
+        rows.append(row)
+    return rows
 
 
 def _asked(task: Task, network: Network, row: Mapping[str, Any]) -> Sample:

@@ -1,4 +1,4 @@
-"""What rounding a layer's weights adds to its output on average, taken off its bias (Nagel et al. 2019, section 4.2)."""
+"""What rounding a layer's weights adds to its output on average, off its bias (Nagel et al. 2019, section 4.2)."""
 
 from __future__ import annotations
 

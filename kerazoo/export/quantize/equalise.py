@@ -1,7 +1,7 @@
 """Ranges across layers: what one layer gives less, the next takes more (Nagel et al. 2019, section 4.1).
 
-Weights have a scale for each output, so what is left to gain are the weights of a layer's inputs, which share one: where
-a channel is quiet, its weights in the next layer are large, and take the levels of all the others.
+Weights have a scale for each output, so what is left to gain are the weights of a layer's inputs, which share one:
+where a channel is quiet, its weights in the next layer are large, and take the levels of all the others.
 """
 
 from __future__ import annotations

@@ -17,13 +17,14 @@ import numpy as np
 from kerazoo.contract import Network
 from kerazoo.engines.litert import AT_ONCE, Interpreters, LiteRTNetwork
 from kerazoo.engines.quiet import quiet
+from kerazoo.export.flatbuffer import packed, unpacked
 from kerazoo.export.golden import Call
 from kerazoo.export.quantize.graph import Constants, Graph, Layer, Range, Step
 
 LAYERS = {"CONV_2D": (0, 1, 2, 3), "DEPTHWISE_CONV_2D": (3, 1, 2, 0), "FULLY_CONNECTED": (0, 1)}
 """Operation -> axes of its weights, as [outputs, height, width, inputs]."""
 
-PASSES = ("PAD", "MAX_POOL_2D", "AVERAGE_POOL_2D", "MEAN", "RELU", "RELU6")
+PASSES = ("PAD", "MAX_POOL_2D", "AVERAGE_POOL_2D", "MEAN", "SQUEEZE", "RESHAPE", "RELU", "RELU6")
 BOUNDS = {"RELU": float("inf"), "RELU_N1_TO_1": None, "RELU6": 6.0, "NONE": float("inf")}
 """Activation -> where it ends above; `None` where it does not scale with its input, as all that are not here."""
 
@@ -42,20 +43,6 @@ def read(path: Path) -> Model:
         first = min((each.header_offset for each in archive.infolist()), default=len(data))
         data = data[:first]
     return Model(data, unpacked(data))
-
-
-def unpacked(data: bytes) -> Any:
-    from ai_edge_litert import schema_py_generated as schema
-
-    return schema.ModelT.InitFromPackedBuf(bytearray(data), 0)
-
-
-def packed(model: Any) -> bytes:
-    import flatbuffers
-
-    builder = flatbuffers.Builder(1 << 20)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
 
 
 def _names(kinds: Any) -> dict[int, str]:
@@ -187,9 +174,12 @@ def write(model: Model, ranges: Mapping[str, Range], floats: frozenset[str], pre
             tool.update_quantization_recipe(f"^{re.escape(name)};?$", every, algorithm_key=no)
         shapes = {t.name.decode(): len(t.shape) for net in model.schema.subgraphs for t in net.tensors}
         seen = {
-            name: {"min": np.full((1,) * shapes[name], low, np.float32), "max": np.full((1,) * shapes[name], high, np.float32)}
-            for name, (low, high) in ranges.items()
-        }  # fmt: skip
+            name: {
+                side: np.full((1,) * shapes[name], value, np.float32)
+                for side, value in zip(("min", "max"), bounds, strict=True)
+            }
+            for name, bounds in ranges.items()
+        }
         path.write_bytes(bytes(tool.quantize(seen or None, enable_progress_report=False).quantized_model))
 
 

@@ -22,7 +22,7 @@ from kerazoo.engines.quiet import quiet
 from kerazoo.export.golden import Call
 from kerazoo.export.quantize.graph import Constants, Graph, Layer, Range, Step
 
-PASSES = ("Relu", "MaxPool", "AveragePool", "GlobalAveragePool", "Clip")
+PASSES = ("Relu", "MaxPool", "AveragePool", "GlobalAveragePool", "ReduceMean", "Squeeze", "Flatten", "Reshape", "Clip")
 ROUNDABLE = ("Conv", "Gemm", "MatMul")
 
 
@@ -219,7 +219,9 @@ def _dynamic(proto: Any, ranges: Mapping[str, Range], floats: Sequence[str]) -> 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "dynamic.onnx"
         # Convolutions on inputs that are rounded as they come have unsigned weights alone, one scale for all.
-        quantize_dynamic(_copy(proto), path, per_channel=True, weight_type=QuantType.QUInt8, nodes_to_exclude=list(floats))
+        quantize_dynamic(
+            _copy(proto), path, per_channel=True, weight_type=QuantType.QUInt8, nodes_to_exclude=list(floats)
+        )
         return onnx.load(str(path))
 
 
@@ -229,9 +231,7 @@ def _static(proto: Any, ranges: Mapping[str, Range], floats: Sequence[str]) -> A
     from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
     from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
-    seen = {
-        name: TensorData(lowest=np.float32(low), highest=np.float32(high)) for name, (low, high) in ranges.items()
-    }
+    seen = {name: TensorData(lowest=np.float32(low), highest=np.float32(high)) for name, (low, high) in ranges.items()}
     quantizer = QDQQuantizer(
         _copy(proto), True, False, QuantType.QInt8, QuantType.QUInt8, TensorsData(CalibrationMethod.MinMax, seen),
         [], list(floats), list({*QLinearOpsRegistry, *QDQRegistry}), {},

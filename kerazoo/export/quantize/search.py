@@ -30,7 +30,7 @@ PATIENCE = 6
 
 @dataclass(frozen=True)
 class Try:
-    """One thing that was tried: the error of the network's outputs on calibration items, the agreement on the others."""
+    """What was tried, with the error of the network's outputs on calibration items and the agreement on the others."""
 
     what: str
     error: float
@@ -109,8 +109,8 @@ class Search:
         if tried.agreement < self.wanted:
             curve = "; ".join(f"{each.what} {each.agreement:.3f}" for each in self.tried)
             raise GateError(
-                f"{self.form.name} agrees with floats by {tried.agreement:.3f} ({report.measure}) on {len(self.judging)} "
-                f"items that calibration did not see; {self.wanted:g} is wanted.\nTried: {curve}.\n"
+                f"{self.form.name} agrees with floats by {tried.agreement:.3f} ({report.measure}) on\n"
+                f"{report.judged} items that calibration did not see; {self.wanted:g} is wanted. Tried: {curve}.\n"
                 "More and better calibration items, a lower --min-agreement or another precision may do."
             )
         return path, report
@@ -155,7 +155,9 @@ class Search:
             return path, self.tool.network(path, self.parts, self.task.batched)
         except Exception as error:  # The tools raise what they like.
             why = str(error).strip().splitlines()
-            raise GateError(f"{self.form.name} cannot be made: {why[-1][:300] if why else type(error).__name__}") from error
+            raise GateError(
+                f"{self.form.name} cannot be made: {why[-1][:300] if why else type(error).__name__}"
+            ) from error
 
     def _error(self, network: Network) -> float:
         """Squares of the differences of the network's outputs from those in floats, over those from their mean."""

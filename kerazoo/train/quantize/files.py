@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from kerazoo import formats, own, seal
+from kerazoo import formats, own
 from kerazoo.engines import open_network
 from kerazoo.errors import GateError
-from kerazoo.export import convert, verify
+from kerazoo.export import convert, finish, verify
 from kerazoo.export import golden as golden_
 from kerazoo.formats import Format
+
+PRECISION = "int8"
 
 STEPS = 0.05
 """Largest relative error of the network's outputs: integers may round to the next step, layer after layer."""
@@ -33,21 +35,22 @@ def main(word: str) -> list[dict[str, Any]]:
     source = Path(word)
     built = own.find(word).build()
     goldens = golden_.goldens_of(built)
-    card = convert.card_of(built, goldens)
+    card = replace(convert.card_of(built, goldens), precision=PRECISION)
     rows = []
     for form in formats.NETWORKS:
-        target = source.with_name(f"{source.stem}.int8{form.suffix}")
+        target = source.with_name(f"{source.stem}{formats.find(form.name, PRECISION).suffix}")
         with tempfile.TemporaryDirectory(dir=source.parent, prefix=".kerazoo-") as folder:
             new = Path(folder) / form.file
             try:
                 if form is formats.LITERT:
-                    convert.litert(built, card, new, ["DEFAULT"])
+                    convert.litert(built, card, new, optimise=["DEFAULT"])
                 else:
                     convert.onnx(built, card, new)
                     integers(new)
+                    finish.onnx(new, card)
                 worst = max(_verified(form, new, goldens).values(), default=0.0)
                 os.replace(new, target)
-                rows.append({"path": str(target), "said": f"{target}: int8, differs from training by {worst:.2g}"})
+                rows.append({"path": str(target), "said": f"{target}: {PRECISION}, differs from training by {worst:.2g}"})
             except Exception as error:  # Each converter raises what it likes; the other must go on.
                 reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
                 rows.append({"path": None, "said": f"{target.name} was not written: {reason}"})
@@ -100,7 +103,6 @@ def integers(path: Path) -> None:
     for node in reversed(made):
         graph.node.insert(0, node)
     path.write_bytes(proto.SerializeToString())
-    seal.seal_onnx(path)
 
 
 def _stored(weights: np.ndarray, axis: int | None) -> tuple[np.ndarray, np.ndarray]:
