@@ -27,9 +27,7 @@ def of(task: Task, data: str | None, most: int) -> tuple[list[Any], list[int] | 
     """
     if data is None:
         rng = np.random.default_rng(0)
-        return [
-            {port.name: codecs.of(port).example(port, rng) for port in task.request} for _ in range(MADE_UP)
-        ], None
+        return [{port.name: codecs.of(port).example(port, rng) for port in task.request} for _ in range(MADE_UP)], None
     if task.kind == "classify":
         from kerazoo.evaluation import labelled
 
@@ -59,7 +57,7 @@ def save(responses: Sequence[Mapping[str, Any]], path: Path) -> None:
                 array = np.array([each if isinstance(each, bytes) else str(each).encode() for each in array.ravel()])
                 array = array.reshape(np.shape(value))
             arrays[f"{number:06d}/{name}"] = array
-    np.savez(path, **arrays)
+    np.savez(path, **arrays)  # type: ignore[arg-type]
 
 
 def load(path: Path) -> list[dict[str, Any]]:

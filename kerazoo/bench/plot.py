@@ -38,9 +38,13 @@ def plot(table: Table, path: Path) -> None:
         if len(models) > 1:
             label = f"{label}, {row.model if ':' in row.model else '/'.join(Path(row.model).parts[-2:])}"
         colour = f"C{models.index(row.model) % 10}"
-        axes.scatter(row.p50, value, LARGEST * (row.size or 0.01 * most) / most, color=colour, alpha=0.35, linewidths=0)
-        axes.scatter(row.p50, value, 8, color=colour)
-        axes.annotate(label, (row.p50 or 0, value), (6, -14 if number % 2 else 8), textcoords="offset points", fontsize=8)
+        axes.scatter(
+            row.p50 or 0, value, LARGEST * (row.size or 0.01 * most) / most, color=colour, alpha=0.35, linewidths=0
+        )
+        axes.scatter(row.p50 or 0, value, 8, color=colour)
+        axes.annotate(
+            label, (row.p50 or 0, value), (6, -14 if number % 2 else 8), textcoords="offset points", fontsize=8
+        )
     axes.set_xscale("log")
     axes.margins(0.18, 0.25)
     axes.set(xlabel="median latency, ms", ylabel="top-1, %" if accurate else f"agreement: {table.measure}")

@@ -9,7 +9,13 @@ import click
 
 @click.command()
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
-@click.option("--to", "formats", multiple=True, metavar="FORMAT", help="keras, savedmodel, onnx, onnx-int8, ..., or all; floats by default.")
+@click.option(
+    "--to",
+    "formats",
+    multiple=True,
+    metavar="FORMAT",
+    help="keras, savedmodel, onnx, onnx-int8, ..., or all; floats by default.",
+)
 @click.option("--data", type=click.Path(path_type=Path), metavar="DATA", help="As for evaluate; made up by default.")
 @click.option("--calibrate", type=click.Path(path_type=Path), metavar="DIR", help="For int8; made up by default.")
 @click.option("--items", default=1000, show_default=True, type=click.IntRange(0), help="Of the data; 0 for all.")
@@ -45,15 +51,23 @@ def bench(
     Times are of the network for one request, its median and 95th percentile; "per
     s" is with as many threads as cores. The last line tells machine and versions.
     """
-    from kerazoo.bench import table
+    from kerazoo.bench import run, table
     from kerazoo.cli import _output, say
     from kerazoo.errors import UsageError
     from kerazoo.printable import printable
 
     if as_json and as_csv:
         raise UsageError("--json and --csv are two ways to print one table; choose one.")
-    found = table.bench(
-        models, formats or None, data, calibrate=calibrate, rounds=rounds, runs=runs, most=items, threads=threads, say=say
+    found = run.bench(
+        models,
+        formats or None,
+        data,
+        calibrate=calibrate,
+        rounds=rounds,
+        runs=runs,
+        most=items,
+        threads=threads,
+        say=say,
     )
     if as_json:
         click.echo(_output.dumps(found.to_json()))

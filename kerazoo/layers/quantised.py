@@ -107,7 +107,9 @@ class FakeQuantProduct(keras.layers.Layer):
     def flat(self, kernel: Any) -> Any:
         """A kernel with all its outputs along the last axis: a depthwise one has inputs and outputs of each."""
         depthwise = isinstance(self.inner, keras.layers.DepthwiseConv2D)
-        return keras.ops.reshape(kernel, (*kernel.shape[:-2], 1, -1)) if depthwise else keras.ops.convert_to_tensor(kernel)
+        return (
+            keras.ops.reshape(kernel, (*kernel.shape[:-2], 1, -1)) if depthwise else keras.ops.convert_to_tensor(kernel)
+        )
 
     def folded(self) -> tuple[Any, Any]:
         """Kernel, its outputs along the last axis, and bias, as they will be stored."""

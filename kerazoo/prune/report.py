@@ -35,7 +35,9 @@ def counts(before: Any, after: Any, keep: Iterable[str] = ()) -> dict[str, Any]:
             "after": sum(kernel.multiply_adds for kernel in left),
             "of weights that are not zero": round(effective),
         },
-        "sparsity": round(1 - sum(_nonzero(each.variable) for each in prunable) / sum(each.size for each in prunable), 6),
+        "sparsity": round(
+            1 - sum(_nonzero(each.variable) for each in prunable) / sum(each.size for each in prunable), 6
+        ),
         "compression ratio": round(params / nonzero, 4),
         "theoretical speed-up": round(multiply_adds / effective, 4),
     }
@@ -53,11 +55,11 @@ def measured(model: str, found: Mapping[str, Any], say: Callable[[str], Any]) ->
         found: What `kerazoo.prune.prune` reported.
         say: Is told what is under way.
     """
-    from kerazoo.bench import table
+    from kerazoo.bench.run import bench
     from kerazoo.export import run
 
     words = (model, found["model"])
-    rows = table.bench(words, [form.name for form in formats.NETWORKS], rounds=8, runs=25, say=say)
+    rows = bench(words, [form.name for form in formats.NETWORKS], rounds=8, runs=25, say=say)
     sides = {word: side for word, side in zip(words, ("before", "after"), strict=True)}
     files: dict[str, Any] = {}
     for row in rows.rows:

@@ -15,5 +15,7 @@ def main(word: str) -> int:
     built = own.find(word).build()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / formats.LITERT.file
-        convert.litert(built, convert.card_of(built, golden_.goldens_of(built)), path, optimise=["EXPERIMENTAL_SPARSITY"])
+        convert.litert(
+            built, convert.card_of(built, golden_.goldens_of(built)), path, optimise=["EXPERIMENTAL_SPARSITY"]
+        )
         return path.stat().st_size

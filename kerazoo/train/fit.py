@@ -115,9 +115,7 @@ def train(
     figures = {name: value for name, value in outcome.figures.items() if name != "seconds"}
     kept = made.finish(outcome.state.model) if made.finish is not None else outcome.state.model
     with full_disk(folder / MODEL):
-        path = product.save(
-            kept, folder / MODEL, made.tasks, made.normalise, made.recipe, figures, made.notes
-        )
+        path = product.save(kept, folder / MODEL, made.tasks, made.normalise, made.recipe, figures, made.notes)
     if quantize is not None:
         quantize_.export(path, _told(say))
     return Trained(path, figures, outcome.history, folder)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kerazoo.bench import items, table
+from kerazoo.bench import items, run, table
 from kerazoo.bench.plot import plot
 from kerazoo.errors import UsageError
 from tests.cli.conftest import MODEL
@@ -88,10 +88,10 @@ def test_what_cannot_be_asked_is_said_at_once(kerazoo: Any, more: tuple[str, ...
     assert says in done.err
 
 
-def _row(**changes: Any) -> table.Candidate:
+def _row(**changes: Any) -> run.Candidate:
     from kerazoo import formats
 
-    return table.Candidate("model", formats.LITERT, found={"rate": 1.0, "mib": 1.0}, **changes)
+    return run.Candidate("model", formats.LITERT, found={"rate": 1.0, "mib": 1.0}, **changes)
 
 
 @pytest.mark.parametrize(("ms", "status"), [(1.0, "ok"), (1.2, table.SLOWER), (9.0, table.SLOW)])
@@ -100,14 +100,16 @@ def test_a_precision_that_costs_time_is_told_so(ms: float, status: str) -> None:
 
     floats, rounded = _row(ms=[1.0]), _row(ms=[ms])
     rounded.form = formats.find(formats.LITERT.name, "int8")
-    assert table._row(rounded, [floats, rounded], None).status == status
-    assert table._row(floats, [floats, rounded], None).status == "ok"
+    assert run._row(rounded, [floats, rounded], None).status == status
+    assert run._row(floats, [floats, rounded], None).status == "ok"
 
 
 def test_answers_survive_the_way_through_a_file(tmp_path: Path) -> None:
     words = np.empty((1, 2), object)
     words[:] = [[b"one", "zwei"]]
-    items.save([{"score": np.array([[0.5]]), "word": words}, {"score": np.array([[1.0]]), "word": words}], tmp_path / "a.npz")
+    items.save(
+        [{"score": np.array([[0.5]]), "word": words}, {"score": np.array([[1.0]]), "word": words}], tmp_path / "a.npz"
+    )
     first, second = items.load(tmp_path / "a.npz")
     assert first["word"].tolist() == [[b"one", b"zwei"]]
     assert float(second["score"][0, 0]) == 1.0
@@ -124,7 +126,9 @@ def test_a_picture_of_nothing_is_refused(tmp_path: Path) -> None:
 
 def test_rows_tell_sizes_as_people_read_them() -> None:
     row = table.Row("m", "onnx", "fp32", 1_234_567, 999, 1.0, 2.0, 3.0, 4.0)
-    one, machine = list(table.Table((row,), {"cpu": "c", "cores": 2, "python": "3", "versions": {}}, 0, "x").lines())[1:]
+    one, machine = list(table.Table((row,), {"cpu": "c", "cores": 2, "python": "3", "versions": {}}, 0, "x").lines())[
+        1:
+    ]
     assert "1.23 MB" in one
     assert "1 kB" in one
     assert json.dumps(machine)

@@ -166,7 +166,9 @@ def test_gradients_prune_too(structure: str, mine: Path, data: Path, tmp_path: P
         (("--sparsity=0.5", "--set", "rate"), "key=value"),
     ],
 )
-def test_what_does_not_fit_is_said_and_leaves_nothing(more: Any, says: str, mine: Path, tmp_path: Path, capsys: Any) -> None:
+def test_what_does_not_fit_is_said_and_leaves_nothing(
+    more: Any, says: str, mine: Path, tmp_path: Path, capsys: Any
+) -> None:
     assert prune(mine, tmp_path / "out", *more) == 2
     assert says in capsys.readouterr().err
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())

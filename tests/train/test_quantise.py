@@ -46,7 +46,9 @@ def test_weights_come_to_lie_on_a_grid_of_each_output() -> None:
     _, _, folded = learned("separable")
     for layer in folded.layers:
         if isinstance(layer, FakeQuantProduct):
-            kernel = np.asarray(layer.flat(layer.inner.kernel)).reshape(-1, layer.high.shape[0] if layer.high.shape else 1)
+            kernel = np.asarray(layer.flat(layer.inner.kernel)).reshape(
+                -1, layer.high.shape[0] if layer.high.shape else 1
+            )
             assert np.abs(kernel).max(0) == pytest.approx(layer.high.numpy(), rel=1e-5)
             np.testing.assert_array_equal(layer.low.numpy(), -layer.high.numpy())
 

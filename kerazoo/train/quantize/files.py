@@ -36,7 +36,7 @@ def main(word: str) -> list[dict[str, Any]]:
     built = own.find(word).build()
     goldens = golden_.goldens_of(built)
     card = replace(convert.card_of(built, goldens), precision=PRECISION)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for form in formats.NETWORKS:
         target = source.with_name(f"{source.stem}{formats.find(form.name, PRECISION).suffix}")
         with tempfile.TemporaryDirectory(dir=source.parent, prefix=".kerazoo-") as folder:
@@ -50,7 +50,9 @@ def main(word: str) -> list[dict[str, Any]]:
                     finish.onnx(new, card)
                 worst = max(_verified(form, new, goldens).values(), default=0.0)
                 os.replace(new, target)
-                rows.append({"path": str(target), "said": f"{target}: {PRECISION}, differs from training by {worst:.2g}"})
+                rows.append(
+                    {"path": str(target), "said": f"{target}: {PRECISION}, differs from training by {worst:.2g}"}
+                )
             except Exception as error:  # Each converter raises what it likes; the other must go on.
                 reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
                 rows.append({"path": None, "said": f"{target.name} was not written: {reason}"})
@@ -106,7 +108,7 @@ def integers(path: Path) -> None:
 
 
 def _stored(weights: np.ndarray, axis: int | None) -> tuple[np.ndarray, np.ndarray]:
-    """Integers, and the scale of each output or of all; they stand for the very weights where these lie on that grid."""
+    """Integers, and the scale of each output or of all: the very weights, where these lie on that grid."""
     others = None if axis is None else tuple(each for each in range(weights.ndim) if each != axis)
     scale = np.maximum(np.abs(weights).max(others, keepdims=axis is not None) / LEVELS, 1e-12).astype(np.float32)
     return np.rint(weights / scale).astype(np.int8), scale.reshape(-1) if axis is not None else np.asarray(scale)

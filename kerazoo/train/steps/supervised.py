@@ -39,7 +39,7 @@ class Supervised:
         return state, {name: float(value) for name, value in step(*batch).items()}
 
     def gradients(self, model: Any, batch: Batch, weights: Sequence[Any]) -> list[np.ndarray]:
-        """Of the mean loss of a batch, for the network as it answers: one array a weight, zeros where it has no part."""
+        """Of the mean loss of a batch, for the network as it answers: one array a weight."""
         import tensorflow as tf
 
         inputs, known = list(batch[: self.inputs]), batch[self.inputs :]
