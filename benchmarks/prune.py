@@ -5,9 +5,9 @@
 1. weights: 80 % of them zero, by magnitude over all layers, gradually (bound: at most 1 point below).
 2. channels: half of the multiply-adds gone (bounds: at most 2 points below; at least 1.5 times as fast on onnxruntime).
 
-Each is `kerazoo prune`; accuracy is `kerazoo evaluate` of the exported ONNX file on the 10,000 test pictures, before and
-after, and times are of `kerazoo bench`, turn and turn about. What was trained in out/ is not trained again, and what
-was begun goes on.
+Each is `kerazoo prune`; accuracy is `kerazoo evaluate` of the exported ONNX file on the 10,000 test pictures, before
+and after, and times are of `kerazoo bench`, turn and turn about. What was trained in out/ is not trained again, and
+what was begun goes on.
 """
 
 from __future__ import annotations
@@ -86,7 +86,8 @@ def main() -> None:
         }
         found[kind] = told
         worst = max(told["points below"])
-        print(f"{kind}: top-1 {before:.2f} -> {', '.join(f'{each:.2f}' for each in after)} %, {worst:+.2f} points below "
+        shown = ", ".join(f"{each:.2f}" for each in after)
+        print(f"{kind}: top-1 {before:.2f} -> {shown} %, {worst:+.2f} points below "
               f"at worst (at most {BOUNDS[kind]})")  # fmt: skip
         for name, several in told["files"].items():
             faster = statistics.median(each["faster"] for each in several)

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from kerazoo import packages
-from kerazoo.bench.table import Row, Table
+from kerazoo.bench.table import Row, Table, short
 from kerazoo.errors import UsageError
 
 LARGEST = 1200.0
@@ -36,11 +36,10 @@ def plot(table: Table, path: Path) -> None:
     for number, (row, value) in enumerate(sorted(shown, key=lambda pair: pair[0].p50 or 0)):
         label = f"{row.format} {row.precision}" if row.format != "keras" else "keras"
         if len(models) > 1:
-            label = f"{label}, {row.model if ':' in row.model else '/'.join(Path(row.model).parts[-2:])}"
+            label = f"{label}, {short(row.model)}"
         colour = f"C{models.index(row.model) % 10}"
-        axes.scatter(
-            row.p50 or 0, value, LARGEST * (row.size or 0.01 * most) / most, color=colour, alpha=0.35, linewidths=0
-        )
+        area = LARGEST * (row.size or 0.01 * most) / most
+        axes.scatter(row.p50 or 0, value, area, color=colour, alpha=0.35, linewidths=0)
         axes.scatter(row.p50 or 0, value, 8, color=colour)
         axes.annotate(
             label, (row.p50 or 0, value), (6, -14 if number % 2 else 8), textcoords="offset points", fontsize=8

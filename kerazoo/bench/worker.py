@@ -3,7 +3,7 @@
     {"do": "open", "word": ..., "engine": ..., "threads": ...}   -> {"task": ..., "seconds": ...}
     {"do": "time", "runs": n}                                    -> {"ms": [...]}
     {"do": "rate", "seconds": s}                                 -> {"rate": items a second}
-    {"do": "answer", "items": npz, "out": npz}                   -> {"truths": ...}; with "data" and "most" in their place
+    {"do": "answer", "out": npz, "data": ..., "most": n}         -> {"truths": ..., "count": n}
     {"do": "memory"}                                             -> {"mib": peak}
 
 What fails is answered with {"error": ...}.

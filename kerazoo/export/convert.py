@@ -205,8 +205,8 @@ def litert(built: Built, card: Card, path: Path, one_row: bool | None = None, op
 
     Args:
         one_row: Whether a batch is one row; by default it is.
-        optimise: Names of `tf.lite.Optimize`: `DEFAULT` makes integers of ranges that `kerazoo.layers.FakeQuant` learned,
-            `EXPERIMENTAL_SPARSITY` leaves zeros out.
+        optimise: Names of `tf.lite.Optimize`: `DEFAULT` makes integers of ranges that `kerazoo.layers.FakeQuant`
+            learned, `EXPERIMENTAL_SPARSITY` leaves zeros out.
     """
     import keras
     import tensorflow as tf

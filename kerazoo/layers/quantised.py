@@ -1,9 +1,9 @@
 """Training for 8-bit integers: layers that compute in floats what integers would give.
 
 Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference", CVPR 2018,
-arXiv:1712.05877, section 3; weights symmetric, with a scale for each output of a convolution, and batch normalisation by its moving
-averages throughout, as Krishnamoorthi, arXiv:1806.08342, sections 3.1 and 3.2.2, ends training. Rounding lets gradients
-through as if it were not there, but for what lies beyond the range.
+arXiv:1712.05877, section 3; weights symmetric, with a scale for each output of a convolution, and batch normalisation
+by its moving averages throughout, as Krishnamoorthi, arXiv:1806.08342, sections 3.1 and 3.2.2, ends training. Rounding
+lets gradients through as if it were not there, but for what lies beyond the range.
 """
 
 from __future__ import annotations

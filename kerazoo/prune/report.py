@@ -99,6 +99,7 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
             continue
         sparse = f", sparse {each['sparse bytes']:,}" if "sparse bytes" in each else ""
         yield (
-            f"{name:<19} {one['bytes']:,} -> {other['bytes']:,} bytes, gzip {one['gzip']:,} -> {other['gzip']:,}{sparse}; "
+            f"{name:<19} {one['bytes']:,} -> {other['bytes']:,} bytes, "
+            f"gzip {one['gzip']:,} -> {other['gzip']:,}{sparse}; "
             f"{one['p50 ms']:.3f} -> {other['p50 ms']:.3f} ms, {each['faster']:.2f} times as fast"
         )

@@ -121,8 +121,8 @@ def _scores(traced: Traced, choice: Choice, gradients: Gradients | None) -> dict
     """How much each group matters.
 
     Magnitude is the norm of a channel's weights wherever they are made and read, as a share of the mean of their
-    variable: Li et al., arXiv:1608.08710, section 3.1, over a whole group. The gradient's is the change of the loss that
-    a first-order expansion foresees, Molchanov et al., arXiv:1906.10771, equation 8.
+    variable: Li et al., arXiv:1608.08710, section 3.1, over a whole group. The gradient's is the change of the loss
+    that a first-order expansion foresees, Molchanov et al., arXiv:1906.10771, equation 8.
     """
     if choice.method == "random":
         draws = np.random.default_rng(choice.seed).random(len(traced.parents))

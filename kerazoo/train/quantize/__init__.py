@@ -137,8 +137,8 @@ def _refuse(model: Any, several: list[Call]) -> None:
     inner = {call.layer.name for call in several if isinstance(call.layer, keras.Model)}
     if twice or inner:
         raise UsageError(
-            f"{model.name} cannot be trained for integers: {', '.join(sorted(twice | inner)[:3])} is used twice, or is a "
-            "model within the model."
+            f"{model.name} cannot be trained for integers: {', '.join(sorted(twice | inner)[:3])} is used twice, or "
+            "is a model within the model."
         )
     if not any(type(call.layer).__name__ in PRODUCTS for call in several):
         raise UsageError(f"{model.name} has no layer of the classes {', '.join(PRODUCTS)}; there is nothing to round.")

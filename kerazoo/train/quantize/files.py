@@ -68,7 +68,7 @@ def _verified(form: Format, path: Path, goldens: Mapping[str, golden_.Golden]) -
     loose = replace(form, network=STEPS, answer={name: max(limit, STEPS) for name, limit in form.answer.items()})
     network, card = open_network(form.engine, path)
     found: dict[str, float] = {}
-    for name, task in card.tasks.items():
+    for name in card.tasks:
         found |= verify.check_network(goldens[name], network, loose, path.name)
     return found
 
