@@ -83,7 +83,10 @@ def _endless(recipe: Recipe) -> Iterator[Batch]:
 
 def _judged(rates: tuple[float, ...], losses: tuple[float, ...], smoothed: tuple[float, ...]) -> Found:
     least = int(np.argmin(smoothed)) if smoothed else 0
-    if least < 2 or smoothed[0] - smoothed[least] < LEAST * abs(smoothed[0]):
+    first = losses[: max(5, len(losses) // 10)]
+    base, noise = (float(figure(first)) if first else 0.0 for figure in (np.mean, np.std))
+    # Batches differ: what one of them is better than another is no fall.
+    if least < 2 or base - smoothed[least] < max(LEAST * abs(base), noise):
         ends = f"from {rates[0]:.2g} to {rates[-1]:.2g}" if rates else "at the first rate"
         raise GateError(
             f"No rate {ends} made the loss fall; after {len(losses)} steps it is no better than at first.\n"

