@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from kerazoo.codecs.image import Normalise
-from kerazoo.errors import UsageError
+from kerazoo.errors import GateError, UsageError
 from kerazoo.layers.quantised import FakeQuant, FakeQuantProduct, symmetric
 from kerazoo.lazy import keras
 from kerazoo.train.calls import Call, calls
@@ -47,13 +47,18 @@ def export(path: Path, say: Callable[[str], Any]) -> list[Path]:
     Args:
         path: The `.keras` file of a network that `folded` made.
         say: Is told, a line each, what was written, or why it was not.
+
+    Raises:
+        GateError: None could be made that answers as the network learned.
     """
     from kerazoo.export import run
 
-    made = []
-    for row in json.loads(run("kerazoo.train.quantize.files", str(path))):
+    rows = json.loads(run("kerazoo.train.quantize.files", str(path)))
+    for row in rows:
         say(row["said"])
-        made += [Path(row["path"])] if row["path"] else []
+    made = [Path(row["path"]) for row in rows if row["path"]]
+    if not made:
+        raise GateError(f"No integer file of {path} could be made; the model itself is there.\n{rows[0]['said']}")
     return made
 
 
