@@ -14,19 +14,9 @@ from kerazoo.errors import KerazooError
 from kerazoo.printable import printable
 
 COMMANDS = (
-    "predict",
-    "models",
-    "info",
-    "fetch",
-    "export",
-    "verify",
-    "train",
-    "evaluate",
-    "serve",
-    "card",
-    "cache",
-    "completion",
-)
+    "predict", "models", "info", "fetch", "export", "verify", "train", "prune", "evaluate", "bench", "serve", "card",
+    "cache", "completion",
+)  # fmt: skip
 
 COMPLETING = "_KERAZOO_COMPLETE"
 """The environment variable through which a shell asks what could come next."""

@@ -233,8 +233,14 @@ def onnx(built: Built, card: Card, path: Path, one_row: bool | None = None) -> N
     finish.onnx(path, card)
 
 
-def litert(built: Built, card: Card, path: Path, one_row: bool | None = None) -> None:
-    """One .tflite file with one signature a part; the card and the labels end it as associated files."""
+def litert(built: Built, card: Card, path: Path, one_row: bool | None = None, optimise: Iterable[str] = ()) -> None:
+    """One .tflite file with one signature a part; the card and the labels end it as associated files.
+
+    Args:
+        one_row: Whether a batch is one row; by default it is.
+        optimise: Names of `tf.lite.Optimize`: `DEFAULT` makes integers of ranges that `kerazoo.layers.FakeQuant`
+            learned, `EXPERIMENTAL_SPARSITY` leaves zeros out.
+    """
     import keras
     import tensorflow as tf
 
@@ -246,6 +252,7 @@ def litert(built: Built, card: Card, path: Path, one_row: bool | None = None) ->
         archive.add_endpoint(part, *_traced(built, part, fixed=one_row is not False))
     archive.write_out(str(source), verbose=False)
     converter = tf.lite.TFLiteConverter.from_saved_model(str(source), signature_keys=parts)
+    converter.optimizations = [getattr(tf.lite.Optimize, name) for name in optimise]
     path.write_bytes(converter.convert())
     shutil.rmtree(source)
     finish.litert(path, card)

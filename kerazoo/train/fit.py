@@ -11,6 +11,7 @@ from typing import Any
 from kerazoo.engines.quiet import import_keras
 from kerazoo.errors import UsageError
 from kerazoo.train import product, reports
+from kerazoo.train import quantize as quantize_
 from kerazoo.train.find_rate import Found, range_test
 from kerazoo.train.jobs import Job, Request, classify, nodes, redraw, sample, segment, translate
 from kerazoo.train.run import LAST, run
@@ -69,6 +70,8 @@ def train(
     strict: bool = False,
     tensorboard: bool = False,
     devices: int = 1,
+    quantize: str | None = None,
+    change: Callable[[Job], Job] | None = None,
     say: Callable[[str], Any] | None = None,
 ) -> Trained:
     """Trains a model on data of one's own.
@@ -90,6 +93,9 @@ def train(
         strict: Refuse where a sample cannot be read, instead of leaving it out.
         tensorboard: Write event files for TensorBoard, too.
         devices: How many share each batch among them; see `kerazoo.train.devices`.
+        quantize: `int8` learns with rounded weights and activations, and writes integer files beside the model: see
+            `kerazoo.train.quantize`.
+        change: From what was made of model, data and recipe to what is run in its place: how pruning comes in.
         say: Is told one line an epoch and what is left out; by default stderr is.
 
     Raises:
@@ -104,15 +110,18 @@ def train(
         model, data, recipe=recipe, epochs=epochs, settings=settings, seed=seed, freeze=freeze, validation=validation,
         strict=strict, say=say,
     )  # fmt: skip
+    for each in (quantize_.at(quantize) if quantize is not None else None, change):
+        made = each(made) if each is not None else made
     timed = replace(made.recipe, minutes=minutes)
     outcome = run(timed, folder, resume=resume, say=say, tensorboard=tensorboard, devices=devices)
     if not outcome.history:
         raise UsageError(f"minutes={minutes}: not one epoch was done; there is nothing to save.")
     figures = {name: value for name, value in outcome.figures.items() if name != "seconds"}
+    kept = made.finish(outcome.state.model) if made.finish is not None else outcome.state.model
     with full_disk(folder / MODEL):
-        path = product.save(
-            outcome.state.model, folder / MODEL, made.tasks, made.normalise, made.recipe, figures, made.notes
-        )
+        path = product.save(kept, folder / MODEL, made.tasks, made.normalise, made.recipe, figures, made.notes)
+    if quantize is not None:
+        quantize_.export(path, _told(say))
     return Trained(path, figures, outcome.history, folder)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -52,6 +52,15 @@ class Supervised:
         step = state.once("supervised", lambda: self._made(state, batch))
         figures = step(*batch)
         return state, {name: float(figures[name]) for name in ("loss", *self.metrics)}
+
+    def gradients(self, model: Any, batch: Batch, weights: Sequence[Any]) -> list[np.ndarray]:
+        """Of the mean loss of a batch, for the network as it answers: one array a weight."""
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            value, _ = self._judge(model(self._take(batch), training=False), batch)
+        found = tape.gradient(value, [weight.value for weight in weights], unconnected_gradients="zero")
+        return [np.asarray(gradient) for gradient in found]
 
     def _made(self, state: State, batch: Batch) -> Step:
         name = next(iter(state.models))
