@@ -29,6 +29,7 @@ ALONE = {"grpc_socket_path", "grpc_channel_arguments", "enable_grpc_healthcheck_
 )
 @statement()
 @click.option("--trust", is_flag=True, help="Open SavedModels that can reach files or the network.")
+@click.option("--exact-pixels", is_flag=True, help="Bundles decode large pictures whole, not only as far as needed.")
 @click.option("--host", metavar="ADDRESS", help="Listen on this address only.")
 @click.option("--token-file", type=click.Path(path_type=Path), help="Clients must send the bearer token in this file.")
 @click.option("--allow-reload", is_flag=True, help="Let models be configured over gRPC, without a token too.")
@@ -46,6 +47,7 @@ def serve(
     arguments: tuple[str, ...],
     engine: str,
     trust: bool,
+    exact_pixels: bool,
     host: str | None,
     token_file: Path | None,
     allow_reload: bool,
@@ -104,7 +106,7 @@ def serve(
     try:
         access = _access(given, token_file, allow_reload)
         given = _of_stated(given, stated, trust)
-        options = replace(_options(given, engine, trust, host, drain), access=access)
+        options = replace(_options(given, engine, trust, exact_pixels, host, drain), access=access)
         options = replace(options, limits=_limits(options.limits, max_body_mib, limits))
     except server.Status as error:
         click.echo(f"Failed to start server. Error: {error}")
@@ -187,7 +189,7 @@ def _limits(limits: Any, max_body_mib: int, given: tuple[str, ...]) -> Any:
     return replace(limits, **chosen)
 
 
-def _options(given: Flags, engine: str, trust: bool, host: str | None, drain: float) -> Any:
+def _options(given: Flags, engine: str, trust: bool, exact_pixels: bool, host: str | None, drain: float) -> Any:
     from kerazoo.serve import options
     from kerazoo.serve.http.app import METRICS
 
@@ -206,7 +208,12 @@ def _options(given: Flags, engine: str, trust: bool, host: str | None, drain: fl
         models=[*models, *made.models],
         rest=rest,
         host=host,
-        loading=replace(made.loading, engine=engine, session=replace(made.loading.session, strangers=strangers)),
+        loading=replace(
+            made.loading,
+            engine=engine,
+            exact_pixels=exact_pixels,
+            session=replace(made.loading.session, strangers=strangers),
+        ),
         metrics=made.metrics or (METRICS if models else None),
         drain_seconds=drain,
     )
