@@ -23,9 +23,8 @@ from PIL import Image
 
 from kerazoo.applications import espcn
 from kerazoo.loading import load
-from kerazoo.metrics.redraw import luma as luma_of
+from kerazoo.metrics.redraw import luma, without_border
 from kerazoo.metrics.redraw import psnr as psnr_of
-from kerazoo.metrics.redraw import without_border
 from kerazoo.train import script
 from kerazoo.train.augment import turned
 from kerazoo.train.data.pictures import enlarged, smaller, whole
@@ -80,10 +79,10 @@ def measure(word: str, data: dict[str, list[np.ndarray]]) -> dict[str, float]:
     for picture in data["Set5"]:
         picture = whole(picture, scale)
         small = smaller(picture, scale)
-        drawn = np.asarray(Image.open(io.BytesIO(predictor(small).picture)))
-        resized = Image.fromarray(small).resize(picture.shape[1::-1], Image.Resampling.BICUBIC)
-        for name, guess in (("bicubic", np.asarray(resized)), ("PSNR", drawn)):
-            planes = (without_border(luma_of(each), scale) for each in (picture, guess))
+        drawn = Image.open(io.BytesIO(predictor(small).picture))
+        resized = Image.fromarray(small).resize(drawn.size, Image.Resampling.BICUBIC)
+        for name, guess in (("bicubic", resized), ("PSNR", drawn)):
+            planes = (without_border(luma(each), scale) for each in (picture, guess))
             figures[name].append(psnr_of(*planes))
     return {name: float(np.mean(values)) for name, values in figures.items()}
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from kerazoo.engines.quiet import import_tensorflow
+from kerazoo.engines.quiet import import_keras
 from kerazoo.errors import UsageError
 from kerazoo.train import product, reports
 from kerazoo.train.find_rate import Found, range_test
@@ -17,6 +17,7 @@ from kerazoo.train.run import LAST, run
 from kerazoo.train.settings import chosen
 from kerazoo.train.start import find
 from kerazoo.train.state import full_disk
+from kerazoo.train.steps.supervised import computed
 from kerazoo.train.techniques import general, refuse
 
 JOBS: Mapping[str, tuple[Callable[[Request], Job], str]] = {
@@ -67,6 +68,7 @@ def train(
     validation: float | Source | Sequence[Source] | None = None,
     strict: bool = False,
     tensorboard: bool = False,
+    devices: int = 1,
     say: Callable[[str], Any] | None = None,
 ) -> Trained:
     """Trains a model on data of one's own.
@@ -87,6 +89,7 @@ def train(
             as in a folder `val`, else a tenth.
         strict: Refuse where a sample cannot be read, instead of leaving it out.
         tensorboard: Write event files for TensorBoard, too.
+        devices: How many share each batch among them; see `kerazoo.train.devices`.
         say: Is told one line an epoch and what is left out; by default stderr is.
 
     Raises:
@@ -102,7 +105,7 @@ def train(
         strict=strict, say=say,
     )  # fmt: skip
     timed = replace(made.recipe, minutes=minutes)
-    outcome = run(timed, folder, resume=resume, say=say, tensorboard=tensorboard)
+    outcome = run(timed, folder, resume=resume, say=say, tensorboard=tensorboard, devices=devices)
     if not outcome.history:
         raise UsageError(f"minutes={minutes}: not one epoch was done; there is nothing to save.")
     figures = {name: value for name, value in outcome.figures.items() if name != "seconds"}
@@ -158,7 +161,7 @@ def job(
     say: Callable[[str], Any] | None = None,
 ) -> Job:
     """The recipe of a training and what becomes of it; the arguments are those of `train`."""
-    import_tensorflow()
+    import_keras()
     start = find(os.fspath(model))
     if start.kind not in JOBS:
         raise UsageError(
@@ -176,7 +179,8 @@ def job(
     made = make(
         Request(start, _paths(data), chosen_, seed, _freeze(freeze), _validation(validation), strict, _told(say))
     )
-    return replace(made, recipe=general(made.recipe, chosen_))
+    recipe_ = computed(general(made.recipe, chosen_), chosen_.compute, _told(say))
+    return replace(made, recipe=recipe_)
 
 
 def _paths(given: Source | Sequence[Source]) -> tuple[Path, ...]:

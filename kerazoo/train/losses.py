@@ -23,7 +23,7 @@ def right(labels: Any, logits: Any, *_: Any) -> Any:
     ops = keras.ops
     if len(labels.shape) == len(logits.shape):
         labels = ops.argmax(labels, axis=-1)
-    same = ops.equal(ops.cast(ops.argmax(logits, axis=-1), "int64"), ops.cast(labels, "int64"))
+    same = ops.equal(ops.cast(ops.argmax(logits, axis=-1), "int32"), ops.cast(labels, "int32"))
     return ops.cast(same, "float32")
 
 

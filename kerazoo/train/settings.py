@@ -57,6 +57,7 @@ class Settings:
         words: Of each language, at most, in a vocabulary that is built from the data; 0 for as many as the variant has.
         length: Words and signs of the longest sentence, its end included; 0 for the variant's own.
         clip: Longest gradient, all weights taken together; 0 for any.
+        compute: How a step is computed: a key of `kerazoo.train.quick.COMPUTES`, or `fastest`, which measures it.
     """
 
     optimizer: str = "adamw"
@@ -87,6 +88,7 @@ class Settings:
     words: int = 0
     length: int = 0
     clip: float = 0.0
+    compute: str = "float32"
 
     def made(self) -> tuple[Optimizer, Schedule]:
         more: dict[str, Any] = {}

@@ -10,11 +10,13 @@ import numpy as np
 
 from kerazoo.codecs.image import Image, Normalise
 from kerazoo.errors import UsageError
+from kerazoo.lazy import keras
 from kerazoo.tasks.classify import Classify
 from kerazoo.train import losses
 from kerazoo.train.balance import roc_auc
 from kerazoo.train.data import labelled
 from kerazoo.train.data.arrays import Arrays
+from kerazoo.train.descent import answering
 from kerazoo.train.jobs import Job, Request
 from kerazoo.train.recipe import Recipe
 from kerazoo.train.start import Network
@@ -56,9 +58,10 @@ def job(asked: Request) -> Job:
     ranked = settings.balance != "none"
     measure = Accuracy(*held, normalise, _loss(start, output), ranked) if held is not None else None
     optimizer, schedule = settings.made()
+    network = _network(asked, None if keeps else len(found.names))
     recipe = Recipe(
         name=asked.name,
-        model=_network(asked, None if keeps else len(found.names)),
+        model=replace(network, sample=normalise(_some(pictures))),
         data=Arrays((pictures, labels)),
         step=Supervised(_loss(start, output), metrics={"accuracy": losses.accuracy}, prepare=normalise),
         optimizer=optimizer,
@@ -75,6 +78,11 @@ def job(asked: Request) -> Job:
     notes = {"classes": dict(zip(found.names, counts, strict=True)), "held out": 0 if held is None else len(held[1])}
     made = Classify(image, found.names, output=output)
     return Job(recipe, {"classify": made}, normalise, {**notes, "left out": skipped})
+
+
+def _some(pictures: np.ndarray) -> np.ndarray:
+    """A few hundred of all classes, which stand one after the other."""
+    return pictures[:: max(1, len(pictures) // 256)][:256]
 
 
 def _plain_top(task: Classify) -> bool:
@@ -126,28 +134,21 @@ class Accuracy:
     ranked: bool = False
 
     def __call__(self, state: State) -> dict[str, float]:
-        import tensorflow as tf
-
-        model = state.model
-
-        def traced() -> Any:
-            return tf.function(
-                lambda pictures: model(self.normalise(tf.cast(pictures, tf.float32)), training=False),
-                reduce_retracing=True,
-            )
-
-        answer = state.once("accuracy", traced)
+        ops = keras.ops
+        answer = state.once(
+            "accuracy", lambda: answering(state.model, lambda pixels: self.normalise(ops.cast(pixels, "float32")))
+        )
         total, right = 0.0, 0.0
         outputs = []
         for start in range(0, len(self.labels), 100):
             labels = self.labels[start : start + 100]
-            output = answer(tf.constant(self.pictures[start : start + 100]))
-            total += float(tf.reduce_sum(self.loss(labels, output) * tf.ones(len(labels))))
-            right += float(tf.reduce_sum(losses.right(labels, output)))
-            outputs.append(np.asarray(output))
+            output = answer(self.pictures[start : start + 100])
+            total += float(ops.sum(self.loss(labels, output) * ops.ones(len(labels))))
+            right += float(ops.sum(losses.right(labels, output)))
+            outputs.append(ops.convert_to_numpy(output))
         figures = {"loss": total / len(self.labels), "accuracy": right / len(self.labels)}
         if self.ranked:
             # Of probabilities: a logit alone says nothing of the other classes.
-            areas = roc_auc(self.labels, np.asarray(tf.nn.softmax(np.concatenate(outputs))))
+            areas = roc_auc(self.labels, ops.convert_to_numpy(ops.softmax(np.concatenate(outputs))))
             figures["auc"] = float(np.nanmean(areas))
         return figures
