@@ -71,16 +71,16 @@ def inception(width: float = 1.0) -> Any:
     """The paper's small Inception (figure 3): 1,649,402 numbers at width 1, without those of the normalisations."""
     from keras import Input, Model, layers
 
-    def conv(x: Any, filters: int, size: int, name: str, strides: int = 1, padding: str = "same") -> Any:
-        x = layers.Conv2D(max(1, round(filters * width)), size, strides, padding, name=f"{name}_conv")(x)
+    def conv(x: Any, filters: int, size: int, name: str, strides: int = 1) -> Any:
+        x = layers.Conv2D(max(1, round(filters * width)), size, strides, "same", name=f"{name}_conv")(x)
         return layers.ReLU(name=f"{name}_relu")(layers.BatchNormalization(momentum=0.9, name=f"{name}_bn")(x))
 
     def wide(x: Any, small: int, large: int, name: str) -> Any:
         return layers.Concatenate(name=name)([conv(x, small, 1, f"{name}_1"), conv(x, large, 3, f"{name}_3")])
 
     def down(x: Any, filters: int, name: str) -> Any:
-        pooled = layers.MaxPooling2D(3, 2, name=f"{name}_pool")(x)
-        return layers.Concatenate(name=name)([conv(x, filters, 3, f"{name}_3", 2, "valid"), pooled])
+        pooled = layers.MaxPooling2D(3, 2, "same", name=f"{name}_pool")(x)
+        return layers.Concatenate(name=name)([conv(x, filters, 3, f"{name}_3", 2), pooled])
 
     inputs = Input((SIDE, SIDE, 3))
     x = conv(inputs, 96, 3, "stem")
@@ -256,7 +256,9 @@ def main() -> None:
                 continue
             found = measure(row, arrays, given.pictures, given.epochs, given.width, given.seed)
             told["rows"][row.name] = {**dataclasses.asdict(row), **found}
-            record.keep(given.out, {**told, **record.origin("rethinking")})
+            origin = record.origin("rethinking")
+            origin["command"] = origin["command"].replace(str(given.data), given.data.name)
+            record.keep(given.out, {**told, **origin})
             print(row.name, found, flush=True)
     print(table(told))
     if given.write:
