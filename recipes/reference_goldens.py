@@ -94,6 +94,11 @@ REFERENCES = {
     "mobilenet_v1_075": _keras("MobileNet", alpha=0.75),
     "mobilenet_v1_050": _keras("MobileNet", alpha=0.5),
     "mobilenet_v1_025": _keras("MobileNet", alpha=0.25),
+    "mobilenet_v2": _keras("MobileNetV2"),
+    **{
+        f"mobilenet_v2_{round(100 * alpha):03}": _keras("MobileNetV2", alpha=alpha)
+        for alpha in (0.35, 0.5, 0.75, 1.3, 1.4)
+    },
 }
 
 
