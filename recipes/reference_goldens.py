@@ -199,7 +199,8 @@ def answer_keras(reference: Reference, images: np.ndarray) -> tuple[dict[str, An
 
     # Layers that have no name of their own are numbered from the beginning, as in a fresh process.
     keras.backend.clear_session()
-    network = getattr(keras.applications, reference.function.rpartition(".")[2])(**reference.arguments)
+    module, _, function = reference.function.rpartition(".")
+    network = getattr(importlib.import_module(module), function)(**reference.arguments)
     found: dict[str, tuple[tuple[int, ...], Range]] = {}
 
     def fill(variable: Any, given: Range) -> None:

@@ -6,7 +6,7 @@ import functools
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 @click.option("--token-file", type=click.Path(path_type=Path), help="Its bearer token.")
 @click.option("--scale", type=click.Choice(["ray"]), help="Spread the items over a cluster.")
 @click.option("--address", metavar="HOST:PORT", help="Of its head, or auto; by default this machine alone.")
+@click.option("--crf", is_flag=True, help="Sharpens outlines of segments: a fully connected field.")
 @click.option("--batch", default=1, show_default=True, type=click.IntRange(1), help="Items a run of the network.")
 @statement()
 @trust_
@@ -55,6 +56,7 @@ def predict(
     token_file: Path | None,
     scale: str | None,
     address: str | None,
+    crf: bool,
     batch: int,
     stated: dict[str, Any],
     trust: bool,
@@ -86,6 +88,10 @@ def predict(
         raise click.UsageError("Nothing to predict: give files, folders, globs, URLs, - or @list.txt.")
     texts = _inputs.without_lists(inputs)
     predictor = _predictor(resolved(model, stated, trust), engine, task, server, token_file, scale, address)
+    if crf:
+        if scale is not None:
+            raise click.UsageError("--crf is for a model on this machine, without --scale.")
+        predictor = cast("Predictor", predictor).refined()
     given = _given(ports)
     _inputs.check(predictor.task, bool(inputs), given, bool(seed))
     port = predictor.task.request[0]
