@@ -1,7 +1,8 @@
-"""AlexNet, GoogLeNet, SqueezeNet v1.0 and DeepLab-LargeFOV as their Caffe files define them, in plain PyTorch, since no library has them.
+"""AlexNet, GoogLeNet, SqueezeNet v1.0 and DeepLab-LargeFOV in plain PyTorch, since no library has them.
 
-Written after `train_val.prototxt` of `bvlc_alexnet`, of `bvlc_googlenet` and of the authors' SqueezeNet v1.0: layers
-have the names that they have there, so that a state dict holds the tensors of the `.caffemodel` under its own names.
+As their Caffe files define them: written after `train_val.prototxt` of `bvlc_alexnet`, of `bvlc_googlenet` and of the
+authors' SqueezeNet v1.0, and `test.prototxt` of DeepLab-LargeFOV. Layers have the names that they have there, so that a
+state dict holds the tensors of the `.caffemodel` under its own names.
 Dropout is left out, which is what it comes to when nothing is dropped. Caffe rounds the size of pooled maps up, and its
 normalisation across channels divides alpha by the number of channels, as PyTorch's does. torchvision's SqueezeNet 1.0
 is another network: its last convolution pads nothing, the authors' one pixel.

@@ -70,9 +70,8 @@ def test_a_checkpoint_of_tensorflow_and_the_keras_file_of_it(name):
     for path in own:
         layer, variable = path.rsplit("/", 1)
         scope = slim_name(layer, variable).rsplit("/", 2 if "BatchNorm" in slim_name(layer, variable) else 1)[0]
-        scope = re.sub(
-            r"/unit_1/xception_module|/xception_module", "", scope.replace("middle_flow/block1/", "middle_flow/")
-        )
+        scope = re.sub(r"(block\d)/unit_1/xception_module", r"\1", scope.replace("middle_flow/block1/", "middle_flow/"))
+        scope = scope.replace("/xception_module", "")
         scope = re.sub("^(MobilenetV2|xception_65|decoder)/", "", scope).replace("/", "_")
         as_keras[f"{scope}{'_BN' if layer.endswith('_BN') or layer == 'bn_Conv1' else ''}/{variable}"] = own[path]
     assert from_keras_h5(as_keras).keys() == own.keys()
@@ -125,7 +124,7 @@ def test_a_file_of_kazuto_s_with_and_without_scales(tmp_path):
     stored = {}
     for path, value in own.items():
         layer, variable = path.rsplit("/", 1)
-        value = value.transpose(3, 2, 0, 1) if value.ndim == 4 else value
+        value = np.ascontiguousarray(value.transpose(3, 2, 0, 1)) if value.ndim == 4 else value
         if layer.startswith("aspp"):
             stored[f"aspp.c{int(layer[4:]) - 1}.{'weight' if variable == 'kernel' else 'bias'}"] = value
             continue
@@ -212,7 +211,8 @@ def test_real_weights_say_what_the_litert_file_says(monkeypatch, tmp_path):
         assert np.mean(found.argmax(-1) == expected.argmax(-1)) >= 0.995
         result = predictor(path)
         mask = np.asarray(Image.open(io.BytesIO(result.picture)))
-        assert mask.shape == Image.open(path).size[::-1]
+        with Image.open(path) as picture:
+            assert mask.shape == picture.size[::-1]
         shares = dict(zip(result.labels, result.shares, strict=True))
         if path.stem in FOUND:
             del shares["background"]
