@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import base64
-import http.client
 import json
-import threading
-import weakref
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 import numpy as np
 
-from kerazoo import errors, registry, tasks
+from kerazoo import errors, http, registry, tasks
 from kerazoo.contract import Answer, Port, Task, Tensors
 from kerazoo.errors import KerazooError, UnknownModel, UsageError
 from kerazoo.predictor import Predictor
@@ -21,6 +19,9 @@ from kerazoo.serve.wire import tensors
 
 ABOUT = "/kerazoo/models"
 """Where Kerazoo's server says which models it has, and what they do; TF Serving has no such page."""
+
+MOST_BYTES = 512 << 20
+"""Of an answer; a song's stems as base64 are some 100 MiB."""
 
 
 def Client(url: str, model: str | None = None, *, token: str | None = None, timeout: float = 60.0) -> Predictor:
@@ -46,7 +47,8 @@ def Client(url: str, model: str | None = None, *, token: str | None = None, time
     if parts.scheme == "grpc":
         if model is None:
             raise UsageError("Over gRPC the model must be named.")
-        return Predictor(model, _known(model), "remote", _over_grpc(parts.netloc, model, token, timeout), plain=True)
+        task = _known(model)
+        return Predictor(model, task, "remote", _over_grpc(parts.netloc, model, task, token, timeout), plain=True)
     get = _Http(url, token, timeout)
     name, task = _about(get, model)
     return Predictor(name, task, "remote", _over_rest(get, name, task), plain=True)
@@ -55,18 +57,40 @@ def Client(url: str, model: str | None = None, *, token: str | None = None, time
 def _about(get: _Http, model: str | None) -> tuple[str, Task]:
     """Name and task of the model: as the server says, or else as this machine's registry knows it."""
     status, body = get("GET", ABOUT)
-    rows = {row["name"]: row for row in json.loads(body)["models"]} if status == 200 else {}
+    rows = _rows(body) if status == 200 else {}
     if model is None:
         if len(rows) != 1:
             raise UsageError(f"Name the model; the server has {', '.join(rows) or 'not said which it has'}.")
         model = next(iter(rows))
     if model in rows:
-        if rows[model]["task"] is None:
+        if rows[model] is None:
             raise UsageError(f"{model} was not exported by Kerazoo, so its labels and its task are not known.")
-        return model, tasks.from_card(rows[model]["task"])
+        return model, _task(model, rows[model])
     if status == 200:
         raise UnknownModel(f"The server has no model {model!r}.{errors.near(model, rows)}")
     return model, _known(model)
+
+
+def _task(model: str, card: Any) -> Task:
+    try:
+        return tasks.from_card(card)
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise KerazooError(f"The server's card of {model!r} cannot be read: {error!r}.") from None
+
+
+def _rows(body: bytes) -> dict[str, Any]:
+    """Name -> the card of its task, of the page `ABOUT`."""
+    try:
+        rows = {row["name"]: row["task"] for row in json.loads(body)["models"]}
+    except (ValueError, TypeError, KeyError, RecursionError):
+        rows = {None: None}
+    if not all(isinstance(name, str) for name in rows):
+        raise KerazooError(f"The server's page {ABOUT} does not say what it serves; it answered {_start(body)}.")
+    return rows
+
+
+def _start(body: bytes) -> str:
+    return repr(body[:60]) + ("..." if len(body) > 60 else "")
 
 
 def _known(model: str) -> Task:
@@ -79,50 +103,23 @@ def _known(model: str) -> Task:
         ) from None
 
 
+@dataclass(frozen=True)
 class _Http:
-    """Requests to one server, over one kept connection a thread."""
+    """Requests to one server, from any number of threads."""
 
-    def __init__(self, url: str, token: str | None, timeout: float) -> None:
-        self.parts = urlsplit(url)
-        self.timeout = timeout
-        self.headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self.own = threading.local()
-        self.opened: list[http.client.HTTPConnection] = []
-        weakref.finalize(self, _close, self.opened)
+    url: str
+    token: str | None
+    timeout: float
 
     def __call__(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
-        for attempt in (1, 2):
-            kept = hasattr(self.own, "connection")
-            try:
-                connection = self.own.connection if kept else self._connect()
-                connection.request(method, self.parts.path.rstrip("/") + path, body, self.headers)
-                response = connection.getresponse()
-                return response.status, response.read()
-            except (OSError, http.client.HTTPException) as error:
-                self._drop()
-                # A server may close a kept connection at any time; a new one is tried once.
-                if kept and attempt == 1 and not isinstance(error, TimeoutError):
-                    continue
-                why = getattr(error, "strerror", None) or str(error) or type(error).__name__
-                raise KerazooError(f"{self.parts.scheme}://{self.parts.netloc} does not answer: {why}.") from None
-        raise AssertionError("unreachable")
-
-    def _connect(self) -> http.client.HTTPConnection:
-        kind = http.client.HTTPSConnection if self.parts.scheme == "https" else http.client.HTTPConnection
-        self.own.connection = kind(str(self.parts.hostname), self.parts.port, timeout=self.timeout)
-        self.opened.append(self.own.connection)
-        return self.own.connection
-
-    def _drop(self) -> None:
-        if hasattr(self.own, "connection"):
-            self.own.connection.close()
-            self.opened.remove(self.own.connection)
-            del self.own.connection
-
-
-def _close(connections: list[http.client.HTTPConnection]) -> None:
-    for connection in connections:
-        connection.close()
+        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        limits = http.Limits(self.timeout, MOST_BYTES)
+        try:
+            return http.exchange(method, self.url.rstrip("/") + path, limits, headers=headers, body=body)
+        except http.Failed as error:
+            parts = urlsplit(self.url)
+            address = parts.netloc.rpartition("@")[2]
+            raise KerazooError(f"{parts.scheme}://{address} does not answer: {error}.") from None
 
 
 def _over_rest(get: _Http, model: str, task: Task) -> Answer:
@@ -133,15 +130,41 @@ def _over_rest(get: _Http, model: str, task: Task) -> Answer:
         status, body = get("POST", path, json.dumps({"inputs": inputs}).encode())
         try:
             answered = json.loads(body)
-        except ValueError:
-            raise KerazooError(f"The server's answer ({status}) is not JSON: {body[:80]!r}") from None
+        except (ValueError, RecursionError):
+            raise KerazooError(f"The server's answer ({status}) is not JSON: {_start(body)}.") from None
         if status != 200:
-            raise _error(status, str(answered.get("error", body[:200])))
+            told = answered.get("error") if isinstance(answered, dict) else None
+            raise _error(status, told if isinstance(told, str) else _start(body))
+        if not isinstance(answered, dict) or "outputs" not in answered:
+            raise KerazooError(f"The server's answer has no outputs: {_start(body)}.")
         outputs = answered["outputs"]
-        ports = task.response
-        return {p.name: _array(p, outputs if len(ports) == 1 else outputs[p.name]) for p in ports}
+        if len(task.response) == 1:
+            outputs = {task.response[0].name: outputs}
+        return _whole(task, outputs, _array)
 
     return answer
+
+
+def _whole(task: Task, outputs: Any, read: Callable[[Port, Any], np.ndarray]) -> Tensors:
+    """The answer's arrays, if it has all of them and each is of its port's type and shape."""
+    arrays = {}
+    for port in task.response:
+        if not isinstance(outputs, Mapping) or port.name not in outputs:
+            raise KerazooError(f"The server's answer has no output {port.name!r}; is another model called so there?")
+        try:
+            array = read(port, outputs[port.name])
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+            raise KerazooError(f"The server's answer for {port.name!r} is not {port.dtype}: {error}.") from None
+        fits = array.ndim == len(port.shape) and all(
+            size in (None, found) for size, found in zip(port.shape, array.shape, strict=True)
+        )
+        if not fits or (array.dtype == object) != (port.dtype == "string"):
+            raise KerazooError(
+                f"The server's answer for {port.name!r} is {array.dtype} {list(array.shape)}; "
+                f"the model's is {port.dtype} {list(port.shape)}."
+            )
+        arrays[port.name] = array
+    return arrays
 
 
 def _plain(port: Port, value: Any) -> Any:
@@ -176,7 +199,7 @@ def _error(status: int, message: str) -> KerazooError:
     return kinds.get(status, KerazooError)(message)
 
 
-def _over_grpc(address: str, model: str, token: str | None, timeout: float) -> Answer:
+def _over_grpc(address: str, model: str, task: Task, token: str | None, timeout: float) -> Answer:
     import grpc
 
     from kerazoo.serve.rpc.listening import LARGEST
@@ -204,6 +227,6 @@ def _over_grpc(address: str, model: str, token: str | None, timeout: float) -> A
                 raise KerazooError(f"grpc://{address} does not answer: {details}") from None
             status = {"INVALID_ARGUMENT": 400, "NOT_FOUND": 404}.get(code, 500)
             raise _error(status, f"{details}") from None
-        return {name: tensors.to_array(proto, name) for name, proto in response.outputs.items()}
+        return _whole(task, response.outputs, lambda port, proto: tensors.to_array(proto, port.name))
 
     return answer

@@ -104,8 +104,14 @@ def test_weights_of_ones_own_with_their_variant(kerazoo: Any, own: Any, tmp_path
 @pytest.mark.slow
 def test_a_keras_file(kerazoo: Any, own: Any, tmp_path: Path) -> None:
     source = picture(tmp_path / "x.png", (40, 30))
-    mine = kerazoo("predict", source, "-m", own("lenet5", "keras"), "--json")
-    assert mine.status == 0, mine.err
+    asked = [
+        kerazoo("predict", source, "-m", own("lenet5", "keras"), "--json", *more)
+        for more in ((), ("--engine", "keras"))
+    ]
+    assert [done.status for done in asked] == [0, 0], [done.err for done in asked]
+    fast, keras = (done.rows[0]["top"] for done in asked)
+    assert [row["label"] for row in fast] == [row["label"] for row in keras]
+    np.testing.assert_allclose([row["score"] for row in fast], [row["score"] for row in keras], rtol=1e-3)
     (tmp_path / "no.keras").write_bytes(b"PK\x03\x04 but no more")
     broken = kerazoo("predict", source, "-m", tmp_path / "no.keras")
     assert broken.status == 2

@@ -12,7 +12,7 @@ import kerazoo
 from kerazoo import cli, loading, registry
 from kerazoo.errors import InputError, KerazooError, UnknownModel, UsageError
 from kerazoo.export import prepare
-from kerazoo.serve import server
+from kerazoo.serve import client, server
 from kerazoo.serve.access import Access
 from kerazoo.serve.http.app import App, RestOptions
 from kerazoo.serve.http.listening import listen
@@ -21,6 +21,7 @@ from kerazoo.serve.models.catalogue import Watch
 from kerazoo.serve.models.versions import Retries
 from kerazoo.serve.rpc.listening import start as start_grpc
 from kerazoo.serve.server import Options, one_model
+from tests.wire import serving
 
 
 @pytest.fixture(scope="module")
@@ -149,3 +150,62 @@ def test_a_kept_connection_that_was_closed_is_opened_again(running, digits):
         assert remote(digits / "a.png").top(1)
     finally:
         again.stop(1)
+
+
+def _odd(body: bytes, status: bytes = b"200 OK") -> bytes:
+    return b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s" % (status, len(body), body)
+
+
+@pytest.mark.parametrize(
+    ("about", "told"),
+    [
+        (b"junk", "does not say what it serves"),
+        (b"\xff\xfe", "does not say what it serves"),
+        (b"[]", "does not say what it serves"),
+        (b"[" * 100_000, "does not say what it serves"),
+        (b'{"models": 3}', "does not say what it serves"),
+        (b'{"models": [{}]}', "does not say what it serves"),
+        (b'{"models": [{"name": 3, "task": null}]}', "does not say what it serves"),
+        (b'{"models": [{"name": [], "task": null}]}', "does not say what it serves"),
+        (b'{"models": [{"name": "lenet5", "task": 3}]}', "cannot be read"),
+        (b'{"models": [{"name": "lenet5", "task": {}}]}', "None"),
+        (b'{"models": [{"name": "lenet5", "task": {"kind": "classify", "class": "No"}}]}', "'No'"),
+        (b'{"models": [{"name": "lenet5", "task": {"kind": "classify", "class": "Classify"}}]}', "version"),
+    ],
+)
+def test_an_odd_servers_page_is_an_error_of_ours(about, told):
+    with serving() as start, pytest.raises(KerazooError, match=told) as raised:
+        kerazoo.Client(start(_odd(about)).removesuffix("/a"), "lenet5")
+    assert len(str(raised.value)) < 400
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"{}",
+        b"[]",
+        b'"x"',
+        b"[" * 100_000,
+        b'{"outputs": {}}',
+        b'{"outputs": [1, 2]}',
+        b'{"outputs": {"label": 3, "score": "x"}}',
+        b'{"outputs": {"label": [["a"]], "score": [[1.0]]}}',
+        b'{"outputs": {"label": [["a"]], "score": [[1.0], [2.0, 3.0]]}}',
+        b'{"outputs": null}',
+    ],
+)
+@pytest.mark.parametrize("status", [b"200 OK", b"400 Bad Request", b"500 Oh"])
+def test_an_odd_servers_answer_is_one_items_failure(home, answer, status, monkeypatch):
+    monkeypatch.setattr("kerazoo.serve.client._about", lambda get, model: (model, client._known("lenet5:mnist")))
+    with serving() as start:
+        remote = kerazoo.Client(start(_odd(answer, status)).removesuffix("/a"), "lenet5")
+        result = next(iter(remote([np.zeros((28, 28), np.uint8)])))
+    assert "server" in result.to_json()["error"] or status != b"200 OK"
+    assert "Error:" not in result.to_json()["error"]
+
+
+def test_a_server_that_drips_is_left_in_time(home):
+    with serving() as start:
+        url = start(b"HTTP/1.1 200 OK\r\n", forever=b"X: y\r\n", pause=0.05).removesuffix("/a")
+        with pytest.raises(KerazooError, match="does not answer: it was not done within"):
+            kerazoo.Client(url, "lenet5", timeout=0.5)
