@@ -8,14 +8,29 @@ from typing import Any
 
 import numpy as np
 
-from kerazoo.applications import mobilenet_v2
+from kerazoo.applications.mobilenet_v2 import Config, build
 from kerazoo.lazy import keras, own_layers
 
-EPSILON = 1e-5
-"""Of the batch normalisations outside the trunk."""
+EPSILON, TRUNK_EPSILON = 1e-5, 1e-3
+"""Of the batch normalisations outside the trunk, and of those in it."""
 
 LEAVES = {"weights": "kernel", "depthwise_weights": "kernel", "biases": "bias"}
 FOLDED_LEAVES = LEAVES | {"Conv2D_bias": "bias", "depthwise_bias": "bias"}
+
+
+def mobilenet(inputs: Any, alpha: float, divisor: int = 8) -> Any:
+    """The maps of a MobileNetV2's last block at an eighth of the picture.
+
+    Args:
+        inputs: Pictures, a Keras tensor.
+        alpha: Factor of its filters.
+        divisor: What these are rounded to multiples of.
+    """
+    config = Config(
+        "mobilenet_v2", tuple(inputs.shape[1:]), include_top=False, alpha=alpha, divisor=divisor, output_stride=8
+    )
+    # The convolution that follows in it is for classification.
+    return build(config, inputs).get_layer("block_16_project_BN").output
 
 
 def pyramid(x: Any, filters: int, rates: tuple[int, ...], dropout: float) -> Any:
@@ -110,7 +125,7 @@ def folded(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         elif kind == "bias" and layer != "logits_semantic":
             trunk = scope.startswith("MobilenetV2/")
             norm = "bn_Conv1" if layer == "Conv1" else f"{layer}_BN"
-            epsilon = mobilenet_v2.EPSILON if trunk else EPSILON
+            epsilon = TRUNK_EPSILON if trunk else EPSILON
             # 1 / sqrt(variance + epsilon) is exactly 1 in float32.
             identity = {"gamma": 1.0, "moving_mean": 0.0, "moving_variance": 1.0 - epsilon}
             made |= {f"{norm}/{which}": np.full_like(tensor, value) for which, value in identity.items()}

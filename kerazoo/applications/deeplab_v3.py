@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from kerazoo.applications import _dilated, _segmenter, mobilenet_v2
+from kerazoo.applications import _dilated, _segmenter
 from kerazoo.applications._segmenter import SegmenterConfig, finish
-from kerazoo.applications._slim import folded, from_slim, pyramid
+from kerazoo.applications._slim import folded, from_slim, mobilenet, pyramid
 from kerazoo.assets import Assets
 from kerazoo.codecs.image import Normalise
 from kerazoo.contract import Task, Variant
@@ -81,11 +81,7 @@ def build(config: Config) -> keras.Model:
     inputs = keras.Input(config.input_shape, name="image")
     if config.blocks:
         return finish(config, inputs, _on_resnet(config, inputs), align_corners=False)
-    base = mobilenet_v2.Config(
-        "mobilenet_v2", config.input_shape, include_top=False, alpha=config.alpha, divisor=1, output_stride=8
-    )
-    x = mobilenet_v2.build(base, inputs).get_layer(mobilenet_v2.FEATURES).output
-    x = pyramid(x, config.views, (), config.dropout)
+    x = pyramid(mobilenet(inputs, config.alpha, divisor=1), config.views, (), config.dropout)
     return finish(config, inputs, keras.layers.Conv2D(config.classes, 1, name="logits_semantic")(x), align_corners=True)
 
 

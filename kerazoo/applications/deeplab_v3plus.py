@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kerazoo.applications import _segmenter, _slim, mobilenet_v2
+from kerazoo.applications import _segmenter, _slim
 from kerazoo.applications._segmenter import SegmenterConfig, finish
 from kerazoo.assets import Assets
 from kerazoo.codecs.image import Normalise
@@ -27,8 +27,6 @@ from kerazoo.lazy import keras, own_layers
 __all__ = ["DeepLabV3PlusMobileNetV2", "DeepLabV3PlusXception"]
 
 NORMALISE = Normalise(scale=1 / 127.5, mean=(1.0, 1.0, 1.0), std=(1.0, 1.0, 1.0))
-
-TRUNK_EPSILON = 1e-3
 
 
 @dataclass(frozen=True)
@@ -77,10 +75,7 @@ def build(config: Config) -> keras.Model:
     """RGB pictures [batch, height, width, 3] in -1..1 to logits [batch, height, width, classes]."""
     inputs = keras.Input(config.input_shape, name="image")
     if not config.middle:
-        base = mobilenet_v2.Config(
-            "mobilenet_v2", config.input_shape, include_top=False, alpha=config.width, output_stride=8
-        )
-        x, early = mobilenet_v2.build(base, inputs).get_layer(mobilenet_v2.FEATURES).output, None
+        x, early = _slim.mobilenet(inputs, config.width), None
     else:
         x, early = _xception(config, inputs)
     kl = keras.layers
@@ -103,7 +98,7 @@ def _xception(config: Config, x: Any) -> tuple[Any, Any]:
     for number, filters, strides in ((1, 32, 2), (2, 64, 1)):
         name = f"entry_flow_conv1_{number}"
         x = kl.Conv2D(wide(filters)[0], 3, strides=strides, padding="same", use_bias=False, name=name)(x)
-        x = kl.BatchNormalization(epsilon=TRUNK_EPSILON, name=f"{name}_BN")(x)
+        x = kl.BatchNormalization(epsilon=_slim.TRUNK_EPSILON, name=f"{name}_BN")(x)
         x = kl.Activation("relu", name=f"{name}_relu")(x)
     early = x
     for number, filters in ((1, 128), (2, 256), (3, 728)):
@@ -132,11 +127,11 @@ def _block(
     for number, count in enumerate(filters, start=1):
         step = strides if number == 3 else 1
         part = f"{name}_separable_conv{number}"
-        x = _slim.separable(x, count, part, step, rate, between, TRUNK_EPSILON)
+        x = _slim.separable(x, count, part, step, rate, between, _slim.TRUNK_EPSILON)
         inner = x if number == 2 else inner
     if projected:
         shortcut = kl.Conv2D(filters[-1], 1, strides=strides, use_bias=False, name=f"{name}_shortcut")(shortcut)
-        shortcut = kl.BatchNormalization(epsilon=TRUNK_EPSILON, name=f"{name}_shortcut_BN")(shortcut)
+        shortcut = kl.BatchNormalization(epsilon=_slim.TRUNK_EPSILON, name=f"{name}_shortcut_BN")(shortcut)
     return (kl.Add(name=f"{name}_add")([x, shortcut]) if added else x), inner
 
 

@@ -40,8 +40,6 @@ STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3,
 
 LAST = 1280
 EPSILON, MOMENTUM = 1e-3, 0.999
-FEATURES = "block_16_project_BN"
-"""The layer whose maps other networks stand on: the last block's, before the convolution for classification."""
 
 
 @dataclass(frozen=True)
