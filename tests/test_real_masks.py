@@ -11,7 +11,14 @@ import pytest
 from PIL import Image
 
 import kerazoo
+from kerazoo import registry
+from kerazoo.errors import UsageError
+from kerazoo.export import prepare
 from kerazoo.loading import load
+from kerazoo.serve import server
+from kerazoo.serve.models.catalogue import Watch
+from kerazoo.serve.models.versions import Retries
+from kerazoo.serve.server import Options, one_model
 
 DATA = Path(os.environ.get("KERAZOO_TEST_DATA", "/nowhere"))
 ENGINES = ("litert", "onnx", "savedmodel", "keras")
@@ -48,8 +55,6 @@ def test_the_same_masks_over_every_engine():
 
 
 def test_the_field_follows_outlines_and_needs_numpy():
-    from kerazoo.errors import UsageError
-
     predictor = load(NAME, "litert")
     plain, refined = (each(DATA / "photos" / "cat_720p.jpg") for each in (predictor, predictor.refined()))
     same = np.mean(mask_of(plain) == mask_of(refined))
@@ -70,15 +75,15 @@ def test_a_large_picture_and_one_of_one_pixel():
     assert mask_of(predictor(np.zeros((1, 1, 3), np.uint8))).shape == (1, 1)
 
 
-def test_the_same_masks_over_rest(tmp_path):
-    from kerazoo.serve.client import Client
-    from tests.serve.running import served
-
-    kerazoo.export(NAME, to=["litert"], path=tmp_path)
+def test_the_same_masks_over_rest():
+    base = prepare.bundle(registry.find(NAME), lambda line: None)
     variant = NAME.partition(":")[0]
-    with served(tmp_path / variant) as url:
-        client = Client(url, variant)
-        here = load(NAME, "litert")
+    options = Options(models=[one_model(variant, base)], grpc=0, rest=0, watch=Watch(0, Retries(0)))
+    running = server.start(options)
+    try:
+        remote, here = kerazoo.Client(f"http://127.0.0.1:{running.rest.port}", variant), load(NAME, "keras")
         for name in PHOTOGRAPHS:
             path = DATA / "photos" / f"{name}.jpg"
-            assert np.mean(mask_of(client(path)) == mask_of(here(path))) >= 0.995
+            assert np.mean(mask_of(remote(path)) == mask_of(here(path))) >= 0.995
+    finally:
+        running.close(1)
