@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kerazoo import applications, errors
+    from kerazoo.evaluation import evaluate
     from kerazoo.export import export
     from kerazoo.loading import load
     from kerazoo.own.about import info
@@ -27,6 +28,7 @@ _WHERE = {
     "applications": ("kerazoo.applications", None),
     "card": ("kerazoo.own.cards", "card"),
     "errors": ("kerazoo.errors", None),
+    "evaluate": ("kerazoo.evaluation", "evaluate"),
     "export": ("kerazoo.export", "export"),
     "info": ("kerazoo.own.about", "info"),
     "load": ("kerazoo.loading", "load"),
@@ -34,7 +36,9 @@ _WHERE = {
     "save": ("kerazoo.own.saving", "save"),
 }
 
-__all__ = ["Client", "Predictor", "applications", "card", "errors", "export", "info", "load", "models", "save"]
+__all__ = [
+    "Client", "Predictor", "applications", "card", "errors", "evaluate", "export", "info", "load", "models", "save"
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from kerazoo import engines, formats, own
+from kerazoo import engines, formats, own, tasks
 from kerazoo.contract import Task
 from kerazoo.engines import safety
 from kerazoo.engines.quiet import import_tensorflow
@@ -31,6 +31,7 @@ def load(
     normalise: Any = None,
     threads: int | None = None,
     trust: bool = False,
+    exact_pixels: bool = False,
 ) -> Predictor:
     """A predictor.
 
@@ -45,6 +46,8 @@ def load(
         threads: Within one run on the engines onnx and litert; the machine's cores by default.
         trust: Whether the graph of a SavedModel of somebody else's may reach files, the network and other code; this
             machine remembers that.
+        exact_pixels: Whether large pictures are decoded whole. Else only as far as needed, where the model's card does
+            not say otherwise; a SavedModel always decodes them whole.
 
     Raises:
         UnknownModel, UsageError, WeightsUnavailable, WeightsDamaged, GateError: See the message.
@@ -53,7 +56,7 @@ def load(
         known = ("auto", *engines.NAMES)
         raise UsageError(f"Unknown engine {engine!r}; known are {', '.join(known)}.{near(engine, known)}")
     if not isinstance(model, (str, os.PathLike)):
-        return _in_memory(model, engine, labels, task, normalise)
+        return _in_memory(model, engine, labels, task, normalise, exact_pixels)
     if labels is not None or normalise is not None:
         raise UsageError("labels and normalise are those of a keras.Model; `kerazoo card FILE` states a file's.")
     path = Path(model).expanduser()
@@ -62,21 +65,21 @@ def load(
     if alone and (form := _format_of(path)) is not None:
         if trust and form.whole:
             safety.trust(path)
-        return _open_artefact(path, form, engine, task, threads)
+        return _open_artefact(path, form, engine, task, threads, exact_pixels)
     if alone and str(model).endswith(WEIGHTS_ONLY):
         raise UsageError(f"{model} holds weights only: say whose, as in resnet50:{model}")
     found = own.find(model, say)
     if engine == engines.KERAS:
         import_tensorflow()
-        return _keras(found.build(), task)
+        return _keras(found.build(), task, exact_pixels)
     try:
-        return _open(*_prepared(found, engine, say), task, threads)
+        return _open(*_prepared(found, engine, say), task, threads, exact_pixels)
     except WeightsDamaged as error:
         if isinstance(found, own.KerasFile):
             found.card()  # Where the file itself is damaged, that is the error.
         say(f"{str(error).splitlines()[0]} It is made again.")
         prepare.discard(found)
-        return _open(*_prepared(found, engine, say), task, threads)
+        return _open(*_prepared(found, engine, say), task, threads, exact_pixels)
 
 
 def _prepared(found: own.Subject, engine: str, say: Callable[[str], Any]) -> tuple[formats.Format, Path]:
@@ -95,45 +98,49 @@ def _format_of(path: Path) -> formats.Format | None:
     return formats.SAVED_MODEL if (path / "saved_model.pb").is_file() else None
 
 
-def _open_artefact(path: Path, form: formats.Format, engine: str, task: str | None, threads: int | None) -> Predictor:
+def _open_artefact(
+    path: Path, form: formats.Format, engine: str, task: str | None, threads: int | None, exact: bool
+) -> Predictor:
     if not path.exists():
         raise UsageError(f"No such file: {path}")
     if engine not in ("auto", form.engine):
         raise UsageError(f"{path} runs on the engine {form.engine}; {engine} was asked for.")
-    return _open(form, path, task, threads)
+    return _open(form, path, task, threads, exact)
 
 
-def _open(form: formats.Format, path: Path, task: str | None, threads: int | None = None) -> Predictor:
+def _open(form: formats.Format, path: Path, task: str | None, threads: int | None, exact: bool) -> Predictor:
     network, card = engines.open_network(form.engine, path, threads)
-    kind, chosen = _task(card.model, card.tasks, task)
+    kind, chosen = _task(card.model, card.tasks, task, exact)
     if form.whole and card.adapter is None:
         signature = "serving_default" if kind == next(iter(card.tasks)) else kind
         return Predictor(card.model, chosen, form.engine, network.part(signature), plain=True)
-    return Predictor(card.model, chosen, form.engine, functools.partial(chosen.answer, network))
+    return Predictor(card.model, chosen, form.engine, functools.partial(chosen.answer, network), network=network)
 
 
-def _task(name: str, several: Any, kind: str | None) -> tuple[str, Task]:
+def _task(name: str, several: Any, kind: str | None, exact: bool) -> tuple[str, Task]:
     kind = next(iter(several)) if kind is None else kind
     if kind not in several:
         raise UsageError(f"{name} does {', '.join(several)}; {kind!r} was asked for.{near(str(kind), several)}")
-    return kind, several[kind]
+    return kind, tasks.exactly(several[kind]) if exact else several[kind]
 
 
-def _keras(built: Built, task: str | None = None) -> Predictor:
+def _keras(built: Built, task: str | None, exact: bool) -> Predictor:
     from kerazoo.engines import keras as keras_engine
 
     network = keras_engine.network(built)
-    _, chosen = _task(built.name, built.tasks, task)
-    return Predictor(built.name, chosen, engines.KERAS, functools.partial(chosen.answer, network))
+    _, chosen = _task(built.name, built.tasks, task, exact)
+    return Predictor(built.name, chosen, engines.KERAS, functools.partial(chosen.answer, network), network=network)
 
 
-def _in_memory(model: Any, engine: str, labels: Iterable[str] | None, task: Any, normalise: Any) -> Predictor:
+def _in_memory(
+    model: Any, engine: str, labels: Iterable[str] | None, task: Any, normalise: Any, exact: bool
+) -> Predictor:
     from kerazoo.own.describing import describe
 
     if engine not in ("auto", engines.KERAS):
         raise UsageError(f"A keras.Model runs on the engine {engines.KERAS}; for {engine}, export it first.")
     built, _ = describe(model, getattr(model, "name", "model"), labels, task, normalise)
-    return _keras(built)
+    return _keras(built, None, exact)
 
 
 DEFAULT = "mobilenet_v1:imagenet"

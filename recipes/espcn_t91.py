@@ -1,7 +1,7 @@
 """Trains `espcn_x3:t91` (or x2, x4): luma drawn larger, learnt from the 91 pictures of Yang et al.
 
     python recipes/espcn_t91.py sr_t91_set5.tar out/
-    python recipes/espcn_t91.py sr_t91_set5.tar espcn_x3_t91.npz --measure
+    kerazoo evaluate espcn_x3:t91 sr_t91_set5.tar --only 'Set5/*'
 
 `--scale 2` or `4` for the others. The archive holds T91/*.png, learnt from, and Set5/*.png, measured on. The pieces
 that are learnt from have real pixels around them: with zeros there, and a cropped loss, the network stays 3 dB worse.
@@ -23,6 +23,9 @@ from PIL import Image
 
 from kerazoo.applications import espcn
 from kerazoo.loading import load
+from kerazoo.metrics.redraw import luma as luma_of
+from kerazoo.metrics.redraw import psnr as psnr_of
+from kerazoo.metrics.redraw import smaller, whole, without_border
 from kerazoo.ops import numpy as ops
 from kerazoo.tasks.redraw import luma_chroma
 from kerazoo.train import script
@@ -46,15 +49,6 @@ def opened(path: Path) -> dict[str, list[Image.Image]]:
             if file is not None and member.name.endswith(".png"):
                 found[Path(member.name).parent.name].append(Image.open(io.BytesIO(file.read())).convert("RGB"))
     return found
-
-
-def whole(picture: Image.Image, scale: int) -> Image.Image:
-    """Cut to sides that the scale divides."""
-    return picture.crop((0, 0, picture.width // scale * scale, picture.height // scale * scale))
-
-
-def smaller(picture: Image.Image, scale: int) -> Image.Image:
-    return picture.resize((picture.width // scale, picture.height // scale), Image.Resampling.BICUBIC)
 
 
 def luma(picture: Image.Image) -> np.ndarray:
@@ -121,13 +115,9 @@ def measure(word: str, data: dict[str, list[Image.Image]]) -> dict[str, float]:
         small = smaller(picture, scale)
         drawn = Image.open(io.BytesIO(predictor(small).picture))
         for name, guess in (("bicubic", small.resize(picture.size, Image.Resampling.BICUBIC)), ("PSNR", drawn)):
-            a, b = (_studio(each)[scale:-scale, scale:-scale] for each in (picture, guess))
-            figures[name].append(10 * np.log10(255**2 / np.mean((a - b) ** 2)))
+            planes = (without_border(luma_of(each), scale) for each in (picture, guess))
+            figures[name].append(psnr_of(*planes))
     return {name: float(np.mean(values)) for name, values in figures.items()}
-
-
-def _studio(picture: Image.Image) -> np.ndarray:
-    return 16 + np.asarray(picture, np.float64) @ np.array([65.481, 128.553, 24.966]) / 255
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -37,7 +37,11 @@ if TYPE_CHECKING:
 @click.option("--token-file", type=click.Path(path_type=Path), help="Its bearer token.")
 @click.option("--scale", type=click.Choice(["ray"]), help="Spread the items over a cluster.")
 @click.option("--address", metavar="HOST:PORT", help="Of its head, or auto; by default this machine alone.")
+<<<<<<< HEAD
 @click.option("--crf", is_flag=True, help="Sharpens outlines of segments: a fully connected field.")
+=======
+@click.option("--exact-pixels", is_flag=True, help="Decode large pictures whole, not only as far as needed.")
+>>>>>>> main
 @click.option("--batch", default=1, show_default=True, type=click.IntRange(1), help="Items a run of the network.")
 @statement()
 @trust_
@@ -56,7 +60,11 @@ def predict(
     token_file: Path | None,
     scale: str | None,
     address: str | None,
+<<<<<<< HEAD
     crf: bool,
+=======
+    exact_pixels: bool,
+>>>>>>> main
     batch: int,
     stated: dict[str, Any],
     trust: bool,
@@ -87,11 +95,17 @@ def predict(
     if not (inputs or seed or ports):
         raise click.UsageError("Nothing to predict: give files, folders, globs, URLs, - or @list.txt.")
     texts = _inputs.without_lists(inputs)
+<<<<<<< HEAD
     predictor = _predictor(resolved(model, stated, trust), engine, task, server, token_file, scale, address)
     if crf:
         if scale is not None:
             raise click.UsageError("--crf is for a model on this machine, without --scale.")
         predictor = cast("Predictor", predictor).refined()
+=======
+    predictor = _predictor(
+        resolved(model, stated, trust), engine, task, server, token_file, scale, address, exact_pixels
+    )
+>>>>>>> main
     given = _given(ports)
     _inputs.check(predictor.task, bool(inputs), given, bool(seed))
     port = predictor.task.request[0]
@@ -140,6 +154,7 @@ def _predictor(
     token_file: Path | None,
     scale: str | None,
     address: str | None,
+    exact_pixels: bool,
 ) -> Predictor | Spread:
     from kerazoo import loading
     from kerazoo.cli import say
@@ -150,6 +165,8 @@ def _predictor(
         raise click.UsageError("Either --server or --scale: a server scales by itself.")
     if task is not None and (server is not None or scale is not None):
         raise click.UsageError("--task is for a model on this machine, without --server and --scale.")
+    if exact_pixels and server is not None:
+        raise click.UsageError("A server decodes as it was told: start it with --exact-pixels.")
     if server is not None:
         from kerazoo.serve.client import Client
 
@@ -159,8 +176,8 @@ def _predictor(
     if scale is not None:
         from kerazoo.scale import spread
 
-        return spread(model, engine, address, say)
-    return loading.load(model, engine, say=say, task=task)
+        return spread(model, engine, address, say, exact_pixels)
+    return loading.load(model, engine, say=say, task=task, exact_pixels=exact_pixels)
 
 
 def _given(ports: Iterable[str]) -> dict[str, str]:

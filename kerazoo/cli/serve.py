@@ -27,6 +27,7 @@ ALONE = {"grpc_socket_path", "grpc_channel_arguments", "enable_grpc_healthcheck_
     help=f"auto, {', '.join(form.engine for form in formats.FORMATS.values())}; for bundles.",
 )
 @click.option("--trust", is_flag=True, help="Open SavedModels that can reach files or the network.")
+@click.option("--exact-pixels", is_flag=True, help="Bundles decode large pictures whole, not only as far as needed.")
 @click.option("--host", metavar="ADDRESS", help="Listen on this address only.")
 @click.option("--token-file", type=click.Path(path_type=Path), help="Clients must send the bearer token in this file.")
 @click.option("--allow-reload", is_flag=True, help="Let models be configured over gRPC, without a token too.")
@@ -44,6 +45,7 @@ def serve(
     arguments: tuple[str, ...],
     engine: str,
     trust: bool,
+    exact_pixels: bool,
     host: str | None,
     token_file: Path | None,
     allow_reload: bool,
@@ -97,7 +99,7 @@ def serve(
         server.log.warning("These flags change nothing here: %s", ", ".join(f"--{name}" for name in idle))
     try:
         access = _access(given, token_file, allow_reload)
-        options = replace(_options(given, engine, trust, host, drain), access=access)
+        options = replace(_options(given, engine, trust, exact_pixels, host, drain), access=access)
         options = replace(options, limits=_limits(options.limits, max_body_mib, limits))
     except server.Status as error:
         click.echo(f"Failed to start server. Error: {error}")
@@ -167,7 +169,7 @@ def _limits(limits: Any, max_body_mib: int, given: tuple[str, ...]) -> Any:
     return replace(limits, **chosen)
 
 
-def _options(given: Flags, engine: str, trust: bool, host: str | None, drain: float) -> Any:
+def _options(given: Flags, engine: str, trust: bool, exact_pixels: bool, host: str | None, drain: float) -> Any:
     from kerazoo.serve import options
     from kerazoo.serve.http.app import METRICS
 
@@ -186,7 +188,12 @@ def _options(given: Flags, engine: str, trust: bool, host: str | None, drain: fl
         models=[*models, *made.models],
         rest=rest,
         host=host,
-        loading=replace(made.loading, engine=engine, session=replace(made.loading.session, strangers=strangers)),
+        loading=replace(
+            made.loading,
+            engine=engine,
+            exact_pixels=exact_pixels,
+            session=replace(made.loading.session, strangers=strangers),
+        ),
         metrics=made.metrics or (METRICS if models else None),
         drain_seconds=drain,
     )

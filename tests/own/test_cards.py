@@ -355,9 +355,9 @@ def test_mobilenet_as_its_makers_published_it(tmp_path: Path) -> None:
         labels="imagenet1k", size=224, resize=256, normalise="tf", background="first", say=said.append,
     )  # fmt: skip
     assert "the output holds probabilities" in said[-1]
-    accuracy = evaluate(loading.load(made), data / "imagenet_dev200.tar")
-    assert accuracy.count == 200 and accuracy.failed == 0
-    assert accuracy.top1 == 58.5
+    report = evaluate(loading.load(made), data / "imagenet_dev200.tar")
+    assert report.count == 200 and not report.failed
+    assert report.figures["top-1"] == 58.5
 
 
 # --- in one call, and for servers -------------------------------------------------------------------------------

@@ -15,8 +15,8 @@ LAYERS = {
     "assets": 2, "tasks": 2, "weights": 2,
     "applications": 3,
     "registry": 4,
-    "inputs": 5, "predictor": 5, "engines": 5, "formats": 5,
-    "own": 6, "export": 6, "train": 6, "loading": 6, "evaluation": 6,
+    "inputs": 5, "predictor": 5, "engines": 5, "formats": 5, "sources": 5,
+    "own": 6, "export": 6, "train": 6, "loading": 6, "metrics": 6, "evaluation": 6,
     "scale": 7, "serve": 7,
     "cli": 8, "__main__": 8,
 }  # fmt: skip

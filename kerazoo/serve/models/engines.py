@@ -7,12 +7,12 @@ import functools
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from kerazoo import seal
+from kerazoo import seal, tasks
 from kerazoo.contract import Network, Port, Task
 from kerazoo.engines.card import FOLDER, Card, of_folder
 from kerazoo.errors import GateError, KerazooError
@@ -49,6 +49,7 @@ def load(
     options: SessionOptions = DEFAULTS,
     seen: Callable[[int], object] = lambda rows: None,
     cores: Cores | None = None,
+    exact_pixels: bool = False,
 ) -> Servable:
     """Opens a bundle, whole as it was sealed, and asks it the golden of each of its tasks.
 
@@ -56,6 +57,7 @@ def load(
         engine: `auto` is the fastest one measured; or one of those of `kerazoo.formats`.
         seen: Is told the rows of every batch that runs.
         cores: Those of the server; all of the machine where none are given.
+        exact_pixels: Whether large pictures are decoded whole, whatever the card says.
 
     Raises:
         Status: It is damaged, cannot be opened, lacks the engine or a golden, or answers a golden wrongly.
@@ -64,6 +66,8 @@ def load(
     try:
         seal.check_folder(folder, FOLDER, functools.partial(_used, form))
         card = of_folder(folder)
+        if exact_pixels:
+            card = replace(card, tasks={name: tasks.exactly(task) for name, task in card.tasks.items()})
         described = _signatures(folder, card, options)
         # A SavedModel that was made elsewhere is a network like the others: its answer is not baked in.
         if form.whole and card.adapter is None:
