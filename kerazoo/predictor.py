@@ -183,10 +183,10 @@ class Predictor:
             raise UsageError(
                 f"{self.name} does {self.task.kind}; a fully connected field is of whole pictures' classes."
             )
-        if not isinstance(self.answer, functools.partial):
+        if self.network is None:
             raise UsageError(f"The engine {self.engine} does all of a task itself; take keras, onnx or litert.")
         task = refined()
-        return replace(self, task=task, answer=functools.partial(task.answer, *self.answer.args))
+        return replace(self, task=task, answer=functools.partial(task.answer, self.network))
 
     def _row(self, item: Any, value_range: Range | None) -> dict[str, Any]:
         row = request_row(self.task, item() if callable(item) else item, value_range)

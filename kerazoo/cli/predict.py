@@ -37,11 +37,8 @@ if TYPE_CHECKING:
 @click.option("--token-file", type=click.Path(path_type=Path), help="Its bearer token.")
 @click.option("--scale", type=click.Choice(["ray"]), help="Spread the items over a cluster.")
 @click.option("--address", metavar="HOST:PORT", help="Of its head, or auto; by default this machine alone.")
-<<<<<<< HEAD
 @click.option("--crf", is_flag=True, help="Sharpens outlines of segments: a fully connected field.")
-=======
 @click.option("--exact-pixels", is_flag=True, help="Decode large pictures whole, not only as far as needed.")
->>>>>>> main
 @click.option("--batch", default=1, show_default=True, type=click.IntRange(1), help="Items a run of the network.")
 @statement()
 @trust_
@@ -60,11 +57,8 @@ def predict(
     token_file: Path | None,
     scale: str | None,
     address: str | None,
-<<<<<<< HEAD
     crf: bool,
-=======
     exact_pixels: bool,
->>>>>>> main
     batch: int,
     stated: dict[str, Any],
     trust: bool,
@@ -95,17 +89,13 @@ def predict(
     if not (inputs or seed or ports):
         raise click.UsageError("Nothing to predict: give files, folders, globs, URLs, - or @list.txt.")
     texts = _inputs.without_lists(inputs)
-<<<<<<< HEAD
-    predictor = _predictor(resolved(model, stated, trust), engine, task, server, token_file, scale, address)
+    predictor = _predictor(
+        resolved(model, stated, trust), engine, task, server, token_file, scale, address, exact_pixels
+    )
     if crf:
         if scale is not None:
             raise click.UsageError("--crf is for a model on this machine, without --scale.")
         predictor = cast("Predictor", predictor).refined()
-=======
-    predictor = _predictor(
-        resolved(model, stated, trust), engine, task, server, token_file, scale, address, exact_pixels
-    )
->>>>>>> main
     given = _given(ports)
     _inputs.check(predictor.task, bool(inputs), given, bool(seed))
     port = predictor.task.request[0]
