@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
+
+from kerazoo.cli._statement import resolved, statement
+from kerazoo.cli._statement import trust as trust_
 
 
 @click.command()
 @click.argument("model")
 @click.option("--to", "formats", multiple=True, required=True, metavar="FORMAT", help="savedmodel, onnx or litert.")
 @click.option("-o", "--output", default=".", show_default=True, type=click.Path(path_type=Path), help="A folder.")
-def export(model: str, formats: tuple[str, ...], output: Path) -> int:
+@statement()
+@trust_
+def export(model: str, formats: tuple[str, ...], output: Path, stated: dict[str, Any], trust: bool) -> int:
     """Exports MODEL, verified before it exists.
 
     Each artefact is run on its own engine and compared with Keras, from bytes to
@@ -24,12 +30,15 @@ def export(model: str, formats: tuple[str, ...], output: Path) -> int:
     kerazoo export lenet5:mnist --to onnx
     kerazoo export resnet50 --to savedmodel --to litert -o out/
     kerazoo export mine.keras --to onnx -o out/
+
+    --labels, --size and what follows state what a file does that has no card;
+    `kerazoo card` writes them into a copy.
     """
     from kerazoo.cli import say
     from kerazoo.export import export as export_
 
     say(f"Exporting {model} to {', '.join(formats)}: convert, run, compare with Keras ...")
-    made = export_(model, formats, output)
+    made = export_(resolved(model, stated, trust), formats, output)
     for artefact in made:
         worst = max(artefact.differences.values(), default=0.0)
         click.echo(f"{artefact.format}\t{artefact.path}\t{worst:.2g}")

@@ -198,7 +198,7 @@ def from_preprocessing(preprocessing: Mapping[str, Any]) -> tuple[Image, Normali
             channels=1 if channels == "gray" else 3,
             resize=tuple(resize) if isinstance(resize, list) else resize,
             interpolation=preprocessing["interpolation"],
-            fill=preprocessing.get("fill", "crop"),
+            fill=preprocessing.get("fill", FILLS[0]),
             pad=preprocessing.get("pad", 0.0),
         ),
         Normalise(channels, preprocessing["scale"], tuple(preprocessing["mean"]), tuple(preprocessing["std"])),

@@ -36,6 +36,9 @@ class Settings:
         augment: A key of `AUGMENTS`.
         epochs: Passes over the data.
         size: Side of the pictures in pixels; 0 for the model's own.
+        words: Of each language, at most, in a vocabulary that is built from the data; 0 for as many as the variant has.
+        length: Words and signs of the longest sentence, its end included; 0 for the variant's own.
+        clip: Longest gradient, all weights taken together; 0 for any.
     """
 
     optimizer: str = "adamw"
@@ -48,9 +51,14 @@ class Settings:
     augment: str = "mirror"
     epochs: int = 20
     size: int = 0
+    words: int = 0
+    length: int = 0
+    clip: float = 0.0
 
     def made(self) -> tuple[Optimizer, Schedule]:
-        more = {"momentum": self.momentum, "nesterov": True} if self.optimizer == "sgd" else {}
+        more: dict[str, Any] = {"momentum": self.momentum, "nesterov": True} if self.optimizer == "sgd" else {}
+        if self.clip:
+            more["global_clipnorm"] = self.clip
         schedule: Schedule = Constant(self.rate)
         if self.schedule == "cosine":
             schedule = Cosine(self.rate, self.rate / 10, self.warm_up)
@@ -70,6 +78,11 @@ RECIPES: Mapping[str, Settings] = {
     "scratch": Settings(),
     "finetune": Settings(rate=5e-4, decay=1e-3, epochs=10),
     "digits": Settings(rate=2e-3, batch=128, augment="affine", epochs=40),
+    "masks": Settings("adam", decay=0, batch=2, augment="turns", epochs=60),
+    "larger": Settings("adam", decay=0, batch=16, augment="turns", epochs=60),
+    "noise": Settings("adam", rate=2e-3, decay=0, batch=128, augment="none", epochs=60),
+    "graph": Settings("adam", rate=1e-2, schedule="constant", decay=0, batch=1, augment="none", epochs=200),
+    "sentences": Settings("adam", decay=0, batch=64, augment="none", epochs=20, clip=1.0),
     "cifar": Settings("sgd", rate=0.2, warm_up=5, decay=5e-3, batch=128, augment="crops", epochs=60),
 }
 """What `--recipe` names."""
@@ -93,7 +106,7 @@ def chosen(name: str, changes: Mapping[str, str]) -> Settings:
             values[key] = kind(text)
         except ValueError:
             raise UsageError(f"{key}={text} is not {'a whole number' if kind is int else 'a number'}.") from None
-        least = 0 if key in ("decay", "warm_up", "momentum", "size") else 1e-30
+        least = 0 if key in ("decay", "warm_up", "momentum", "size", "words", "length", "clip") else 1e-30
         if kind is not str and not least <= values[key] < 1e9:
             raise UsageError(f"{key}={text} is out of range.")
     return dataclasses.replace(made, **values)

@@ -125,20 +125,32 @@ def replacing(path: Path) -> Iterator[io.BufferedWriter]:
     """
     new = path.with_name(f".{path.name}.new")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with new.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(new, path)
+        with full_disk(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with new.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(new, path)
+    finally:
+        with contextlib.suppress(OSError):
+            new.unlink()
+
+
+@contextlib.contextmanager
+def full_disk(path: Path) -> Iterator[None]:
+    """Says what a file could not be written for, and that nothing is lost.
+
+    Raises:
+        KerazooError: The block raised an `OSError`.
+    """
+    try:
+        yield
     except OSError as error:
         raise KerazooError(
             f"{path} cannot be written: {error.strerror or error}.\n"
             "What was saved before is still there; make room, and go on from it with --resume."
         ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            new.unlink()
 
 
 def load(recipe: Recipe, path: Path) -> State:

@@ -16,7 +16,7 @@ from kerazoo.train.data import labelled
 from kerazoo.train.data.arrays import Arrays
 from kerazoo.train.jobs import Job, Request
 from kerazoo.train.recipe import Recipe
-from kerazoo.train.start import Network, resized
+from kerazoo.train.start import Network
 from kerazoo.train.state import State
 from kerazoo.train.steps.supervised import Supervised
 
@@ -39,12 +39,13 @@ def job(asked: Request) -> Job:
     image = _sized(task.input, settings.size)
     pictures, labels, skipped = labelled.fit(found, image, strict=asked.strict, say=asked.say)
     held: tuple[np.ndarray, np.ndarray] | None = None
-    if isinstance(asked.validation, Path):
-        other = labelled.renumbered(labelled.read(asked.validation, "held out"), found.names, asked.validation)
+    share = asked.held
+    if isinstance(share, Path):
+        other = labelled.renumbered(labelled.read(share, "held out"), found.names, share)
         *measured, more = labelled.fit(other, image, strict=asked.strict, say=asked.say)
         held, skipped = (measured[0], measured[1]), skipped + more
-    elif asked.validation:
-        kept, rows = labelled.split(labels, asked.validation, asked.seed)
+    elif share:
+        kept, rows = labelled.split(labels, share, asked.seed)
         if len(rows):
             held = pictures[rows], labels[rows]
             pictures, labels = pictures[kept], labels[kept]
@@ -53,8 +54,8 @@ def job(asked: Request) -> Job:
     measure = Accuracy(*held, normalise, _loss(start, output)) if held is not None else None
     optimizer, schedule = settings.made()
     recipe = Recipe(
-        name=f"{Path(start.word).stem} on {asked.source.stem}",
-        model=_network(asked, None if keeps else len(found.names), image),
+        name=asked.name,
+        model=_network(asked, None if keeps else len(found.names)),
         data=Arrays((pictures, labels)),
         step=Supervised(_loss(start, output), metrics={"accuracy": losses.accuracy}, prepare=normalise),
         optimizer=optimizer,
@@ -94,14 +95,13 @@ def _loss(start: Any, output: str) -> Any:
     return losses.cross_entropy if output == "logits" else losses.of_probabilities
 
 
-def _network(asked: Request, classes: int | None, image: Image) -> Network:
-    start, size = asked.start, asked.settings.size
-    if start.config is None:
-        if size and size != start.task.input.height:  # type: ignore[attr-defined]
-            raise UsageError(f"size={size}: {start.word} is a file of its own size; only a variant's can be changed.")
-        return Network(start, None, classes, asked.freeze)
-    config = replace(start.config, classes=classes) if classes is not None else start.config
-    return Network(start, resized(config, size) if size else config, None, asked.freeze)
+def _network(asked: Request, classes: int | None) -> Network:
+    config = asked.sized()
+    if config is None:
+        return Network(asked.start, None, classes, asked.freeze)
+    # A new top ends in logits.
+    config = replace(config, classes=classes, activation=None) if classes else config
+    return Network(asked.start, config, None, asked.freeze)
 
 
 @dataclass(frozen=True)
