@@ -64,7 +64,8 @@ class Network(Protocol):
 class Result(Protocol):
     """What one request got, read from a response with NumPy alone.
 
-    In a notebook it shows itself where it has `_repr_png_` or `_repr_html_`.
+    In a notebook it shows itself where it has `_repr_png_` or `_repr_html_`. One that is looked at on what was asked
+    about has `on(item) -> Result` too, which is given the first port's value.
     """
 
     def to_json(self, limit: int = 5) -> dict[str, Any]:

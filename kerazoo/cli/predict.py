@@ -6,7 +6,7 @@ import functools
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 @click.option("--token-file", type=click.Path(path_type=Path), help="Its bearer token.")
 @click.option("--scale", type=click.Choice(["ray"]), help="Spread the items over a cluster.")
 @click.option("--address", metavar="HOST:PORT", help="Of its head, or auto; by default this machine alone.")
+@click.option("--crf", is_flag=True, help="Sharpens outlines of segments: a fully connected field.")
 @click.option("--exact-pixels", is_flag=True, help="Decode large pictures whole, not only as far as needed.")
 @click.option("--batch", default=1, show_default=True, type=click.IntRange(1), help="Items a run of the network.")
 @statement()
@@ -58,6 +59,7 @@ def predict(
     token_file: Path | None,
     scale: str | None,
     address: str | None,
+    crf: bool,
     exact_pixels: bool,
     batch: int,
     stated: dict[str, Any],
@@ -92,6 +94,10 @@ def predict(
     predictor = _predictor(
         resolved(model, stated, trust), engine, precision, task, server, token_file, scale, address, exact_pixels
     )
+    if crf:
+        if scale is not None:
+            raise click.UsageError("--crf is for a model on this machine, without --scale.")
+        predictor = cast("Predictor", predictor).refined()
     given = _given(ports)
     _inputs.check(predictor.task, bool(inputs), given, bool(seed))
     port = predictor.task.request[0]
