@@ -29,7 +29,7 @@ from kerazoo.train import script
 from kerazoo.train.augment import turned
 from kerazoo.train.data.pictures import enlarged, smaller, whole
 from kerazoo.train.jobs import redraw
-from kerazoo.train.losses import psnr, squared, within
+from kerazoo.train.losses import Within, psnr, squared
 from kerazoo.train.recipe import Recipe
 from kerazoo.train.schedules import Cosine, Optimizer
 from kerazoo.train.steps.supervised import Supervised
@@ -61,7 +61,7 @@ def recipe(data: dict[str, list[np.ndarray]], scale: int = 3) -> Recipe:
         name=f"espcn_x{scale}:t91",
         model=partial(network, scale),
         data=enlarged(pictures, scale, side, context, times=40),
-        step=Supervised(within(squared), metrics={"psnr": within(psnr)}, prepare=espcn.NORMALISE),
+        step=Supervised(Within(squared), metrics={"psnr": Within(psnr)}, prepare=espcn.NORMALISE),
         optimizer=Optimizer("adam"),
         schedule=Cosine(1e-3, warm_up=0),
         augment=partial(redraw.to_unit, turned),

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 @click.option(
     "--engine", default="auto", show_default=True, metavar="NAME", help="auto, keras, savedmodel, onnx or litert."
 )
+@click.option("--precision", default="auto", show_default=True, metavar="WORD", help="auto (floats), int8, fp16, ...")
 @click.option("--task", metavar="KIND", help="Of a model that does several, which.")
 @click.option("--port", "ports", multiple=True, metavar="NAME=VALUE", help="Fills another port; may be repeated.")
 @click.option("--seed", type=int, multiple=True, help="For models that sample; may be repeated.")
@@ -46,6 +47,7 @@ def predict(
     inputs: tuple[str, ...],
     model: str | None,
     engine: str,
+    precision: str,
     task: str | None,
     ports: tuple[str, ...],
     seed: tuple[int, ...],
@@ -90,7 +92,7 @@ def predict(
         raise click.UsageError("Nothing to predict: give files, folders, globs, URLs, - or @list.txt.")
     texts = _inputs.without_lists(inputs)
     predictor = _predictor(
-        resolved(model, stated, trust), engine, task, server, token_file, scale, address, exact_pixels
+        resolved(model, stated, trust), engine, precision, task, server, token_file, scale, address, exact_pixels
     )
     if crf:
         if scale is not None:
@@ -139,6 +141,7 @@ def predict(
 def _predictor(
     model: str | None,
     engine: str,
+    precision: str,
     task: str | None,
     server: str | None,
     token_file: Path | None,
@@ -155,6 +158,8 @@ def _predictor(
         raise click.UsageError("Either --server or --scale: a server scales by itself.")
     if task is not None and (server is not None or scale is not None):
         raise click.UsageError("--task is for a model on this machine, without --server and --scale.")
+    if precision != "auto" and (server is not None or scale is not None):
+        raise click.UsageError("--precision is for a model on this machine, without --server and --scale.")
     if exact_pixels and server is not None:
         raise click.UsageError("A server decodes as it was told: start it with --exact-pixels.")
     if server is not None:
@@ -167,7 +172,7 @@ def _predictor(
         from kerazoo.scale import spread
 
         return spread(model, engine, address, say, exact_pixels)
-    return loading.load(model, engine, say=say, task=task, exact_pixels=exact_pixels)
+    return loading.load(model, engine, say=say, task=task, exact_pixels=exact_pixels, precision=precision)
 
 
 def _given(ports: Iterable[str]) -> dict[str, str]:

@@ -27,6 +27,13 @@ ALONE = {"grpc_socket_path", "grpc_channel_arguments", "enable_grpc_healthcheck_
     show_default=True,
     help=f"auto, {', '.join(form.engine for form in formats.FORMATS.values())}; for bundles.",
 )
+@click.option(
+    "--precision",
+    default="auto",
+    metavar="WORD",
+    show_default=True,
+    help="auto (floats), int8, fp16, ...: what bundles answer in.",
+)
 @statement()
 @click.option("--trust", is_flag=True, help="Open SavedModels that can reach files or the network.")
 @click.option("--exact-pixels", is_flag=True, help="Bundles decode large pictures whole, not only as far as needed.")
@@ -46,6 +53,7 @@ ALONE = {"grpc_socket_path", "grpc_channel_arguments", "enable_grpc_healthcheck_
 def serve(
     arguments: tuple[str, ...],
     engine: str,
+    precision: str,
     trust: bool,
     exact_pixels: bool,
     host: str | None,
@@ -106,7 +114,7 @@ def serve(
     try:
         access = _access(given, token_file, allow_reload)
         given = _of_stated(given, stated, trust)
-        options = replace(_options(given, engine, trust, exact_pixels, host, drain), access=access)
+        options = replace(_options(given, engine, precision, trust, exact_pixels, host, drain), access=access)
         options = replace(options, limits=_limits(options.limits, max_body_mib, limits))
     except server.Status as error:
         click.echo(f"Failed to start server. Error: {error}")
@@ -189,7 +197,9 @@ def _limits(limits: Any, max_body_mib: int, given: tuple[str, ...]) -> Any:
     return replace(limits, **chosen)
 
 
-def _options(given: Flags, engine: str, trust: bool, exact_pixels: bool, host: str | None, drain: float) -> Any:
+def _options(
+    given: Flags, engine: str, precision: str, trust: bool, exact_pixels: bool, host: str | None, drain: float
+) -> Any:
     from kerazoo.serve import options
     from kerazoo.serve.http.app import METRICS
 
@@ -211,6 +221,7 @@ def _options(given: Flags, engine: str, trust: bool, exact_pixels: bool, host: s
         loading=replace(
             made.loading,
             engine=engine,
+            precision=precision,
             exact_pixels=exact_pixels,
             session=replace(made.loading.session, strangers=strangers),
         ),

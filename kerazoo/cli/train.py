@@ -20,9 +20,11 @@ import click
 @click.option("--seed", default=0, show_default=True, help="Of everything that is drawn.")
 @click.option("--freeze", default="none", show_default=True, metavar="N|body|none", help="Layers that do not learn.")
 @click.option("--validation", multiple=True, metavar="SHARE|SOURCE", help="What is only measured on; 0.1 by default.")
+@click.option("--quantize", type=click.Choice(["int8"]), help="Learn with rounded weights; also writes int8 files.")
 @click.option("--strict", is_flag=True, help="Refuse what cannot be read, instead of leaving it out.")
 @click.option("--find-lr", is_flag=True, help="Only look for a learning rate: rates.csv, rates.png and a line.")
 @click.option("--tensorboard", is_flag=True, help="Write event files for TensorBoard into OUT, too.")
+@click.option("--devices", default=1, show_default=True, type=click.IntRange(1), help="That share each batch.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def train(
     model: str,
@@ -36,9 +38,11 @@ def train(
     seed: int,
     freeze: str,
     validation: tuple[str, ...],
+    quantize: str | None,
     strict: bool,
     find_lr: bool,
     tensorboard: bool,
+    devices: int,
     as_json: bool,
 ) -> int:
     """Trains MODEL on SOURCE into the folder OUT.
@@ -91,7 +95,17 @@ def train(
         else:
             click.echo("\t".join(f"{name} {value:g}" for name, value in told.items()))
         return 0
-    done = fit.train(model, data, out, **asked, minutes=minutes, resume=resume, tensorboard=tensorboard)
+    done = fit.train(
+        model,
+        data,
+        out,
+        **asked,
+        minutes=minutes,
+        resume=resume,
+        tensorboard=tensorboard,
+        devices=devices,
+        quantize=quantize,
+    )
     if as_json:
         figures = {name: round(value, 6) for name, value in done.figures.items()}
         click.echo(json.dumps({"model": str(done.path), "epochs": len(done.history), **figures}))

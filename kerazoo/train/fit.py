@@ -8,15 +8,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from kerazoo.engines.quiet import import_tensorflow
+from kerazoo.engines.quiet import import_keras
 from kerazoo.errors import UsageError
 from kerazoo.train import product, reports
+from kerazoo.train import quantize as quantize_
 from kerazoo.train.find_rate import Found, range_test
 from kerazoo.train.jobs import Job, Request, classify, nodes, redraw, sample, segment, translate
 from kerazoo.train.run import LAST, run
 from kerazoo.train.settings import chosen
 from kerazoo.train.start import find
 from kerazoo.train.state import full_disk
+from kerazoo.train.steps.supervised import computed
+from kerazoo.train.techniques import general, refuse
 
 JOBS: Mapping[str, tuple[Callable[[Request], Job], str]] = {
     "classify": (classify.job, "scratch"),
@@ -66,6 +69,9 @@ def train(
     validation: float | Source | Sequence[Source] | None = None,
     strict: bool = False,
     tensorboard: bool = False,
+    devices: int = 1,
+    quantize: str | None = None,
+    change: Callable[[Job], Job] | None = None,
     say: Callable[[str], Any] | None = None,
 ) -> Trained:
     """Trains a model on data of one's own.
@@ -86,6 +92,10 @@ def train(
             as in a folder `val`, else a tenth.
         strict: Refuse where a sample cannot be read, instead of leaving it out.
         tensorboard: Write event files for TensorBoard, too.
+        devices: How many share each batch among them; see `kerazoo.train.devices`.
+        quantize: `int8` learns with rounded weights and activations, and writes integer files beside the model: see
+            `kerazoo.train.quantize`.
+        change: From what was made of model, data and recipe to what is run in its place: how pruning comes in.
         say: Is told one line an epoch and what is left out; by default stderr is.
 
     Raises:
@@ -100,15 +110,18 @@ def train(
         model, data, recipe=recipe, epochs=epochs, settings=settings, seed=seed, freeze=freeze, validation=validation,
         strict=strict, say=say,
     )  # fmt: skip
+    for each in (quantize_.at(quantize) if quantize is not None else None, change):
+        made = each(made) if each is not None else made
     timed = replace(made.recipe, minutes=minutes)
-    outcome = run(timed, folder, resume=resume, say=say, tensorboard=tensorboard)
+    outcome = run(timed, folder, resume=resume, say=say, tensorboard=tensorboard, devices=devices)
     if not outcome.history:
         raise UsageError(f"minutes={minutes}: not one epoch was done; there is nothing to save.")
     figures = {name: value for name, value in outcome.figures.items() if name != "seconds"}
+    kept = made.finish(outcome.state.model) if made.finish is not None else outcome.state.model
     with full_disk(folder / MODEL):
-        path = product.save(
-            outcome.state.model, folder / MODEL, made.tasks, made.normalise, made.recipe, figures, made.notes
-        )
+        path = product.save(kept, folder / MODEL, made.tasks, made.normalise, made.recipe, figures, made.notes)
+    if quantize is not None:
+        quantize_.export(path, _told(say))
     return Trained(path, figures, outcome.history, folder)
 
 
@@ -157,7 +170,7 @@ def job(
     say: Callable[[str], Any] | None = None,
 ) -> Job:
     """The recipe of a training and what becomes of it; the arguments are those of `train`."""
-    import_tensorflow()
+    import_keras()
     start = find(os.fspath(model))
     if start.kind not in JOBS:
         raise UsageError(
@@ -171,9 +184,12 @@ def job(
         if epochs < 1:
             raise UsageError(f"epochs={epochs} is not a positive number.")
         chosen_ = replace(chosen_, epochs=epochs)
-    return make(
+    refuse(start.kind, chosen_)
+    made = make(
         Request(start, _paths(data), chosen_, seed, _freeze(freeze), _validation(validation), strict, _told(say))
     )
+    recipe_ = computed(general(made.recipe, chosen_), chosen_.compute, _told(say))
+    return replace(made, recipe=recipe_)
 
 
 def _paths(given: Source | Sequence[Source]) -> tuple[Path, ...]:

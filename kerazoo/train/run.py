@@ -14,10 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from kerazoo.engines.quiet import import_tensorflow
+from kerazoo.engines.quiet import import_keras
 from kerazoo.errors import GateError, UsageError
+from kerazoo.lazy import keras
 from kerazoo.train import reports
 from kerazoo.train import state as state_
+from kerazoo.train.devices import sharing
+from kerazoo.train.feed import ahead
 from kerazoo.train.progress import Progress
 from kerazoo.train.recipe import Batch, Recipe
 from kerazoo.train.state import State
@@ -54,6 +57,7 @@ def run(
     resume: bool = True,
     say: Callable[[str], Any] | None = None,
     tensorboard: bool = False,
+    devices: int = 1,
 ) -> Outcome:
     """Trains until the recipe's budget is spent.
 
@@ -63,6 +67,7 @@ def run(
         resume: Go on from the state that is there; `False` refuses to where there is one.
         say: Is told one line an epoch; by default stderr is, with a bar where it is a terminal.
         tensorboard: Write event files, too.
+        devices: How many share each batch among them.
 
     Raises:
         UsageError: Another training uses the folder, or its state is of another recipe.
@@ -70,8 +75,8 @@ def run(
         KeyboardInterrupt: It was interrupted, and the state was saved.
     """
     folder = Path(out).expanduser()
-    import_tensorflow()
-    with _alone(folder):
+    import_keras()
+    with _alone(folder), sharing(devices):
         last = folder / LAST
         if last.exists() and not resume:
             raise UsageError(f"{folder} holds a training already.\nGo on with --resume, or name another folder.")
@@ -139,9 +144,7 @@ def _train(
 
 
 def batches(recipe: Recipe, epoch: int, first: int = 0) -> Iterator[Batch]:
-    """The batches of an epoch from number `first` on, made ahead of their turn and in parallel by `tf.data`."""
-    import tensorflow as tf
-
+    """The batches of an epoch from number `first` on, made ahead of their turn and in parallel."""
     drawn, own = np.random.default_rng((recipe.seed, epoch)), getattr(recipe.data, "order", None)
     order = drawn.permutation(len(recipe.data)) if own is None else own(recipe.size, drawn)
 
@@ -152,6 +155,11 @@ def batches(recipe: Recipe, epoch: int, first: int = 0) -> Iterator[Batch]:
 
     if first >= recipe.steps:
         return
+    if keras.backend.backend() != "tensorflow":
+        yield from ahead(make, range(first, recipe.steps))
+        return
+    import tensorflow as tf
+
     example = [np.asarray(array) for array in make(first)]
     shapes = [array.shape if own is None else (None,) * array.ndim for array in example]
 

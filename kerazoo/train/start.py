@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from kerazoo import own, registry, tasks
 from kerazoo.codecs.image import Normalise
@@ -15,6 +17,7 @@ from kerazoo.contract import Task
 from kerazoo.errors import UsageError, WeightsUnavailable, near
 from kerazoo.lazy import keras
 from kerazoo.own.files import SUFFIXES
+from kerazoo.train.unfold import unfold
 
 
 @dataclass(frozen=True)
@@ -104,15 +107,19 @@ class Network:
         config: Sizes to build; `None` for the file's own network.
         classes: Outputs of a new top for a file's own network; `None` keeps the top that it has.
         freeze: `none`, `body` (all but the top), or how many of the first layers with weights stay as they are.
+        sample: Some of the inputs, by which folded batch normalisation is made trainable.
     """
 
     start: Start
     config: Any = None
     classes: int | None = None
     freeze: str = "none"
+    sample: np.ndarray | None = field(default=None, repr=False)
 
     def __call__(self) -> Any:
         model, top = self._made()
+        if self.start.built is not None and self.sample is not None:
+            unfold(model, self.sample)
         layers = [layer for layer in model.layers if layer.weights]
         if self.freeze == "body":
             frozen = [layer for layer in layers if layer.name not in top]

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from kerazoo.engines.quiet import quiet
 from kerazoo.errors import KerazooError, UsageError, WeightsDamaged
 from kerazoo.lazy import keras
 from kerazoo.train.recipe import Recipe
@@ -79,7 +80,8 @@ class State:
 
 def begin(recipe: Recipe) -> State:
     """The state before the first step."""
-    keras.utils.set_random_seed(recipe.seed)
+    with quiet():  # It imports TensorFlow, whatever the backend is.
+        keras.utils.set_random_seed(recipe.seed)
     made = recipe.model()
     models = dict(made) if isinstance(made, Mapping) else {"model": made}
     several = recipe.optimizer

@@ -146,9 +146,11 @@ class Job:
         tasks: What the trained network does.
         normalise: What its card says is done to pixels first.
         notes: What else the card tells of the data.
+        finish: Makes of the trained network the one that is kept.
     """
 
     recipe: Recipe
     tasks: Mapping[str, Task]
     normalise: Any
     notes: Mapping[str, Any]
+    finish: Callable[[Any], Any] | None = None

@@ -15,11 +15,12 @@ from kerazoo.tasks.redraw import SuperResolution
 from kerazoo.train.augment import turned
 from kerazoo.train.data.pictures import enlarged, luma, read, smaller, whole
 from kerazoo.train.jobs import Job, Request, alike, share
-from kerazoo.train.losses import psnr, squared, within
+from kerazoo.train.losses import Within, psnr, squared
 from kerazoo.train.recipe import Batch, Recipe
 from kerazoo.train.start import Network
 from kerazoo.train.state import State
 from kerazoo.train.steps.supervised import Supervised
+from kerazoo.train.techniques import perceived
 
 SIDE, MOST, MEASURED = 48, 64, 512
 """Of a piece, in pixels of the large picture; pieces of one picture an epoch, at most; and the sides of the middle that
@@ -51,11 +52,12 @@ def job(asked: Request) -> Job:
     times = min(MOST, max(1, round(area / (side * scale) ** 2)))
     optimizer, schedule = asked.settings.made()
     augment = asked.augmented("mirror", "turns")
+    loss = perceived(asked.settings.features) if asked.settings.features else squared
     recipe = Recipe(
         name=asked.name,
         model=Network(start, asked.sized(), None, asked.freeze),
         data=enlarged(pictures, scale, side, task.context, times),
-        step=Supervised(within(squared), metrics={"psnr": within(psnr)}, prepare=start.normalise),
+        step=Supervised(Within(loss), metrics={"psnr": Within(psnr)}, prepare=start.normalise),
         optimizer=optimizer,
         schedule=schedule,
         augment=functools.partial(to_unit, augment if augment is turned else functools.partial(alike, augment)),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from kerazoo.codecs.image import Image
 from kerazoo.errors import UsageError
+from kerazoo.metrics import sample as metrics
 from kerazoo.ops import numpy as ops
 from kerazoo.tasks.sample import Sample
 from kerazoo.train.data.arrays import Arrays
@@ -19,9 +19,6 @@ from kerazoo.train.recipe import Batch, Recipe
 from kerazoo.train.start import Network
 from kerazoo.train.state import State
 from kerazoo.train.steps.supervised import Supervised
-
-DRAWS, TOGETHER = 5, 500
-"""Of noise a picture, of which the bound's mean is measured; and pictures that go through the network at once."""
 
 
 def job(asked: Request) -> Job:
@@ -77,35 +74,13 @@ def twice(batch: Batch, rng: np.random.Generator, epoch: int) -> Batch:
     return pictures, pictures
 
 
-def nats(model: Any, pictures: np.ndarray, draws: int = DRAWS) -> float:
-    """The negative lower bound of an auto-encoder, grey levels as probabilities, in nats a picture.
-
-    Kingma and Welling, arXiv:1312.6114, equation 10.
-
-    Args:
-        model: With the parts `encoder` and `decoder`, as `kerazoo.applications.vae.build` makes it.
-        pictures: uint8 [n, h, w, channels].
-        draws: Of noise a picture, of which the mean is taken; always the same noise.
-    """
-    encoder, decoder = model.get_layer("encoder"), model.get_layer("decoder")
-    parts = [slice(start, start + TOGETHER) for start in range(0, len(pictures), TOGETHER)]
-    seen = [pictures[part].astype(np.float32) / 255 for part in parts]
-    told = [[np.asarray(each) for each in encoder(part, training=False)] for part in seen]
-    mean, log_variance, divergence = (np.concatenate(each) for each in zip(*told, strict=True))
-    rng, total = np.random.default_rng(0), 0.0
-    for _ in range(draws):
-        noise = (mean + np.exp(log_variance / 2) * rng.standard_normal(mean.shape)).astype(np.float32)
-        for part, picture in zip(parts, seen, strict=True):
-            logits = np.asarray(decoder(noise[part], training=False)).astype(np.float64)
-            total += float(np.sum(np.logaddexp(0, logits) - picture * logits)) / draws
-    return (total + float(np.sum(divergence, dtype=np.float64))) / len(pictures)
-
-
 @dataclass(frozen=True)
 class Bound:
-    """`nats` of pictures uint8 [n, h, w, channels], as `loss`."""
+    """The negative lower bound of pictures uint8 [n, h, w, channels] in nats a picture, as `loss`."""
 
     pictures: np.ndarray
 
     def __call__(self, state: State) -> dict[str, float]:
-        return {"loss": nats(state.model, self.pictures)}
+        encode, decode = metrics.halves(state.model)
+        costs, divergence = metrics.lower_bound(encode, decode, self.pictures.astype(np.float32) / 255)
+        return {"loss": float(np.mean(costs) + np.mean(divergence))}
