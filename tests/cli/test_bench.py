@@ -56,6 +56,7 @@ def test_json_and_csv_hold_the_same_rows(kerazoo: Any) -> None:
     assert kerazoo("bench", MODEL, "--csv", "--json").status == 2
 
 
+@pytest.mark.slow
 def test_a_damaged_file_is_a_row_that_says_so_and_the_others_are_measured(
     kerazoo: Any, prepared: Path, tmp_path: Path
 ) -> None:

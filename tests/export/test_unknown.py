@@ -6,6 +6,7 @@ from kerazoo.export.convert import convert
 from kerazoo.tasks.classify import Classify
 
 
+@pytest.mark.slow
 def test_the_operation_and_the_layer_are_told(tmp_path):
     import keras
     import tensorflow as tf

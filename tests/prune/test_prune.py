@@ -117,6 +117,7 @@ def test_what_is_trained_on_keeps_its_zeros_and_is_measured_before_and_after(gra
         assert any(name.startswith(f"arrays/{MASK}") for name in state.files)
 
 
+@pytest.mark.slow
 def test_an_interrupted_pruning_goes_on_to_the_same_weights(
     mine: Path, data: Path, gradual: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -142,6 +143,7 @@ def test_an_interrupted_pruning_goes_on_to_the_same_weights(
         np.testing.assert_allclose(left.numpy(), right.numpy(), atol=2e-3, err_msg=left.path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("structure", ["none", "channel"])
 def test_gradients_prune_too(structure: str, mine: Path, data: Path, tmp_path: Path) -> None:
     more = ("--method=gradient", f"--structure={structure}", "--sparsity=0.4", "--multiple=4", "--epochs=1")

@@ -105,6 +105,7 @@ def test_what_cannot_learn_for_integers_says_why() -> None:
         quantize.at("int4")
 
 
+@pytest.mark.slow
 def test_a_training_for_integers_leaves_integer_files_that_answer(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     kinds = rng.integers(0, 256, (4, 8, 8, 3))

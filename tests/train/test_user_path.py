@@ -55,6 +55,7 @@ def test_the_readme_prints_the_same() -> None:
     assert f"```bash\n{BLOCK}```" in README
 
 
+@pytest.mark.slow
 def test_the_way_from_pictures_to_a_server(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
