@@ -1,5 +1,7 @@
 """An operation that an exporter does not know is named, with its layer."""
 
+import pytest
+
 from kerazoo import formats, registry
 from kerazoo.codecs.image import Image
 from kerazoo.export.convert import convert
