@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kerazoo import applications, errors
+    from kerazoo import applications, errors, train
     from kerazoo.evaluation import evaluate
     from kerazoo.export import export
     from kerazoo.loading import load
@@ -34,10 +34,12 @@ _WHERE = {
     "load": ("kerazoo.loading", "load"),
     "models": ("kerazoo.registry", "rows"),
     "save": ("kerazoo.own.saving", "save"),
+    "train": ("kerazoo.train", None),
 }
 
 __all__ = [
-    "Client", "Predictor", "applications", "card", "errors", "evaluate", "export", "info", "load", "models", "save"
+    "Client", "Predictor", "applications", "card", "errors", "evaluate", "export", "info", "load", "models", "save",
+    "train",
 ]  # fmt: skip
 
 

@@ -64,7 +64,8 @@ class Network(Protocol):
 class Result(Protocol):
     """What one request got, read from a response with NumPy alone.
 
-    In a notebook it shows itself where it has `_repr_png_` or `_repr_html_`.
+    In a notebook it shows itself where it has `_repr_png_` or `_repr_html_`. One that is looked at on what was asked
+    about has `on(item) -> Result` too, which is given the first port's value.
     """
 
     def to_json(self, limit: int = 5) -> dict[str, Any]:
@@ -87,7 +88,9 @@ class Task(Protocol):
     It may have three methods more: `golden() -> dict`, one row of a small request, where the examples of its ports'
     media would ask nothing of the network; `compare(expected, got) -> dict`, the difference at each response port,
     where values that lie far apart can mean the same (rankings, boxes); and, with one request port, `whole(item, ask)
-    -> Result`, for items of any size: `ask` takes the row of a request and gives its response.
+    -> Result`, for items of any size: `ask` takes the row of a request and gives its response. With
+    `agreement(expected, got) -> float` and the class attribute `AGREES` (name of the measure, how much is enough) it
+    says itself how far two responses agree, as `kerazoo.export.agreement` asks.
     """
 
     kind: ClassVar[str]

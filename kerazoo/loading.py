@@ -31,6 +31,7 @@ def load(
     normalise: Any = None,
     threads: int | None = None,
     trust: bool = False,
+    precision: str = "auto",
     exact_pixels: bool = False,
 ) -> Predictor:
     """A predictor.
@@ -46,6 +47,8 @@ def load(
         threads: Within one run on the engines onnx and litert; the machine's cores by default.
         trust: Whether the graph of a SavedModel of somebody else's may reach files, the network and other code; this
             machine remembers that.
+        precision: `auto` stays in floats, and tells where something verified is faster; or one of
+            `kerazoo.formats.PRECISIONS`, of which an artefact was exported on this machine.
         exact_pixels: Whether large pictures are decoded whole. Else only as far as needed, where the model's card does
             not say otherwise; a SavedModel always decodes them whole.
 
@@ -55,6 +58,12 @@ def load(
     if engine != "auto" and engine not in engines.NAMES:
         known = ("auto", *engines.NAMES)
         raise UsageError(f"Unknown engine {engine!r}; known are {', '.join(known)}.{near(engine, known)}")
+    if precision not in ("auto", *formats.PRECISIONS):
+        known = ("auto", *formats.PRECISIONS)
+        raise UsageError(f"Unknown precision {precision!r}; known are {', '.join(known)}.{near(precision, known)}")
+    in_floats = precision in ("auto", formats.FLOAT)
+    if not in_floats and (engine == engines.KERAS or not isinstance(model, (str, os.PathLike))):
+        raise UsageError(f"The engine {engines.KERAS} runs in {formats.FLOAT}; {precision} was asked for.")
     if not isinstance(model, (str, os.PathLike)):
         return _in_memory(model, engine, labels, task, normalise, exact_pixels)
     if labels is not None or normalise is not None:
@@ -65,13 +74,17 @@ def load(
     if alone and (form := _format_of(path)) is not None:
         if trust and form.whole:
             safety.trust(path)
-        return _open_artefact(path, form, engine, task, threads, exact_pixels)
+        return _open_artefact(path, form, engine, task, threads, exact_pixels, precision)
     if alone and str(model).endswith(WEIGHTS_ONLY):
         raise UsageError(f"{model} holds weights only: say whose, as in resnet50:{model}")
     found = own.find(model, say)
     if engine == engines.KERAS:
         import_tensorflow()
         return _keras(found.build(), task, exact_pixels)
+    if not in_floats:
+        return _open(
+            *prepare.precise(found, precision, None if engine == "auto" else engine), task, threads, exact_pixels
+        )
     try:
         return _open(*_prepared(found, engine, say), task, threads, exact_pixels)
     except WeightsDamaged as error:
@@ -99,17 +112,31 @@ def _format_of(path: Path) -> formats.Format | None:
 
 
 def _open_artefact(
-    path: Path, form: formats.Format, engine: str, task: str | None, threads: int | None, exact: bool
+    path: Path,
+    form: formats.Format,
+    engine: str,
+    task: str | None,
+    threads: int | None,
+    exact: bool,
+    precision: str,
 ) -> Predictor:
     if not path.exists():
         raise UsageError(f"No such file: {path}")
     if engine not in ("auto", form.engine):
         raise UsageError(f"{path} runs on the engine {form.engine}; {engine} was asked for.")
-    return _open(form, path, task, threads, exact)
+    return _open(form, path, task, threads, exact, precision)
 
 
-def _open(form: formats.Format, path: Path, task: str | None, threads: int | None, exact: bool) -> Predictor:
+def _open(
+    form: formats.Format, path: Path, task: str | None, threads: int | None, exact: bool, precision: str = "auto"
+) -> Predictor:
     network, card = engines.open_network(form.engine, path, threads)
+    if precision not in ("auto", card.precision):
+        raise UsageError(f"{path} is in {card.precision}; {precision} was asked for.")
+    if card.part is not None and len(card.parts) > 1:
+        raise UsageError(
+            f"{path} holds the part {card.part} alone, which answers no request; export {card.model} without --part."
+        )
     kind, chosen = _task(card.model, card.tasks, task, exact)
     if form.whole and card.adapter is None:
         signature = "serving_default" if kind == next(iter(card.tasks)) else kind

@@ -93,7 +93,8 @@ class Entry:
         name: `variant:weights`.
         preprocessing: `resize` (the short side, [h, w] or None, as `kerazoo.codecs.image.Image` takes it), `size`
             [h, w], `interpolation`, `channels`, `scale`, `mean`, `std`: pixels 0..255 become
-            `(x * scale - mean) / std`. Empty where no picture goes in.
+            `(x * scale - mean) / std`; and `fill` and `pad` as `Image` has them, where a ground fills what the picture
+            leaves. Empty where no picture goes in.
         published, measured: Rows of `metric`, `value` (a number, in percent where it is a share), `dataset`, and the
             `source` that published or the `command` that measured it; and, where it is not the usual one,
             `tolerance`, how much worse a measurement may be.
@@ -222,6 +223,7 @@ ENTRY_KEYS = ("files", "licence", "source", "labels", "preprocessing", "publishe
 ENTRY_OPTIONAL = ("task", "recipe", "log")
 FILE_KEYS = ("name", "role", "urls", "hash", "size", "format")
 PREPROCESSING_KEYS = ("resize", "size", "interpolation", "channels", "scale", "mean", "std")
+PREPROCESSING_OPTIONAL = ("fill", "pad")
 NAME = re.compile(r"[a-z0-9][a-z0-9_]*:[a-z0-9][a-z0-9_.-]*")
 FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -327,7 +329,7 @@ def _preprocessing_faults(recipe: Any) -> Iterable[str]:
     if not isinstance(recipe, dict):
         yield "must be an object or null"
         return
-    if (fault := _keys_fault(recipe, PREPROCESSING_KEYS)) is not None:
+    if (fault := _keys_fault(recipe, PREPROCESSING_KEYS, PREPROCESSING_OPTIONAL)) is not None:
         yield fault
         return
     size = recipe["size"]
@@ -339,6 +341,12 @@ def _preprocessing_faults(recipe: Any) -> Iterable[str]:
         yield "interpolation: must be bilinear or bicubic"
     if recipe["channels"] not in ("rgb", "bgr", "gray"):
         yield "channels: must be rgb, bgr or gray"
+    if recipe.get("fill", "crop") not in ("crop", "letterbox"):
+        yield "fill: must be crop or letterbox"
+    elif recipe.get("fill") == "letterbox" and recipe["resize"] is not None:
+        yield "resize: must be null, for a letterbox shows the whole picture"
+    if not _number(recipe.get("pad", 0)):
+        yield "pad: must be a number"
     count = 1 if recipe["channels"] == "gray" else 3
     if not _number(recipe["scale"]):
         yield "scale: must be a number"

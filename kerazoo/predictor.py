@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, TYPE_CHECKING, Any, TypeAlias, Union, overload
 
 import numpy as np
@@ -174,12 +175,34 @@ class Predictor:
             return []
         try:
             response = self.answer(stack(self.task, rows))
-            return [self.task.read(response, row) for row in range(len(rows))]
+            return [self._read(response, row, asked) for row, asked in enumerate(rows)]
         except Exception as error:  # Engines raise their own, and memory ends for a large item only.
             if len(rows) == 1:
                 return [_failure(error, KerazooError)]
             # One bad item must not cost its neighbours their answers.
             return [result for row in rows for result in self._answer([row])]
+
+    def _read(self, response: Mapping[str, Any], row: int, asked: Mapping[str, Any]) -> Result:
+        result = self.task.read(response, row)
+        # Results that are looked at on what was asked about say so by `on`.
+        on = getattr(result, "on", None)
+        return result if on is None else on(asked[self.task.request[0].name])
+
+    def refined(self) -> Predictor:
+        """The same model with the further step that its task offers: of segmentation, the fully connected field.
+
+        Raises:
+            UsageError: Its task has none, or runs within the engine.
+        """
+        refined = getattr(self.task, "refined", None)
+        if refined is None:
+            raise UsageError(
+                f"{self.name} does {self.task.kind}; a fully connected field is of whole pictures' classes."
+            )
+        if self.network is None:
+            raise UsageError(f"The engine {self.engine} does all of a task itself; take keras, onnx or litert.")
+        task = refined()
+        return replace(self, task=task, answer=functools.partial(task.answer, self.network))
 
     def _row(self, item: Any, value_range: Range | None) -> dict[str, Any]:
         row = request_row(self.task, item() if callable(item) else item, value_range)

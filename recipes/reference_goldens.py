@@ -94,6 +94,11 @@ REFERENCES = {
     "mobilenet_v1_075": _keras("MobileNet", alpha=0.75),
     "mobilenet_v1_050": _keras("MobileNet", alpha=0.5),
     "mobilenet_v1_025": _keras("MobileNet", alpha=0.25),
+    "mobilenet_v2": _keras("MobileNetV2"),
+    **{
+        f"mobilenet_v2_{round(100 * alpha):03}": _keras("MobileNetV2", alpha=alpha)
+        for alpha in (0.35, 0.5, 0.75, 1.3, 1.4)
+    },
 }
 
 
@@ -194,7 +199,8 @@ def answer_keras(reference: Reference, images: np.ndarray) -> tuple[dict[str, An
 
     # Layers that have no name of their own are numbered from the beginning, as in a fresh process.
     keras.backend.clear_session()
-    network = getattr(keras.applications, reference.function.rpartition(".")[2])(**reference.arguments)
+    module, _, function = reference.function.rpartition(".")
+    network = getattr(importlib.import_module(module), function)(**reference.arguments)
     found: dict[str, tuple[tuple[int, ...], Range]] = {}
 
     def fill(variable: Any, given: Range) -> None:

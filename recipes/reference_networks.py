@@ -1,7 +1,8 @@
-"""AlexNet, GoogLeNet and SqueezeNet v1.0 as their Caffe files define them, in plain PyTorch, since no library has them.
+"""AlexNet, GoogLeNet, SqueezeNet v1.0 and DeepLab-LargeFOV in plain PyTorch, since no library has them.
 
-Written after `train_val.prototxt` of `bvlc_alexnet`, of `bvlc_googlenet` and of the authors' SqueezeNet v1.0: layers
-have the names that they have there, so that a state dict holds the tensors of the `.caffemodel` under its own names.
+As their Caffe files define them: written after `train_val.prototxt` of `bvlc_alexnet`, of `bvlc_googlenet` and of the
+authors' SqueezeNet v1.0, and `test.prototxt` of DeepLab-LargeFOV. Layers have the names that they have there, so that a
+state dict holds the tensors of the `.caffemodel` under its own names.
 Dropout is left out, which is what it comes to when nothing is dropped. Caffe rounds the size of pooled maps up, and its
 normalisation across channels divides alpha by the number of channels, as PyTorch's does. torchvision's SqueezeNet 1.0
 is another network: its last convolution pads nothing, the authors' one pixel.
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import torch
 from torch import nn
-from torch.nn.functional import local_response_norm, max_pool2d, relu
+from torch.nn.functional import avg_pool2d, interpolate, local_response_norm, max_pool2d, relu
 
 
 class Caffe(nn.Module):
@@ -150,3 +151,29 @@ class SqueezeNet(Caffe):
             if number in (4, 8):
                 x = _pool(x)
         return self.apply_to("conv10", x).mean((2, 3))
+
+
+class DeepLabLargeFOV(Caffe):
+    """Pictures [batch, 3, h, w] to logits [batch, 21, h, w], as the authors' released `test.prototxt` has it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stages = ((64, 2, 2, 1), (128, 2, 2, 1), (256, 3, 2, 1), (512, 3, 1, 1), (512, 3, 1, 2))
+        before = 3
+        for stage, (filters, count, _, rate) in enumerate(self.stages, start=1):
+            for number in range(1, count + 1):
+                self.conv(f"conv{stage}_{number}", before, filters, 3, padding=rate, dilation=rate)
+                before = filters
+        self.conv("fc6", 512, 1024, 3, padding=12, dilation=12)
+        self.conv("fc7", 1024, 1024, 1)
+        self.conv("fc8_voc12", 1024, 21, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        size = x.shape[2:]
+        for stage, (_, count, strides, _) in enumerate(self.stages, start=1):
+            for number in range(1, count + 1):
+                x = self.apply_to(f"conv{stage}_{number}", x)
+            x = max_pool2d(x, 3, strides, padding=1, ceil_mode=True)
+        x = avg_pool2d(x, 3, 1, padding=1)
+        x = self.get_submodule("fc8_voc12")(self.apply_to("fc7", self.apply_to("fc6", x)))
+        return interpolate(x, size, mode="bilinear", align_corners=True)

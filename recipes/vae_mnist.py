@@ -14,18 +14,13 @@ import numpy as np
 
 from kerazoo import registry
 from kerazoo.applications import vae
-from kerazoo.metrics import sample
+from kerazoo.metrics.sample import halves, lower_bound
 from kerazoo.train import script
 from kerazoo.train.data.arrays import Arrays
+from kerazoo.train.jobs import sample
 from kerazoo.train.recipe import Recipe
 from kerazoo.train.schedules import Cosine, Optimizer
 from kerazoo.train.steps.supervised import Supervised
-
-
-def twice(batch: tuple[np.ndarray, ...], rng: np.random.Generator, epoch: int) -> tuple[np.ndarray, ...]:
-    """Input and target are the same."""
-    pictures = batch[0].astype(np.float32) / 255
-    return pictures, pictures
 
 
 def recipe(data: Mapping[str, np.ndarray]) -> Recipe:
@@ -36,7 +31,7 @@ def recipe(data: Mapping[str, np.ndarray]) -> Recipe:
         step=Supervised(vae.reconstruction()),
         optimizer=Optimizer("adam"),
         schedule=Cosine(2e-3),
-        augment=twice,
+        augment=sample.twice,
         seed=1312,
         batch=128,
         epochs=60,
@@ -45,8 +40,8 @@ def recipe(data: Mapping[str, np.ndarray]) -> Recipe:
 
 def measure(word: str, data: Mapping[str, np.ndarray]) -> dict[str, float]:
     """The negative lower bound of the test digits, grey levels as probabilities, in nats a digit."""
-    encode, decode = sample.halves(registry.build(word).keras)
-    costs, divergence = sample.lower_bound(encode, decode, data["x_test"][..., None].astype(np.float32) / 255)
+    encode, decode = halves(registry.build(word).keras)
+    costs, divergence = lower_bound(encode, decode, data["x_test"][..., None].astype(np.float32) / 255)
     return {"negative lower bound": float(np.mean(costs) + np.mean(divergence))}
 
 

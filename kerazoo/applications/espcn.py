@@ -88,6 +88,36 @@ def build(config: Config) -> keras.Model:
     return keras.Model(inputs, outputs, name=config.name)
 
 
+CARRIED = 0.2
+"""Share of the brightness that the carrying units see, where tanh is nearly straight."""
+
+
+def first_weights(model: keras.Model, seed: int = 1609) -> None:
+    """Sets weights from which a network of this family learns several times faster than from Keras' own.
+
+    One unit of each layer carries the picture itself, interpolated linearly at the end; the other first kernels sum to
+    0, so that they see edges and not brightness, and are large enough for tanh to bend.
+    """
+    import numpy as np  # What describes models starts without it.
+
+    rng = np.random.default_rng(seed)
+    first, first_bias, second, second_bias, third, third_bias = (weight.numpy() for weight in model.weights)
+    scale = round(third.shape[-1] ** 0.5)
+    first = rng.normal(0, 0.5, first.shape)
+    first -= first.mean(axis=(0, 1), keepdims=True)
+    first_bias = rng.uniform(-0.5, 0.5, first_bias.shape)
+    second = rng.normal(0, (9 * second.shape[2]) ** -0.5, second.shape)
+    third = rng.normal(0, 0.1 * (9 * third.shape[2]) ** -0.5, third.shape)
+    first[..., 0], first_bias[0], second[..., 0], third[:, :, 0] = 0, 0, 0, 0
+    first[2, 2, 0, 0], second[1, 1, 0, 0] = CARRIED, 1
+    # Where the parts of a pixel lie between its neighbours: the triangle of linear interpolation, in both directions.
+    place = (np.arange(scale) + 0.5) / scale - 0.5
+    reach = np.maximum(0, 1 - np.abs(place[None, :] - np.array([-1, 0, 1])[:, None]))
+    third[:, :, 0] = np.einsum("ya,xb->yxab", reach, reach).reshape(3, 3, -1) / CARRIED
+    for weight, value in zip(model.weights, (first, first_bias, second, second_bias, third, third_bias), strict=True):
+        weight.assign(value.astype(np.float32))
+
+
 def tasks(config: Config, assets: Assets) -> dict[str, Task]:
     """Super-resolution of colour pictures of any size."""
     context = sum(kernel // 2 for kernel in config.kernels)

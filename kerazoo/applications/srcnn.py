@@ -88,12 +88,16 @@ def from_keras(config: Config, tensors: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def from_numbers(config: Config, tensors: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The authors' numbers as arrays `conv1_kernel` (HWIO) to `conv3_bias`, for luma 0..255 in and out.
+    """The authors' numbers as arrays `conv1_kernel` (HWIO) to `conv3_bias`, for luma 16..235 in and out.
 
-    For luma 0..1 the first kernel grows and the last layer shrinks by 255; between them nothing changes.
+    What they see is 16 + 219 times our luma of 0..1: the first layer takes that in, the last gives it back.
     """
-    changed = {"conv1_kernel": 255.0, "conv3_kernel": 1 / 255, "conv3_bias": 1 / 255}
-    return {name.replace("_", "/"): tensor * changed.get(name, 1.0) for name, tensor in tensors.items()}
+    found = {name.replace("_", "/"): tensor for name, tensor in tensors.items()}
+    if {"conv1/kernel", "conv1/bias", "conv3/kernel", "conv3/bias"} <= found.keys():
+        found["conv1/bias"] = found["conv1/bias"] + 16 * found["conv1/kernel"].sum((0, 1, 2))
+        found["conv1/kernel"] = found["conv1/kernel"] * 219
+        found["conv3/kernel"], found["conv3/bias"] = found["conv3/kernel"] / 219, (found["conv3/bias"] - 16) / 219
+    return found
 
 
 SOURCES: Mapping[str, Any] = {"keras_h5": from_keras, "npz": from_numbers}

@@ -3,28 +3,36 @@
 Paper: Ronneberger, Fischer, Brox, "U-Net: Convolutional Networks for Biomedical Image Segmentation", MICCAI 2015,
     arXiv:1505.04597, figure 1 and sections 2 and 3.
 Reference weights: the authors' Caffe file is of another net than figure 1 (31,100,354 parameters) and has no licence;
-    it is not offered here.
+    it is not offered here. orobix/retina-unet's `DRIVE_best.h5` for `unet_retina`, from Keras 1 on Theano: grey
+    pictures prepared as its `lib/pre_processing.py` does, in 0..1.
 Variants: `unet`, figure 1: unpadded convolutions, 572 to 388 pixels; `unet_same`, the common form with zero padding,
     256 to 256 pixels. Both have one grey channel, two classes and 31,030,658 parameters. `unet_slim` is `unet_same`
-    with an eighth of the maps, 485,682 parameters.
+    with an eighth of the maps, 485,682 parameters. `unet_retina` is orobix/retina-unet's small form for vessels of the
+    eye, 471,010 parameters: three resolutions, patches of 48 pixels.
 Differs: no ReLU after an up-convolution, as in figure 1 (the authors' file has one). `unet_same` pads, which figure 1
-    does not. The weight map of the paper's loss belongs to training, not to the network.
+    does not. The weight map of the paper's loss belongs to training, not to the network. `unet_retina` has dropout
+    between any two convolutions, grows by repeating pixels, with no convolution of its own, before the skip in the
+    order of maps, and a rectifier behind every convolution, the last one too. Theano turns kernels by 180 degrees.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from kerazoo.applications._builder import Weights, assembled, picture_shape, whole_numbers
+from kerazoo.applications._created import renamed
 from kerazoo.assets import Assets
 from kerazoo.codecs.image import Normalise
 from kerazoo.contract import Task, Variant
 from kerazoo.errors import UsageError
 from kerazoo.lazy import keras
-from kerazoo.tasks.segment import Tiled
+from kerazoo.tasks.segment import Patches, Tiled
 
-__all__ = ["UNet"]
+__all__ = ["UNet", "UNetRetina"]
 
 NORMALISE = Normalise("gray", scale=1 / 255)
 
@@ -41,6 +49,7 @@ class Config:
         filters: Maps at each resolution from the highest to the lowest.
         dropout: Share dropped at the end of the contracting path: at the two lowest resolutions.
         activation: Of the output; `None` gives logits, which is what a task wants.
+        retina: The form of `unet_retina`.
     """
 
     name: str
@@ -50,6 +59,7 @@ class Config:
     filters: tuple[int, ...] = (64, 128, 256, 512, 1024)
     dropout: float = 0.5
     activation: str | None = None
+    retina: bool = False
 
 
 _SMALL = (4, 8, 16, 32, 64)
@@ -75,6 +85,13 @@ VARIANTS = {
         task="segment",
         small=Config("unet_slim", (64, 64, 1), padding="same", filters=_SMALL),
     ),
+    "unet_retina": Variant(
+        Config("unet_retina", (48, 48, 1), padding="same", filters=(32, 64, 128), dropout=0.2, retina=True),
+        params=471_010,
+        input=(48, 48, 1),
+        task="segment",
+        small=Config("unet_retina", (24, 24, 1), padding="same", filters=(8, 8, 16), dropout=0.2, retina=True),
+    ),
 }
 
 
@@ -89,7 +106,7 @@ def build(config: Config) -> keras.Model:
     lowest = len(config.filters) - 1
     for level, filters in enumerate(config.filters, start=1):
         x = _convolutions(config, x, filters, f"down{level}")
-        if level >= lowest:
+        if level >= lowest and not config.retina:
             x = layers.Dropout(config.dropout, name=f"down{level}_dropout")(x)
         if level <= lowest:
             skips.append(x)
@@ -97,14 +114,21 @@ def build(config: Config) -> keras.Model:
     crops = _crops(lowest) if config.padding == "valid" else [0] * lowest
     for level in range(lowest, 0, -1):
         filters, skip, crop = config.filters[level - 1], skips[level - 1], crops[level - 1]
-        x = layers.Conv2DTranspose(filters, 2, strides=2, kernel_initializer=_he(), name=f"up{level}_upconv")(x)
+        if config.retina:
+            x = layers.UpSampling2D(2, name=f"up{level}_up")(x)
+        else:
+            x = layers.Conv2DTranspose(filters, 2, strides=2, kernel_initializer=_he(), name=f"up{level}_upconv")(x)
         if crop:
             skip = layers.Cropping2D(crop, name=f"up{level}_crop")(skip)
         x = layers.Concatenate(name=f"up{level}_concat")([x, skip])
         x = _convolutions(config, x, filters, f"up{level}")
-    outputs = layers.Conv2D(
-        config.classes, 1, activation=config.activation, kernel_initializer=_he(), name="predictions"
-    )(x)
+    if config.retina:
+        x = layers.Conv2D(config.classes, 1, activation="relu", kernel_initializer=_he(), name="logits")(x)
+        outputs = layers.Activation(config.activation, name="predictions")(x)
+    else:
+        outputs = layers.Conv2D(
+            config.classes, 1, activation=config.activation, kernel_initializer=_he(), name="predictions"
+        )(x)
     return keras.Model(inputs, outputs, name=config.name)
 
 
@@ -118,6 +142,8 @@ def _convolutions(config: Config, x: Any, filters: int, name: str) -> Any:
             kernel_initializer=_he(),
             name=f"{name}_conv{index}",
         )(x)
+        if config.retina and index == 1:
+            x = keras.layers.Dropout(config.dropout, name=f"{name}_dropout")(x)
     return x
 
 
@@ -147,11 +173,44 @@ def tasks(config: Config, assets: Assets) -> dict[str, Task]:
     """Segmentation of pictures of any size, tile by tile; `class_0`, `class_1`, ... where there are no labels."""
     labels = assets.labels or tuple(f"class_{index}" for index in range(config.classes))
     height, width, channels = config.input_shape
+    if config.retina:
+        return {"segment": Patches(labels, min(height or 48, width or 48), 5, channels)}
     usual = VARIANTS["unet" if config.padding == "valid" else "unet_same"].config.input_shape[0]
     tile = min(height or usual, width or usual)
     # A padded network sees zeros beyond its tile: what lies next to them is left to the neighbouring tile.
     overlap = tile // 8 if config.padding == "same" else 0
     return {"segment": Tiled(labels, tile, shrink(config), overlap, channels)}
+
+
+def sizes(model: keras.Model) -> dict[str, Any]:
+    """A config's own fields as a model's layers have them."""
+    last = [layer for layer in model.layers if layer.name.startswith("down")][-1].name
+    levels = range(1, int(last[4]) + 1)
+    named = {layer.name: layer for layer in model.layers}
+    return {
+        "filters": tuple(named[f"down{level}_conv1"].filters for level in levels),
+        "padding": named["down1_conv1"].padding,
+        "retina": "logits" in named,
+    }
+
+
+def from_keras_h5(config: Config, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Our own layers' arrays as they are; those of `DRIVE_best.h5` turned, and under our names."""
+    if not config.retina or not any(name.startswith("convolution2d_") for name in tensors):
+        return tensors
+    levels = len(config.filters)
+    parts = [f"down{level}" for level in range(1, levels + 1)] + [f"up{level}" for level in range(levels - 1, 0, -1)]
+    names = [f"{part}_conv{index}" for part in parts for index in (1, 2)] + ["logits"]
+    kernels = {name: tensor for name, tensor in tensors.items() if name.endswith("_W")}
+    theano = all(tensor.ndim == 4 and tensor.shape[2] == tensor.shape[3] < 4 for tensor in kernels.values())
+    turned = {
+        name: tensor[:, :, ::-1, ::-1].transpose(2, 3, 1, 0) if theano and name in kernels else tensor
+        for name, tensor in tensors.items()
+    }
+    return renamed(turned, {"convolution2d": names})
+
+
+SOURCES: Mapping[str, Any] = {"keras_h5": from_keras_h5}
 
 
 def UNet(
@@ -186,6 +245,40 @@ def UNet(
     variant = "unet" if padding == "valid" else "unet_same"
     shape = VARIANTS[variant].config.input_shape if input_shape is None else picture_shape(input_shape, variant)
     config = Config(name or variant, shape, classes, padding, activation=classifier_activation)
+    _check_pooling(config)
+    return assembled(__name__, variant, config, weights)
+
+
+def UNetRetina(
+    weights: Weights = "drive",
+    input_shape: tuple[int | None, int | None, int] | None = None,
+    classes: int = 2,
+    classifier_activation: str | None = "softmax",
+    name: str | None = None,
+) -> keras.Model:
+    """The small U-Net of orobix/retina-unet for vessels of the eye; 471,010 parameters with the default arguments.
+
+    Args:
+        weights: `"drive"`, `None` for random ones, or the path of a file in any format that `kerazoo.weights` reads.
+        input_shape: `(height, width, channels)`, (48, 48, 1) by default; either side may be `None`, for multiples of 4.
+        classes: Number of classes.
+        classifier_activation: Activation of the output; `None` returns the logits.
+        name: Name of the model.
+
+    Returns:
+        A `keras.Model`: float32 pictures [batch, height, width, channels] in 0..1 to [batch, height, width, classes].
+
+    Raises:
+        UsageError: An argument does not fit; the message says what is allowed.
+        WeightsUnavailable: The weights are not in the cache and cannot be fetched.
+    """
+    variant = "unet_retina"
+    trained = VARIANTS[variant].config
+    whole_numbers(classes=classes)
+    shape = trained.input_shape if input_shape is None else picture_shape(input_shape, variant)
+    config = replace(
+        trained, name=name or variant, input_shape=shape, classes=classes, activation=classifier_activation
+    )
     _check_pooling(config)
     return assembled(__name__, variant, config, weights)
 

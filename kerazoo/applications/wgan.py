@@ -16,12 +16,12 @@ how they are trained: no logarithm, and a critic whose slope is held, by clipped
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kerazoo.applications import dcgan
 from kerazoo.applications._builder import Weights, assembled, whole_numbers
+from kerazoo.applications.dcgan import Config as Colours
+from kerazoo.applications.dcgan import build as build_colours
 from kerazoo.assets import Assets
 from kerazoo.contract import Task, Variant
 from kerazoo.lazy import keras
@@ -47,7 +47,7 @@ class Config:
     maps: int = 64
 
 
-COLOURS = dcgan.Config("wgan", (64, 64, 3), maps=512, kernel=4)
+COLOURS = Colours("wgan", (64, 64, 3), maps=512, kernel=4)
 
 VARIANTS = {
     "wgan": Variant(
@@ -57,10 +57,10 @@ VARIANTS = {
 }  # fmt: skip
 
 
-def build(config: Config | dcgan.Config) -> keras.Model:
+def build(config: Config | Colours) -> keras.Model:
     """Noise [batch, latents] to the critic's number [batch, 1], larger for what is real."""
-    if isinstance(config, dcgan.Config):
-        return dcgan.build(config)
+    if isinstance(config, Colours):
+        return build_colours(config)
     inputs = keras.Input((config.latents,), name="noise")
     outputs = _critic(config)(_generator(config)(inputs))
     return keras.Model(inputs, outputs, name=config.name)
@@ -94,18 +94,10 @@ def sizes(model: keras.Model) -> dict[str, Any]:
     return {"latents": generator.input.shape[-1]}
 
 
-def tasks(config: Config | dcgan.Config, assets: Assets) -> dict[str, Task]:
+def tasks(config: Config | Colours, assets: Assets) -> dict[str, Task]:
     """A picture from a seed."""
-    output = "signed" if isinstance(config, dcgan.Config) else "unit"
+    output = "signed" if isinstance(config, Colours) else "unit"
     return {"sample": Sample(config.latents, *config.input_shape, part="generator", output=output)}
-
-
-def from_torch(config: Config | dcgan.Config, tensors: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The WassersteinGAN repository's DCGAN."""
-    return dcgan.from_torch(config, tensors)  # type: ignore[arg-type]
-
-
-SOURCES: Mapping[str, Any] = {"torch": from_torch}
 
 
 def WGAN(weights: Weights = None, latents: int = 100, name: str = "wgan") -> keras.Model:

@@ -30,6 +30,7 @@ WEAKEST = 5
 @click.option("--void", type=click.IntRange(0, 255), help="In masks, pixels of no class (255).")
 @click.option("--task", metavar="KIND", help="One of the model's tasks, where it has several.")
 @click.option("--engine", default="auto", show_default=True, metavar="NAME", help="As for predict.")
+@click.option("--precision", default="auto", show_default=True, metavar="WORD", help="As for predict.")
 @click.option(
     "--exact-pixels/--no-exact-pixels",
     default=True,
@@ -51,6 +52,7 @@ def evaluate(
     void: int | None,
     task: str | None,
     engine: str,
+    precision: str,
     exact_pixels: bool,
     batch: int,
     strict: bool,
@@ -90,7 +92,7 @@ def evaluate(
             raise UsageError(f"--languages {languages}: write what is read and what is written, as de-en.")
         pair = (read, written)
     named = str(resolved(model, stated, trust))
-    predictor = evaluation.opened(named, engine, task, say, exact_pixels)
+    predictor = evaluation.opened(named, engine, task, say, exact_pixels, precision=precision)
     kind = predictor.task.kind
     if against_card:  # Not after an hour.
         evaluation.said(named, kind)

@@ -6,7 +6,7 @@ import functools
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 @click.option(
     "--engine", default="auto", show_default=True, metavar="NAME", help="auto, keras, savedmodel, onnx or litert."
 )
+@click.option("--precision", default="auto", show_default=True, metavar="WORD", help="auto (floats), int8, fp16, ...")
 @click.option("--task", metavar="KIND", help="Of a model that does several, which.")
 @click.option("--port", "ports", multiple=True, metavar="NAME=VALUE", help="Fills another port; may be repeated.")
 @click.option("--seed", type=int, multiple=True, help="For models that sample; may be repeated.")
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 @click.option("--token-file", type=click.Path(path_type=Path), help="Its bearer token.")
 @click.option("--scale", type=click.Choice(["ray"]), help="Spread the items over a cluster.")
 @click.option("--address", metavar="HOST:PORT", help="Of its head, or auto; by default this machine alone.")
+@click.option("--crf", is_flag=True, help="Sharpens outlines of segments: a fully connected field.")
 @click.option("--exact-pixels", is_flag=True, help="Decode large pictures whole, not only as far as needed.")
 @click.option("--batch", default=1, show_default=True, type=click.IntRange(1), help="Items a run of the network.")
 @statement()
@@ -45,6 +47,7 @@ def predict(
     inputs: tuple[str, ...],
     model: str | None,
     engine: str,
+    precision: str,
     task: str | None,
     ports: tuple[str, ...],
     seed: tuple[int, ...],
@@ -56,6 +59,7 @@ def predict(
     token_file: Path | None,
     scale: str | None,
     address: str | None,
+    crf: bool,
     exact_pixels: bool,
     batch: int,
     stated: dict[str, Any],
@@ -88,8 +92,12 @@ def predict(
         raise click.UsageError("Nothing to predict: give files, folders, globs, URLs, - or @list.txt.")
     texts = _inputs.without_lists(inputs)
     predictor = _predictor(
-        resolved(model, stated, trust), engine, task, server, token_file, scale, address, exact_pixels
+        resolved(model, stated, trust), engine, precision, task, server, token_file, scale, address, exact_pixels
     )
+    if crf:
+        if scale is not None:
+            raise click.UsageError("--crf is for a model on this machine, without --scale.")
+        predictor = cast("Predictor", predictor).refined()
     given = _given(ports)
     _inputs.check(predictor.task, bool(inputs), given, bool(seed))
     port = predictor.task.request[0]
@@ -133,6 +141,7 @@ def predict(
 def _predictor(
     model: str | None,
     engine: str,
+    precision: str,
     task: str | None,
     server: str | None,
     token_file: Path | None,
@@ -149,6 +158,8 @@ def _predictor(
         raise click.UsageError("Either --server or --scale: a server scales by itself.")
     if task is not None and (server is not None or scale is not None):
         raise click.UsageError("--task is for a model on this machine, without --server and --scale.")
+    if precision != "auto" and (server is not None or scale is not None):
+        raise click.UsageError("--precision is for a model on this machine, without --server and --scale.")
     if exact_pixels and server is not None:
         raise click.UsageError("A server decodes as it was told: start it with --exact-pixels.")
     if server is not None:
@@ -161,7 +172,7 @@ def _predictor(
         from kerazoo.scale import spread
 
         return spread(model, engine, address, say, exact_pixels)
-    return loading.load(model, engine, say=say, task=task, exact_pixels=exact_pixels)
+    return loading.load(model, engine, say=say, task=task, exact_pixels=exact_pixels, precision=precision)
 
 
 def _given(ports: Iterable[str]) -> dict[str, str]:

@@ -16,6 +16,7 @@ from kerazoo.errors import GateError, InputError, UsageError
 
 SUFFIXES: tuple[str, ...] = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 MIME = "image/*"
+AGREES = ("PSNR in dB", 35.0)
 
 LONGEST = 16
 """Pictures longer than this many times their short side lose their ends before they are resized and cropped."""
@@ -198,6 +199,8 @@ def from_preprocessing(preprocessing: Mapping[str, Any]) -> tuple[Image, Normali
             channels=1 if channels == "gray" else 3,
             resize=tuple(resize) if isinstance(resize, list) else resize,
             interpolation=preprocessing["interpolation"],
+            fill=preprocessing.get("fill", FILLS[0]),
+            pad=preprocessing.get("pad", 0.0),
         ),
         Normalise(channels, preprocessing["scale"], tuple(preprocessing["mean"]), tuple(preprocessing["std"])),
     )
@@ -304,6 +307,17 @@ def example(port: Port, rng: np.random.Generator) -> bytes:
     return scene()
 
 
+def drawn(port: Port, rng: np.random.Generator) -> bytes:
+    """A made-up PNG: patches of colours with some grain, others every time."""
+    from PIL import Image as Pillow
+
+    patches = Pillow.fromarray(rng.integers(0, 256, (6, 8, 3), np.uint8)).resize((320, 240), Pillow.Resampling.BICUBIC)
+    grain = rng.normal(0, 12, (240, 320, 1))
+    out = io.BytesIO()
+    Pillow.fromarray(np.clip(np.asarray(patches) + grain, 0, 255).astype(np.uint8)).save(out, "PNG")
+    return out.getvalue()
+
+
 def scene(height: int = 60, width: int = 80) -> bytes:
     """A PNG with colours, edges and slopes, the same on every machine."""
     from PIL import Image as Pillow
@@ -324,6 +338,23 @@ def distance(expected: Any, got: Any) -> float:
         GateError: Another number of pictures, or a picture of another size.
     """
     return max(map(_levels, *pairs(expected, got)), default=0.0)
+
+
+def agreement(expected: Any, got: Any) -> float:
+    """Peak signal to noise ratio in dB, of the pictures where it is least; 100 where they are equal.
+
+    Raises:
+        GateError: Another number of pictures, or a picture of another size.
+    """
+    return min(map(_peak, *pairs(expected, got)), default=100.0)
+
+
+def _peak(a: bytes, b: bytes) -> float:
+    first, second = (np.asarray(opened(data), np.float64) for data in (a, b))
+    if first.shape != second.shape:
+        raise GateError(f"is a picture of the shape {list(second.shape)}; {list(first.shape)} is expected")
+    error = float(np.square(first - second).mean())
+    return min(10 * float(np.log10(255**2 / error)), 100.0) if error else 100.0
 
 
 def pairs(expected: Any, got: Any) -> tuple[Iterable[bytes], Iterable[bytes]]:

@@ -37,6 +37,7 @@ BUILDERS = {
     "SqueezeNetV1_0": PICTURES,
     "SqueezeNetV1_1": PICTURES,
     "MobileNet": PICTURES | {"alpha": st.sampled_from([0.25, 0.1, 0.3, 0.5]), "depth_multiplier": st.integers(1, 2)},
+    "MobileNetV2": PICTURES | {"alpha": st.sampled_from([0.35, 0.1, 0.4])},
     "VAE": {"hidden": SMALL, "latents": SMALL, "input_shape": st.tuples(SMALL, SMALL, SMALL), "name": NAMES},
     "ESPCN": {"scale": st.sampled_from([2, 3, 4]), "input_shape": st.sampled_from([(None, None, 1), (8, 9, 2)])},
     "GCN": {"features": SMALL, "classes": SMALL, "hidden": SMALL, "dropout": st.just(0.25), "name": NAMES},
@@ -54,6 +55,8 @@ def variant_of(builder, arguments):
     if builder == "MobileNet":
         widths = {0.25: "mobilenet_v1_025", 0.5: "mobilenet_v1_050", 0.75: "mobilenet_v1_075"}
         return widths.get(arguments.get("alpha", 1.0), "mobilenet_v1")
+    if builder == "MobileNetV2":
+        return "mobilenet_v2_035" if arguments.get("alpha") == 0.35 else "mobilenet_v2"
     return {
         "LeNet5": "lenet5",
         "LeNet5_1998": "lenet5_1998",

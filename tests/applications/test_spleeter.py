@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import io
 import os
+import re
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -155,3 +158,23 @@ def test_every_engine_gives_the_same_stems(real, engine):
     apart = audio.distance(list(expected.sounds), list(got.sounds))
     print(f"\n{engine}: {apart:.1e} of the stems' level")
     assert apart < 1e-2
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "sound.md"
+
+
+@needs_data
+@pytest.mark.slow
+def test_what_the_page_shows_runs(real, tmp_path):
+    voice, music = clips("dev")[0]
+    soundfile.write(tmp_path / "song.wav", (voice + music)[: 16000 * 3], 16000)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    shown = re.findall(r"^```(sh|python)\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    assert len(shown) == 2
+    for kind, body in shown:
+        command = [sys.executable, "-c", body] if kind == "python" else ["sh", "-c", body]
+        done = subprocess.run(command, cwd=tmp_path, env={**os.environ, "PATH": path}, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert re.search(r"vocals +3\.0 s +-\d+\.\d dBFS", done.stdout), done.stdout
+    assert sorted(file.name for file in (tmp_path / "stems").iterdir()) == ["accompaniment.wav", "vocals.wav"]
+    assert soundfile.info(tmp_path / "stems" / "vocals.wav").frames == 16000 * 3

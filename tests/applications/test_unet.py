@@ -1,14 +1,22 @@
 from __future__ import annotations
 
+import io
+import os
 from dataclasses import replace
+from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
-from kerazoo.applications import UNet, unet
+from kerazoo.applications import UNet, UNetRetina, unet
 from kerazoo.assets import Assets
 from kerazoo.errors import UsageError
+from kerazoo.loading import load
+from tests.applications.common import DATA_ENV, mirror, needs_data
+from tests.weights import files
 
 
 @pytest.mark.parametrize(
@@ -68,3 +76,47 @@ def test_builder():
     for arguments in ({"padding": "full"}, {"classes": 0}, {"input_shape": (572, 572)}, {"weights": "imagenet"}):
         with pytest.raises(UsageError):
             UNet(**arguments)
+
+
+def test_the_retina_s_file_is_turned(tmp_path):
+    """Theano convolves: its kernels stand on their heads."""
+    source = UNetRetina(None, (24, 24, 1), classifier_activation=None)
+    parts = [*(f"down{level}" for level in (1, 2, 3)), "up2", "up1"]
+    layers = [*(f"{part}_conv{index}" for part in parts for index in (1, 2)), "logits"]
+    arrays = {}
+    for number, name in enumerate(layers, start=1):
+        kernel, bias = source.get_layer(name).get_weights()
+        word = f"convolution2d_{number}"
+        arrays[f"{word}/{word}_W"] = kernel.transpose(3, 2, 0, 1)[:, :, ::-1, ::-1]
+        arrays[f"{word}/{word}_b"] = bias
+    with h5py.File(tmp_path / "theano.h5", "w") as file:
+        file.attrs["layer_names"] = [name.partition("/")[0].encode() for name in arrays if name.endswith("_W")]
+        for layer in {name.partition("/")[0] for name in arrays}:
+            group = file.create_group(layer)
+            group.attrs["weight_names"] = [f"{layer}_W".encode(), f"{layer}_b".encode()]
+            for kind in ("W", "b"):
+                group[f"{layer}_{kind}"] = arrays[f"{layer}/{layer}_{kind}"]
+    mine = UNetRetina(tmp_path / "theano.h5", (24, 24, 1), classifier_activation=None)
+    assert all(np.array_equal(a, b) for a, b in zip(mine.get_weights(), source.get_weights(), strict=True))
+    # Our own layers' names mean kernels as they are.
+    files.keras_legacy(tmp_path / "own.h5", source)
+    again = UNetRetina(tmp_path / "own.h5", (24, 24, 1), classifier_activation=None)
+    assert all(np.array_equal(a, b) for a, b in zip(again.get_weights(), source.get_weights(), strict=True))
+
+
+@needs_data
+def test_the_author_s_predictions_of_vessels(monkeypatch, tmp_path):
+    """To the last bit, where all the patches of a pixel lie within the part of the picture that is asked about."""
+    mirror(monkeypatch, tmp_path)
+    stored = np.load(Path(os.environ[DATA_ENV]) / "retina_unet_check.npz")
+    predictor = load("unet_retina:drive", "keras")
+    side = 108
+    for number, (top, left) in enumerate([(425, 205), (125, 425)]):
+        picture, truth = stored["picture"][number], stored["author_prediction"][number]
+        part = picture[top : top + side, left : left + side]
+        files_ = predictor(part[..., None]).files()
+        found = np.asarray(Image.open(io.BytesIO(files_["chance.png"])))
+        inner = slice(45, 60)
+        expected = truth[top : top + side, left : left + side]
+        np.testing.assert_array_equal(found[inner, inner], expected[inner, inner])
+        assert expected[inner, inner].std() > 10

@@ -1,0 +1,84 @@
+"""Answers drawn on the picture that was asked about: for people to look at."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from kerazoo.ops import numpy as ops
+from kerazoo.ops.pictures import open_image
+
+LONGEST = 1024
+"""Pixels of the longer side of what is drawn."""
+
+SHOWN = 0.6
+"""Share of a class's colour in its pixels; the rest is the picture."""
+
+
+def palette(classes: int) -> np.ndarray:
+    """Colours uint8 [classes, 3] as PASCAL VOC gives them: the first is black, and near numbers lie far apart."""
+    numbers = np.arange(classes)
+    colours = np.zeros((classes, 3), np.uint8)
+    for bit in range(8):
+        for channel in range(3):
+            colours[:, channel] |= ((numbers >> (3 * bit + channel) & 1) << (7 - bit)).astype(np.uint8)
+    return colours
+
+
+def coloured(mask: bytes, classes: int) -> bytes:
+    """A grey PNG of class numbers as one with a palette: the same numbers, shown in colours."""
+    image = open_image(mask)
+    image.putpalette(palette(classes).ravel().tolist())
+    return _png(image)
+
+
+def overlaid(mask: bytes, classes: int, picture: bytes) -> bytes:
+    """The picture, tinted by the class of each pixel; the first class leaves it as it is."""
+    ground = ground_of(picture)
+    numbers = np.asarray(open_image(mask).resize(ground.size, Image.Resampling.NEAREST))
+    pixels = np.asarray(ground, np.float32)
+    tinted = pixels * (1 - SHOWN) + palette(classes)[numbers] * np.float32(SHOWN)
+    return _png(Image.fromarray(np.where(numbers[..., None] > 0, tinted, pixels).astype(np.uint8)))
+
+
+def skeleton(
+    points: np.ndarray, drawn: np.ndarray, bones: Iterable[tuple[int, int]], size: tuple[int, int], picture: bytes
+) -> bytes:
+    """The picture with lines between joints and a dot on each.
+
+    Args:
+        points: Float32 [joints, 2], right and down in pixels of the picture.
+        drawn: bool [joints], which joints are shown, and bones between two of them.
+        bones: Pairs of joints.
+        size: Height and width of the picture.
+        picture: Its bytes.
+    """
+    image = ground_of(picture)
+    at = points * (np.array(image.size) / size[::-1])
+    draw, thick = ImageDraw.Draw(image), max(2, max(image.size) // 160)
+    colours = palette(len(points) + 1)[1:]
+    for one, other in bones:
+        if drawn[one] and drawn[other]:
+            draw.line([tuple(at[one]), tuple(at[other])], tuple(colours[other]), thick)
+    for index in np.flatnonzero(drawn):
+        (x, y), radius = at[index], 1.5 * thick
+        draw.ellipse((x - radius, y - radius, x + radius, y + radius), tuple(colours[index]))
+    return _png(image)
+
+
+def ground_of(picture: bytes) -> Image.Image:
+    """The picture in colour and upright, no longer than `LONGEST`."""
+    pixels = ops.decode_picture(picture, 3)
+    height, width = ops.size(pixels)
+    ratio = min(1.0, LONGEST / max(height, width))
+    sides = (max(1, round(height * ratio)), max(1, round(width * ratio)))
+    return Image.fromarray(ops.resize(pixels, *sides, "bilinear").astype(np.uint8))
+
+
+def _png(image: Image.Image) -> bytes:
+    out = io.BytesIO()
+    image.save(out, "PNG")
+    return out.getvalue()
