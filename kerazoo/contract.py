@@ -87,9 +87,10 @@ class Task(Protocol):
 
     It may have three methods more: `golden() -> dict`, one row of a small request, where the examples of its ports'
     media would ask nothing of the network; `compare(expected, got) -> dict`, the difference at each response port,
-    where values that lie far apart can mean the same (rankings, boxes). With `agreement(expected, got) -> float` and
-    the class attribute `AGREES` (name of the measure, how much is enough) it says itself how far two responses agree,
-    as `kerazoo.export.agreement` asks.
+    where values that lie far apart can mean the same (rankings, boxes); and, with one request port, `whole(item, ask)
+    -> Result`, for items of any size: `ask` takes the row of a request and gives its response. With
+    `agreement(expected, got) -> float` and the class attribute `AGREES` (name of the measure, how much is enough) it
+    says itself how far two responses agree, as `kerazoo.export.agreement` asks.
     """
 
     kind: ClassVar[str]

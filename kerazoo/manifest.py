@@ -33,6 +33,7 @@ FORMATS = (
     "deep_compressed",
     "frozen_graph",
     "npz",
+    "npz_int8",
 )
 TEXT = "text"
 """What assets are, and weights never."""
@@ -58,7 +59,8 @@ class File:
         name: Plain file name, without a folder.
         role: `full`, or `no_top` for the same network without its classifier; `part:encoder` and so on for weights that
             lie in several files, all of which make the network; `asset:vocabulary` and so on for what is no weights.
-        urls: Where it can be had, best first: http, https, file, or `package:` and a path inside the package.
+        urls: Where it can be had, best first: http, https, file, or `package:` and a path inside the package. None for
+            a file that was made of published ones and has no address of its own: it comes from a mirror.
         hash_kind, hash_value: The published hash; both `None` where none was ever published.
         size: In bytes; `None` where it is not known.
         format: Which reader opens it, one of `FORMATS`; `TEXT` for an asset, one item a line in UTF-8.
@@ -71,6 +73,11 @@ class File:
     hash_value: str | None
     size: int | None
     format: str
+
+    @property
+    def packaged(self) -> bool:
+        """Whether the file comes with Kerazoo."""
+        return any(url.startswith(PACKAGE) for url in self.urls)
 
     @property
     def pinned(self) -> bool:
@@ -297,10 +304,14 @@ def _file_faults(file: Any) -> Iterable[str]:
         yield f"format: must be {TEXT if asset else 'one of ' + ', '.join(FORMATS)}"
     if file["size"] is not None and not (type(file["size"]) is int and file["size"] > 0):
         yield "size: must be a number of bytes, or null"
-    if not (isinstance(file["urls"], list) and file["urls"] and all(_url(url) for url in file["urls"])):
+    published = file["hash"]
+    if not (isinstance(file["urls"], list) and all(_url(url) for url in file["urls"])):
         yield "urls: must be a list of http, https, file or package: addresses"
         return
-    published = file["hash"]
+    # What has no address can only be told by its hash.
+    if not file["urls"] and not (isinstance(published, dict) and published.get("kind") in PINNING):
+        yield f"urls: must hold an address, unless there is a hash of the kind {' or '.join(PINNING)}"
+        return
     if published is None:
         if any(str(url).startswith(PACKAGE) for url in file["urls"]):
             yield "hash: a file that comes with the package must have one"

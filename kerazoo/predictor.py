@@ -138,6 +138,9 @@ class Predictor:
             yield from self._together(group, value_range)
 
     def _together(self, group: Sequence[Any], value_range: Range | None) -> Iterator[Prediction]:
+        if hasattr(self.task, "whole"):
+            yield from map(self._whole, group)
+            return
         start = time.perf_counter()
         readable: list[dict[str, Any]] = []
         results: list[Result | None] = []
@@ -153,6 +156,19 @@ class Predictor:
             result = result or next(answered)
             share = share or (time.perf_counter() - start) * 1e3 / len(group)
             yield Prediction(item, result, share)
+
+    def _whole(self, item: Any) -> Prediction:
+        """Of a task that takes an item apart itself, and asks about one piece after the other."""
+        start = time.perf_counter()
+        (port,) = self.task.request
+        try:
+            opened = item() if callable(item) else item
+            if isinstance(opened, Mapping) and port.name in opened:
+                opened = opened[port.name]
+            result = self.task.whole(opened, lambda row: self.answer(stack(self.task, [self._row(row, None)])))  # type: ignore[attr-defined]
+        except Exception as error:  # As above, of items and of engines.
+            result = _failure(error, KerazooError)
+        return Prediction(item, result, (time.perf_counter() - start) * 1e3)
 
     def _answer(self, rows: list[dict[str, Any]]) -> list[Result]:
         if not rows:

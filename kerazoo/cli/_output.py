@@ -75,6 +75,7 @@ class Writer:
 
     def __init__(self, path: Path, many: bool, from_files: bool, inputs: Iterable[str], recursive: bool) -> None:
         self.path = path
+        self.many = many
         self.folder = many or path.is_dir() or str(path).endswith(os.sep)
         self.from_files = from_files
         self.taken: set[str] = set()
@@ -99,12 +100,17 @@ class Writer:
             raise UsageError(
                 "-o writes pictures, sounds and texts; this answer holds none. --json > FILE keeps answers."
             )
-        (self.path if self.folder else self.path.parent).mkdir(parents=True, exist_ok=True)
+        # A name without an ending is a folder for the several files of one answer, which then need no other name.
+        alone = len(files) > 1 and not self.many and (self.folder or not self.path.suffix)
+        folder = self.folder or alone
+        (self.path if folder else self.path.parent).mkdir(parents=True, exist_ok=True)
         written = {}
         for name, data in files.items():
             key, suffix = os.path.splitext(name)
             between = f"-{key}" if len(files) > 1 else ""
-            if self.folder:
+            if alone:
+                target = self._free(key, suffix)
+            elif folder:
                 target = self._free(f"{self._stem(label)}{between}", suffix)
             elif between:
                 target = self.path.with_name(f"{self.path.stem}{between}{suffix}")

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from kerazoo.manifest import PACKAGE, File
+from kerazoo.manifest import File
 from kerazoo.printable import human_size, printable
 
 
@@ -69,7 +69,8 @@ def _print_zoo(row: dict[str, Any]) -> None:
             by = metric.get("command") or metric.get("source")
             click.echo(f"{title + ':':<12}{metric['metric']} {metric['value']:g} on {metric['dataset']}  [{by}]")
     for file, shown in zip(found.entry.files if found.entry else (), row.get("files", ()), strict=True):
-        click.echo(f"{'file:':<12}{file.name} ({file.role}, {_size(file.size)})\n{'':<12}{file.urls[0]}")
+        click.echo(f"{'file:':<12}{file.name} ({file.role}, {_size(file.size)})")
+        click.echo(f"{'':<12}{file.urls[0] if file.urls else 'no address of its own: set KERAZOO_MIRROR'}")
         for line in _held_by(file, shown["trusted"]):
             click.echo(f"{'':<12}{line}")
     click.echo(f"\nNext: kerazoo predict photo.jpg -m {row['name']}" if found.entry else "\nNo pretrained weights yet.")
@@ -87,6 +88,6 @@ def _held_by(file: File, trusted: dict[str, str] | None) -> list[str]:
     lines = [f"{kind} published" + (f": {file.hash_value}" if file.hash_value else "")]
     if trusted is not None:
         lines.append(f"trusted at first fetch on {trusted['date']}: sha256 {trusted['sha256']}")
-    elif not file.pinned and not file.urls[0].startswith(PACKAGE):
+    elif not file.pinned and not file.packaged:
         lines.append("the sha256 of the first fetch will be trusted")
     return lines

@@ -6,7 +6,7 @@ import glob
 import os
 import stat
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from kerazoo.errors import InputError
 from kerazoo.printable import printable
@@ -61,16 +61,29 @@ def read_file(path: Path) -> bytes:
     Raises:
         InputError: No such file, no regular file, not allowed, or larger than `MAX_BYTES`.
     """
+    with open_file(path) as file:
+        try:
+            # Asking a file for more than it holds costs the allocation; some in /proc do not know their size.
+            size = os.fstat(file.fileno()).st_size
+            data = file.read(min(size, MAX_BYTES) + 1 if size else MAX_BYTES + 1)
+        except (OSError, ValueError) as error:
+            raise _unreadable(path, error) from None
+    return _bounded(data, printable(str(path)))
+
+
+def open_file(path: Path) -> IO[bytes]:
+    """One file, open for reading.
+
+    Raises:
+        InputError: No such file, no regular file, or not allowed.
+    """
     named = printable(str(path))
     try:
         path = path.expanduser()
         # A pipe that nobody writes to would never end.
         if not stat.S_ISREG(path.stat().st_mode):
             raise InputError(f"{named} is {'a folder' if path.is_dir() else 'no regular file'}.")
-        with path.open("rb") as file:
-            # Asking a file for more than it holds costs the allocation; some in /proc do not know their size.
-            size = os.fstat(file.fileno()).st_size
-            data = file.read(min(size, MAX_BYTES) + 1 if size else MAX_BYTES + 1)
+        return path.open("rb")
     except FileNotFoundError:
         if glob.has_magic(str(path)):
             raise InputError(f"No file matches {named}, and none is called so.") from None
@@ -78,8 +91,11 @@ def read_file(path: Path) -> bytes:
     except InputError:
         raise
     except (OSError, ValueError, RuntimeError) as error:
-        raise InputError(f"{named} cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    return _bounded(data, named)
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    return InputError(f"{printable(str(path))} cannot be read: {getattr(error, 'strerror', None) or error}")
 
 
 def _bounded(data: bytes, what: str) -> bytes:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
-from typing import Any
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 
-from kerazoo.codecs._files import read_bytes
+from kerazoo.codecs._files import is_url, open_file, read_bytes
 from kerazoo.contract import Port
 from kerazoo.errors import GateError, InputError
 
 SUFFIXES: tuple[str, ...] = (".wav", ".flac", ".ogg")
 MIME = "audio/wav"
 AGREES = ("signal to noise in dB", 25.0)
+
+PORT = Port("audio_bytes", "string", (1,), "audio")
+"""Where one sound goes in."""
 
 QUIET = 1e-2
 """Level below which differences are not compared with the sound itself but with this (-40 dBFS): there, 16-bit numbers
@@ -23,8 +30,7 @@ are a coarse scale."""
 def read(item: Any, port: Port) -> bytes:
     """A path, encoded bytes, an open file, or a pair (rate, samples) to one encoded sound.
 
-    Samples are [frames] or [frames, channels], floats in -1..1 or int16; the rate is in frames a second. Nothing is
-    ever resampled.
+    Samples are [frames] or [frames, channels], floats in -1..1 or int16; the rate is in frames a second, and stays.
 
     Raises:
         InputError: It is none of these, or cannot be read.
@@ -50,6 +56,26 @@ def read(item: Any, port: Port) -> bytes:
             raise InputError("Samples that are floats lie in -1..1; these hold NaN, infinity or something beyond.")
         array = array.astype(np.float32)
     return encoded(array, int(rate))
+
+
+@contextlib.contextmanager
+def opened(item: Any) -> Iterator[Any]:
+    """A sound as a `soundfile.SoundFile`, to be read with `blocks`; a file is not read before.
+
+    Args:
+        item: As `read` takes it.
+
+    Raises:
+        InputError: It cannot be read, or is no sound.
+    """
+    from kerazoo.ops.numpy.sound import sound_file
+
+    with contextlib.ExitStack() as closing:
+        if isinstance(item, (str, Path)) and str(item) and not is_url(item):
+            source: IO[bytes] = closing.enter_context(open_file(Path(item)))
+        else:
+            source = io.BytesIO(read(item, PORT))
+        yield closing.enter_context(sound_file(source))
 
 
 def is_item(item: Any) -> bool:
@@ -148,6 +174,17 @@ def _apart(a: bytes, b: bytes) -> float:
 def level(samples: np.ndarray) -> float:
     """Root mean square of samples, full scale being 1; 0 where there are none."""
     return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))) if samples.size else 0.0
+
+
+def measured(data: Any) -> tuple[int, int, float]:
+    """Frames, frames a second and `level` of a sound in bytes or `mmap`, of which a block is decoded at a time."""
+    from kerazoo.ops.numpy.sound import blocks, sound_file
+
+    if not isinstance(data, bytes):
+        data.seek(0)
+    with sound_file(io.BytesIO(data) if isinstance(data, bytes) else data) as file:
+        total = sum(float(np.sum(np.square(block, dtype=np.float64))) for block in blocks(file, 1 << 16))
+        return file.frames, file.samplerate, math.sqrt(total / max(file.frames * file.channels, 1))
 
 
 def _opened(data: bytes) -> tuple[np.ndarray, int]:

@@ -137,6 +137,13 @@ def _unavailable(entry: Entry, file: File, target: Path, found: str, reasons: li
     cause = "KERAZOO_OFFLINE forbids the network" if offline() else "could not be fetched"
     if reasons:
         cause += f" ({'; '.join(reasons)})"
+    if not file.urls:
+        return kind(
+            f"{entry.name}: {file.name} is {how} in the cache ({printable(str(target.parent))}) and {cause}.\n"
+            f"It has no address of its own: it was made of {entry.source}.\n"
+            "Carry it over with `kerazoo cache export` and `kerazoo cache import`,\n"
+            f"or set KERAZOO_MIRROR to a folder or address that holds {file.name}."
+        )
     return kind(
         f"{entry.name}: {file.name} is {how} in the cache ({printable(str(target.parent))}) and {cause}.\n"
         f"Run `kerazoo fetch {_asked(entry, file)}` where there is a network and carry it over with "

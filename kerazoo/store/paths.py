@@ -66,7 +66,7 @@ def artefacts(model_name: str) -> Path:
 
 def packaged(file: File) -> bool:
     """Whether the file comes with Kerazoo."""
-    return file.urls[0].startswith(PACKAGE)
+    return file.packaged
 
 
 def beside(path: Path, suffix: str) -> Path:

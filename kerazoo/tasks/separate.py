@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
-from kerazoo.codecs.audio import level, tones
+from kerazoo.codecs.audio import PORT, encoded, measured, tones
 from kerazoo.contract import Network, Port, Signature, Tensor, Tensors
 from kerazoo.errors import UsageError
 
@@ -20,6 +20,12 @@ OUTPUTS = ("masks", "magnitudes")
 ABOVE = ("silent", "mean")
 """What becomes of frequencies that the network does not see: no stem has them, or each by its mean share below."""
 
+PIECE = 10.0
+"""Seconds of a sound that are separated at once, about."""
+
+LEAST = np.float32(1e-10)
+"""Spleeter's own: what is added to the sum of squares, so that silence can be shared out."""
+
 
 @dataclass(frozen=True)
 class Stems:
@@ -27,11 +33,11 @@ class Stems:
 
     Attributes:
         names: One a stem.
-        sounds: 16-bit WAV files of equal length, one a stem.
+        sounds: 16-bit WAV files of equal length, one a stem: bytes, or for long ones `mmap` objects of their files.
     """
 
     names: tuple[str, ...]
-    sounds: tuple[bytes, ...]
+    sounds: tuple[Any, ...]
 
     @property
     def rate(self) -> int:
@@ -51,10 +57,7 @@ class Stems:
     @functools.cached_property
     def _measured(self) -> list[tuple[int, int, float]]:
         """Frames, frames a second and level of each stem."""
-        from kerazoo.ops.numpy import open_sound
-
-        opened = (open_sound(bytes(sound)) for sound in self.sounds)
-        return [(len(samples), rate, level(samples)) for samples, rate in opened]
+        return [measured(sound) for sound in self.sounds]
 
     def to_json(self, limit: int = 5) -> dict[str, Any]:
         """`rate`, `seconds`, and `stems`, the WAV files in base64 by name."""
@@ -86,14 +89,16 @@ class Separate:
 
     Attributes:
         stems: Names, each a word of letters, digits and underscores.
-        rate: Frames a second that the network was trained at; a sound of another rate is refused.
+        rate: Frames a second that the network was trained at. `answer` refuses a sound of another rate, `whole`
+            resamples it.
         channels: Of the sounds.
         frame, hop: Samples of a frame of the spectrum, and from one to the next.
         frames: That the network sees at a time.
         bins: Frequencies that the network sees, from the lowest on; all `frame // 2 + 1` by default.
         output: What the network gives, one of `OUTPUTS`. Masks are taken as they are. Of magnitudes, a stem's share is
-            its square's share of the sum of their squares.
+            its square's share of the sum of their squares, equal ones where all are nothing.
         above: What becomes of the frequencies above `bins`, one of `ABOVE`.
+        scale: What the network has magnitudes multiplied by; a tone of amplitude 1 has the magnitude 1/2.
     """
 
     kind: ClassVar[str] = "separate"
@@ -108,18 +113,21 @@ class Separate:
     bins: int | None = None
     output: str = "masks"
     above: str = "silent"
+    scale: float = 1.0
 
     def __post_init__(self) -> None:
         words = all(stem.isascii() and stem.isidentifier() for stem in self.stems)
         if not self.stems or not words or len(set(self.stems)) < len(self.stems):
             raise UsageError(f"stems={self.stems!r} must be different words of letters, digits and underscores.")
-        if self.frame < 2 or self.frame % 2 or not 1 <= self.hop <= self.frame // 2:
+        if self.frame < 4 or self.frame % 2 or not 1 <= self.hop <= self.frame * 3 // 4:
             raise UsageError(
-                f"frame={self.frame} must be even, and hop={self.hop} at most its half: frames must overlap."
+                f"frame={self.frame} must be even, and hop={self.hop} at most 3/4 of it: frames must overlap."
             )
         for name in ("rate", "channels", "frames"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name}={getattr(self, name)} is not positive.")
+        if not 0 < self.scale < float("inf"):
+            raise UsageError(f"scale={self.scale} is not positive.")
         if not 1 <= self.seen <= self.frame // 2 + 1:
             raise UsageError(f"bins={self.bins}: a frame of {self.frame} samples has {self.frame // 2 + 1}.")
         for name, known in (("output", OUTPUTS), ("above", ABOVE)):
@@ -133,7 +141,7 @@ class Separate:
 
     @property
     def request(self) -> tuple[Port, ...]:
-        return (Port("audio_bytes", "string", (1,), "audio"),)
+        return (PORT,)
 
     @property
     def response(self) -> tuple[Port, ...]:
@@ -164,7 +172,7 @@ class Separate:
         spectrum = ops.stft(ops.transpose(samples, (1, 0)), self.frame, self.hop)
         # [frames, bins, channels]
         spectrum = ops.transpose(spectrum, (1, 2, 0))
-        shares = self._shares(ops, network, ops.abs(spectrum))
+        shares = self._shares(ops, network, ops.abs(spectrum) * np.float32(self.scale))
 
         answered = {}
         for index, stem in enumerate(self.stems):
@@ -191,14 +199,40 @@ class Separate:
         shares = ops.reshape(shares, (chunks * self.frames, self.seen, units))[:length]
         if self.output == "magnitudes":
             stems = ops.reshape(shares**2, (length, self.seen, len(self.stems), self.channels))
-            shares = ops.reshape(
-                stems / ops.maximum(ops.sum(stems, 2, keepdims=True), 1e-20), (length, self.seen, units)
-            )
+            total = ops.sum(stems, 2, keepdims=True) + LEAST
+            shares = ops.reshape((stems + LEAST / len(self.stems)) / total, (length, self.seen, units))
         above = self.frame // 2 + 1 - self.seen
         if self.above == "silent" or not above:
             return ops.pad(shares, ((0, 0), (0, above), (0, 0)))
         mean = ops.sum(shares, 1, keepdims=True) / self.seen
         return ops.concat([shares, mean + ops.full((1, above, 1), 0.0, "float32")], 1)
+
+    def whole(self, item: Any, ask: Callable[[Mapping[str, Any]], Tensors]) -> Stems:
+        """The stems of a sound of any length and rate, as long as it and at its rate.
+
+        The network's sound is cut into pieces of about `PIECE` seconds, whole chunks, which overlap by up to a second.
+
+        Args:
+            item: As `codecs.audio.opened` takes it.
+            ask: From a request's row to the response.
+
+        Raises:
+            InputError: The sound cannot be read, is empty or too long, or has channels that do not fit.
+            PackageMissing: It has another rate, and soxr is not installed.
+        """
+        from kerazoo.ops.numpy import open_sound
+        from kerazoo.tasks import _song
+
+        chunks = max(1, round(PIECE * self.rate / (self.frames * self.hop)))
+        length = (chunks * self.frames - 1) * self.hop
+
+        def stems(samples: np.ndarray) -> list[np.ndarray]:
+            response = ask({PORT.name: encoded(samples, self.rate)})
+            return [open_sound(bytes(response[port.name][0]))[0] for port in self.response]
+
+        overlap = min(self.rate, length // 4)
+        sounds = _song.separated(item, self.rate, self.channels, len(self.stems), length, overlap, stems)
+        return Stems(self.stems, tuple(sounds))
 
     def read(self, response: Tensors, row: int) -> Stems:
         return Stems(self.stems, tuple(response[f"{stem}_bytes"][row] for stem in self.stems))

@@ -16,7 +16,19 @@ import numpy as np
 from kerazoo import manifest
 from kerazoo.errors import UsageError, WeightsDamaged
 from kerazoo.lazy import keras
-from kerazoo.weights import caffe, deep_compressed, frozen_graph, keras_h5, litert, npz, onnx, safetensors, slim, torch
+from kerazoo.weights import (
+    caffe,
+    deep_compressed,
+    frozen_graph,
+    keras_h5,
+    litert,
+    npz,
+    npz_int8,
+    onnx,
+    safetensors,
+    slim,
+    torch,
+)
 from kerazoo.weights._fit import assign
 from kerazoo.weights.recipes import convert
 from kerazoo.weights.sources import Source, check, resolve, words
@@ -29,6 +41,7 @@ READERS: Mapping[str, Any] = {
     "torch": torch,
     "safetensors": safetensors,
     "litert": litert,
+    "npz_int8": npz_int8,
     "npz": npz,
     "slim": slim,
     "deep_compressed": deep_compressed,

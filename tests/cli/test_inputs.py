@@ -62,7 +62,7 @@ class Asking:
 @pytest.fixture
 def asking(monkeypatch: pytest.MonkeyPatch) -> None:
     predictor = Predictor("asking", Asking(), "onnx", lambda request: request)  # type: ignore[arg-type]
-    monkeypatch.setattr(loading, "load", lambda model, engine, say, task: predictor)
+    monkeypatch.setattr(loading, "load", lambda model, engine, **_: predictor)
 
 
 def ask(kerazoo: Any, *arguments: Any) -> Done:
@@ -196,7 +196,7 @@ def test_labels_that_steer_a_terminal(kerazoo: Any, monkeypatch: pytest.MonkeyPa
             return Said("\x1b[31mred\n 99%  cat", 1)
 
     predictor = Predictor("x", Forged(), "remote", lambda request: request)  # type: ignore[arg-type]
-    monkeypatch.setattr(loading, "load", lambda model, engine, say, task: predictor)
+    monkeypatch.setattr(loading, "load", lambda model, engine, **_: predictor)
     done = ask(kerazoo, SEVEN)
     assert done.out == "\\x1b[31mred\\n 99%  cat\n"
 
@@ -397,6 +397,6 @@ def test_numbers_that_look_like_a_pattern(kerazoo: Any, monkeypatch: pytest.Monk
             return Said(str(np.sum(response["x"][row])), 1)
 
     predictor = Predictor("x", Sum(), "onnx", lambda request: request)  # type: ignore[arg-type]
-    monkeypatch.setattr(loading, "load", lambda model, engine, say, task: predictor)
+    monkeypatch.setattr(loading, "load", lambda model, engine, **_: predictor)
     done = ask(kerazoo, "[1, 2]")
     assert done.out == "3.0\n"

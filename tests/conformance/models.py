@@ -191,7 +191,9 @@ def request(task: Task, rows: int = 1) -> dict[str, Any]:
     image = getattr(task, "input", None)
     made = []
     for row in range(rows if task.batched else 1):
-        values = {port.name: first[port.name][0] if task.batched else first[port.name] for port in task.request}
+        # Encoded files are one value each, also where a request is one row.
+        alone = {port.name: task.batched or port.dtype == "string" for port in task.request}
+        values = {name: first[name][0] if row_of else first[name] for name, row_of in alone.items()}
         for port in task.request:
             if port.media == "image":
                 values[port.name] = _picture(row, *((image.height, image.width) if image else (60, 80)))

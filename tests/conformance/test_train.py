@@ -89,6 +89,16 @@ def translate(made: Any) -> Handful:
     return Handful([source, np.concatenate([np.full((ROWS, 1), 2, np.int32), target[:, :-1]], 1)], [target])
 
 
+def separate(made: Any) -> Handful:
+    """Low frequencies are one stem's, high ones the other's."""
+    (seen,) = _seen(made, 1)
+    seen = seen / seen.max()
+    low = np.broadcast_to((np.arange(seen.shape[2]) < seen.shape[2] // 4)[:, None], seen.shape)
+    whole = seen if made.task.output == "magnitudes" else 1.0
+    known = np.concatenate([low * whole, ~low * whole], -1).astype(np.float32)
+    return Handful([seen], [known], losses.squared, rate=1e-2)
+
+
 def taught(made: Any) -> Handful:
     """For a kind of which the table has nothing: the answers of the same network with other weights."""
     random = np.random.RandomState(0)
@@ -112,7 +122,7 @@ def taught(made: Any) -> Handful:
     return Handful(inputs, outputs, loss)
 
 
-HANDFULS = {each.__name__: each for each in (classify, segment, redraw, sample, nodes, translate)}
+HANDFULS = {each.__name__: each for each in (classify, segment, redraw, sample, nodes, separate, translate)}
 
 
 def _given(inputs: list[np.ndarray]) -> Any:

@@ -25,7 +25,7 @@ print("\\x1e" + json.dumps([status, sorted(sys.modules)]), file=sys.stderr)
 """
 
 PACKAGED = [
-    entry.name for entry in manifest.load().values() if entry.files[0].urls[0].startswith(manifest.PACKAGE)
+    entry.name for entry in manifest.load().values() if entry.files[0].packaged
 ]  # fmt: skip
 
 

@@ -50,7 +50,7 @@ def test_both_wires_answer_with_the_stems_of_this_machine(served, item):
     path, made = served
     expected = kerazoo.load(path, engine="keras")(item)
     over_rest = kerazoo.Client(f"http://127.0.0.1:{made.rest.port}", "tiny")
-    answer = client._over_grpc(f"127.0.0.1:{made.rpc.ports[0]}", "tiny", None, 60.0)
+    answer = client._over_grpc(f"127.0.0.1:{made.rpc.ports[0]}", "tiny", TASK, None, 60.0)
     over_grpc = Predictor("tiny", TASK, "remote", answer, plain=True)
     for predictor in (over_rest, over_grpc):
         got = predictor(item)

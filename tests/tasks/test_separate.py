@@ -105,11 +105,20 @@ def test_what_the_network_does_not_see(above, kept):
         assert np.abs(got - kept * high[:, :1])[256:-256].max() < 2e-3
 
 
-def test_magnitudes_that_are_nothing_are_silence():
+def test_magnitudes_that_are_nothing_are_shared_out():
     task = Separate(("a", "b"), RATE, 1, 64, 16, 4, output="magnitudes")
     network = Stub(ops, {"network": lambda ops, magnitude: {"stems": np.concatenate([magnitude * 0] * 2, -1)}})
     answer = task.answer(network, {"audio_bytes": text(sound(np.ones((100, 1)) * 0.5))})
-    assert not samples(answer["a_bytes"][0]).any()
+    assert np.abs(samples(answer["a_bytes"][0]) - 0.25).max() < 1e-3
+
+
+def test_a_network_has_magnitudes_at_its_own_scale():
+    task = Separate(("a",), RATE, 1, 256, 64, 16, scale=128.0)
+    tone = np.sin(2 * np.pi * 1000 * np.arange(RATE)[:, None] / RATE)
+    network = Stub(ops, {"network": lambda ops, magnitude: {"stems": magnitude * 0 + 1}})
+    task.answer(network, {"audio_bytes": text(sound(tone))})
+    # 1000 Hz is the 32nd frequency; a tone's magnitude is half its amplitude.
+    assert network.calls[1]["magnitude"][0, :, 32].mean() == pytest.approx(64, rel=1e-3)
 
 
 def test_a_mono_sound_serves_a_stereo_network():
@@ -142,10 +151,11 @@ def test_sounds_that_do_not_fit_are_refused_never_resampled(data, said):
         ({"stems": ("a", "a")}, "different words"),
         ({"stems": ("lead voice",)}, "different words"),
         ({"frame": 255}, "even"),
-        ({"hop": 200}, "half"),
-        ({"hop": 0}, "half"),
+        ({"hop": 200}, "3/4"),
+        ({"hop": 0}, "3/4"),
         ({"bins": 130}, "has 129"),
         ({"rate": 0}, "rate=0"),
+        ({"scale": 0.0}, "scale=0"),
         ({"output": "phases"}, "masks, magnitudes"),
         ({"above": "loud"}, "silent, mean"),
     ],
@@ -194,8 +204,8 @@ def test_every_engine_separates_alike(saved, engine):
     assert audio.distance(list(expected.sounds), list(got.sounds)) < 1e-3
     assert got.rows() == expected.rows()
     assert [result.names for result in kerazoo.load(saved, engine=engine)([item])] == [got.names]
-    with pytest.raises(InputError, match="8000 frames a second"):
-        kerazoo.load(saved, engine=engine)((16000, low.astype(np.float32)))
+    faster = kerazoo.load(saved, engine=engine)((16000, np.repeat(item[1], 2, 0)))
+    assert (faster.rate, faster.seconds) == (16000, got.seconds)
 
 
 @pytest.mark.slow

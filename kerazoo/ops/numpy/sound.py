@@ -6,8 +6,10 @@ signal so that the first frame is centred on its first sample, and a spectrum sc
 
 from __future__ import annotations
 
+import contextlib
 import io
-from typing import Any
+from collections.abc import Iterator
+from typing import IO, Any
 
 import numpy as np
 
@@ -15,6 +17,9 @@ from kerazoo.errors import InputError
 
 MAX_SECONDS = 3600
 """Longest sound that is decoded."""
+
+HEAD = 1 << 16
+"""Bytes in which the header of a WAV is looked for."""
 
 MAX_SAMPLES = 64_000_000
 """Most samples, all channels counted, that are decoded: a tiny file can declare any number."""
@@ -30,28 +35,78 @@ def open_sound(data: bytes, dtype: str = "float32") -> tuple[np.ndarray, int]:
     Raises:
         InputError: The bytes are empty, no sound, truncated, or declare more than `MAX_SECONDS` or `MAX_SAMPLES`.
     """
+    with sound_file(io.BytesIO(data)) as file:
+        frames, channels, rate = file.frames, file.channels, file.samplerate
+        if frames > MAX_SECONDS * rate or frames * channels > MAX_SAMPLES:
+            raise InputError(
+                f"The sound declares {frames} frames of {channels} channels at {rate} Hz; at most "
+                f"{MAX_SECONDS // 60} minutes and {MAX_SAMPLES // 10**6} million samples are read at once."
+            )
+        samples = next(blocks(file, frames, dtype), np.zeros((0, channels), dtype))
+    return samples, rate
+
+
+@contextlib.contextmanager
+def sound_file(source: IO[bytes]) -> Iterator[Any]:
+    """A `soundfile.SoundFile` of an open file of any kind that libsndfile reads.
+
+    Raises:
+        InputError: It is empty, no sound, or truncated.
+    """
     # Loading libsndfile takes longer than a small picture's whole answer.
     import soundfile
 
-    if not data:
+    head = source.read(HEAD)
+    source.seek(0, io.SEEK_END)
+    size = source.tell()
+    source.seek(0)
+    if not head:
         raise InputError("The sound is empty (0 bytes).")
+    if (declared := _declared(head)) > size:
+        raise InputError(f"The sound is truncated: it declares {declared - size} bytes more.")
     try:
-        with soundfile.SoundFile(io.BytesIO(data)) as file:
-            declared = _declared(data)
-            frames, channels, rate = file.frames, file.channels, file.samplerate
-            if frames > MAX_SECONDS * rate or frames * channels > MAX_SAMPLES:
-                raise InputError(
-                    f"The sound declares {frames} frames of {channels} channels at {rate} Hz; at most "
-                    f"{MAX_SECONDS // 60} minutes and {MAX_SAMPLES // 10**6} million samples are read."
-                )
-            samples = file.read(frames, dtype, always_2d=True)
-    except InputError:
-        raise
-    except Exception as error:  # LibsndfileError for most, RuntimeError and ValueError for some.
-        raise InputError(f"Not a sound that can be read ({len(data)} bytes, beginning {data[:8]!r}): {error}") from None
-    if len(samples) < frames or declared > len(data):
-        raise InputError(f"The sound is truncated: it declares {max(declared - len(data), 0) or frames} more.")
-    return samples, rate
+        file = soundfile.SoundFile(source)
+    except Exception as error:  # LibsndfileError for most, TypeError and ValueError for some.
+        why = _told(error, head)
+        raise InputError(f"Not a sound that can be read ({size} bytes, beginning {head[:8]!r}): {why}") from None
+    with file:
+        yield file
+
+
+def blocks(file: Any, size: int, dtype: str = "float32") -> Iterator[np.ndarray]:
+    """The samples of a `sound_file`, [size or less, channels] at a time.
+
+    Raises:
+        InputError: It ends too early, or holds what is no number.
+    """
+    left = file.frames
+    while left:
+        try:
+            samples = file.read(min(size, left), dtype, always_2d=True)
+        except Exception as error:
+            raise InputError(f"The sound is truncated or damaged: {error}") from None
+        if len(samples) < min(size, left):
+            missing = left - len(samples)
+            raise InputError(
+                f"The sound is truncated: of {file.frames} frames that it declares, {missing} are missing."
+            )
+        if dtype == "float32" and not np.isfinite(samples).all():
+            second = (file.frames - left + int(np.argmin(np.isfinite(samples).all(axis=1)))) / file.samplerate
+            raise InputError(f"The sound holds NaN or infinity, first at {second:.3f} s; write it again without.")
+        left -= len(samples)
+        yield samples
+
+
+def _told(error: Exception, head: bytes) -> str:
+    import soundfile
+
+    # A tag, or the first frame of layer III.
+    mp3 = head.startswith(b"ID3") or (head[:1] == b"\xff" and head[1:2] > b"\xe0" and head[1] & 6 == 2)
+    if mp3 and "MP3" not in soundfile.available_formats():
+        return (
+            "it is MP3, which this libsndfile does not decode; install libsndfile 1.1 or newer (pip install soundfile)"
+        )
+    return str(error)
 
 
 def _declared(data: bytes) -> int:
@@ -90,10 +145,14 @@ def encode_wav(samples: np.ndarray, rate: int) -> bytes:
     """Samples float32 [frames, channels] to 16-bit PCM WAV; what lies outside -1..1 is limited."""
     import soundfile
 
-    levels = np.clip(np.rint(samples * np.float32(32768)), -32768, 32767).astype(np.int16)
     out = io.BytesIO()
-    soundfile.write(out, levels, int(rate), format="WAV", subtype="PCM_16")
+    soundfile.write(out, levels(samples), int(rate), format="WAV", subtype="PCM_16")
     return out.getvalue()
+
+
+def levels(samples: np.ndarray) -> np.ndarray:
+    """Samples as numbers of 16 bits; what lies outside -1..1 is limited."""
+    return np.clip(np.rint(samples * np.float32(32768)), -32768, 32767).astype(np.int16)
 
 
 def stft(signal: np.ndarray, frame: int, hop: int) -> np.ndarray:
