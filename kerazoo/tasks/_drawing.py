@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from kerazoo.ops import numpy as ops
 
@@ -65,6 +65,39 @@ def skeleton(
     for index in np.flatnonzero(drawn):
         (x, y), radius = at[index], 1.5 * thick
         draw.ellipse((x - radius, y - radius, x + radius, y + radius), tuple(colours[index]))
+    return _png(image)
+
+
+def boxed(
+    boxes: Sequence[Sequence[float]],
+    captions: Sequence[str],
+    kinds: Sequence[int],
+    size: tuple[int, int],
+    picture: bytes,
+) -> bytes:
+    """The picture with a frame around each box, its name within, the surest on top.
+
+    Args:
+        boxes: Left, top, right, bottom in pixels of the picture, the surest first.
+        captions: What is written at each.
+        kinds: Number of each box's class, by which it has its colour.
+        size: Height and width of the picture.
+        picture: Its bytes.
+    """
+    image = ground_of(picture)
+    draw, thick = ImageDraw.Draw(image), max(2, max(image.size) // 256)
+    font = ImageFont.load_default(max(10, max(image.size) // 40))
+    colours = palette(max(kinds, default=0) + 2)[1:]
+    sides = np.tile(np.array(image.size) / size[::-1], 2)
+    for box, caption, kind in reversed(list(zip(boxes, captions, kinds, strict=True))):
+        left, top, right, bottom = np.minimum(np.array(box) * sides, np.tile(np.array(image.size) - 1, 2))
+        colour = tuple(colours[kind].tolist())
+        draw.rectangle((left, top, right, bottom), outline=colour, width=thick)
+        written = draw.textbbox((left + thick, top), caption, font)
+        # Dark colours carry white letters, bright ones black.
+        letters = "black" if colours[kind] @ (0.299, 0.587, 0.114) > 128 else "white"
+        draw.rectangle((left, top, written[2] + thick, written[3] + thick), colour)
+        draw.text((left + thick, top), caption, letters, font)
     return _png(image)
 
 
