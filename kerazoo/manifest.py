@@ -22,7 +22,7 @@ from kerazoo.errors import UnknownModel, UsageError, near
 SCHEMA = 1
 ROLES = re.compile(r"full|no_top|part:[a-z0-9_]+|asset:[a-z0-9_]+")
 PART, ASSET = "part:", "asset:"
-FORMATS = ("keras_h5", "torch", "safetensors", "slim", "onnx", "caffe", "litert", "deep_compressed", "npz")
+FORMATS = ("keras_h5", "torch", "safetensors", "slim", "onnx", "caffe", "darknet", "litert", "deep_compressed", "npz")
 TEXT = "text"
 """What assets are, and weights never."""
 

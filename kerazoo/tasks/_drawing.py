@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import colorsys
 import io
 from collections.abc import Iterable, Sequence
 
@@ -15,6 +16,10 @@ LONGEST = 1024
 
 SHOWN = 0.6
 """Share of a class's colour in its pixels; the rest is the picture."""
+
+
+GOLDEN = 0.618034
+"""Share of the circle of colours between those of two classes that follow each other."""
 
 
 def palette(classes: int) -> np.ndarray:
@@ -87,17 +92,15 @@ def boxed(
     image = ground_of(picture)
     draw, thick = ImageDraw.Draw(image), max(2, max(image.size) // 256)
     font = ImageFont.load_default(max(10, max(image.size) // 40))
-    colours = palette(max(kinds, default=0) + 2)[1:]
     sides = np.tile(np.array(image.size) / size[::-1], 2)
     for box, caption, kind in reversed(list(zip(boxes, captions, kinds, strict=True))):
         left, top, right, bottom = np.minimum(np.array(box) * sides, np.tile(np.array(image.size) - 1, 2))
-        colour = tuple(colours[kind].tolist())
+        # Bright colours on any picture, those of near numbers far apart.
+        colour = tuple(round(255 * part) for part in colorsys.hsv_to_rgb(kind * GOLDEN % 1, 0.8, 1.0))
         draw.rectangle((left, top, right, bottom), outline=colour, width=thick)
         written = draw.textbbox((left + thick, top), caption, font)
-        # Dark colours carry white letters, bright ones black.
-        letters = "black" if colours[kind] @ (0.299, 0.587, 0.114) > 128 else "white"
         draw.rectangle((left, top, written[2] + thick, written[3] + thick), colour)
-        draw.text((left + thick, top), caption, letters, font)
+        draw.text((left + thick, top), caption, "black", font)
     return _png(image)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from kerazoo import manifest
 from kerazoo.errors import UsageError, WeightsDamaged
 from kerazoo.lazy import keras
-from kerazoo.weights import caffe, deep_compressed, keras_h5, litert, npz, onnx, safetensors, slim, torch
+from kerazoo.weights import caffe, darknet, deep_compressed, keras_h5, litert, npz, onnx, safetensors, slim, torch
 from kerazoo.weights._fit import assign
 from kerazoo.weights.recipes import convert
 from kerazoo.weights.sources import Source, check, resolve, words
@@ -34,6 +34,7 @@ READERS: Mapping[str, Any] = {
     "deep_compressed": deep_compressed,
     "onnx": onnx,
     "caffe": caffe,
+    "darknet": darknet,
 }
 """Format -> module with `ABOUT`, `recognises(path, head)` and `read(path)`; those without a signature come last."""
 
