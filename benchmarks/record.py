@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = (
-    "kerazoo", "tensorflow", "keras", "onnxruntime", "ai-edge-litert", "numpy", "pillow", "grpcio", "uvicorn",
-    "httptools", "uvloop", "fastapi", "litserve",
+    "kerazoo", "tensorflow", "keras", "onnxruntime", "ai-edge-litert", "ai-edge-quantizer", "numpy", "pillow", "grpcio",
+    "uvicorn", "httptools", "uvloop", "fastapi", "litserve",
 )  # fmt: skip
 
 

@@ -11,7 +11,10 @@ All pictures are one JPEG of 1280x720 through MobileNet v1 at 224 pixels, random
    a core for eight), and FastAPI and LitServe around that loop (each with the better setting for that load). Kerazoo
    has one setting for both: none. `auto` is the engine that the bundle found fastest. All take turns, round by round.
 2. process: proportional set size of the process tree after eight clients, and seconds from the start until it is ready.
-3. trivial: requests/s of half_plus_two over gRPC, against a gRPC server of two threads that returns what it gets.
+3. trivial: requests/s of half_plus_two over gRPC, against a gRPC server of two threads that returns what it gets; and
+   against one that does the same on `grpc.aio`, where a message is only read once it is known who sends it.
+
+`cpu_ms` is the server's processor time for a request. On a machine that others use too, it says more than the rates.
 """
 
 from __future__ import annotations
@@ -74,8 +77,8 @@ def prepared(folder: Path) -> Path:
 # --- the closed loop ----------------------------------------------------------------------------------------------
 
 
-def load(clients: int, seconds: float, connect: Callable[[], Callable[[], None]]) -> dict[str, float]:
-    """Requests/s and latencies of so many clients at once."""
+def load(clients: int, seconds: float, connect: Callable[[], Callable[[], None]], pid: int) -> dict[str, float]:
+    """Requests/s and latencies of so many clients at once, and the processor time that a request costs the server."""
     spent: list[list[float]] = [[] for _ in range(clients)]
     begin, end = threading.Barrier(clients + 1), time.perf_counter() + 1e9
 
@@ -95,20 +98,21 @@ def load(clients: int, seconds: float, connect: Callable[[], Callable[[], None]]
     threads = [threading.Thread(target=work, args=(index,)) for index in range(clients)]
     for thread in threads:
         thread.start()
+    before = processor(pid)
     begin.wait()
     start = time.perf_counter()
     end = start + seconds
     for thread in threads:
         thread.join()
     took = time.perf_counter() - start
-    return _summed([value for values in spent for value in values], took)
+    return _summed([value for values in spent for value in values], took, processor(pid) - before)
 
 
-def _summed(spent: list[float], took: float) -> dict[str, float]:
-    """Rate and latencies of answers that took so many seconds each, and all together."""
+def _summed(spent: list[float], took: float, cpu: float) -> dict[str, float]:
+    """Of answers that took so many seconds each, and all together, and so many milliseconds of processor time."""
     every = sorted(spent)
     p50, p99 = (every[min(int(len(every) * share), len(every) - 1)] * 1e3 for share in (0.5, 0.99))
-    return {"per_s": len(every) / took, "p50_ms": p50, "p99_ms": p99}
+    return {"per_s": len(every) / took, "p50_ms": p50, "p99_ms": p99, "cpu_ms": cpu / len(every)}
 
 
 def over_http(port: int, path: str, body: bytes, kind: str) -> Callable[[], Callable[[], None]]:
@@ -180,18 +184,35 @@ def running(command: list[str], ready: str, env: dict[str, str] | None = None) -
             os.killpg(process.pid, signal.SIGKILL)
 
 
+def tree(pid: int) -> list[int]:
+    """A process and what it started."""
+    pids = [pid]
+    for one in pids:
+        with contextlib.suppress(OSError):
+            for task in Path(f"/proc/{one}/task").iterdir():
+                pids += map(int, (task / "children").read_text().split())
+    return pids
+
+
 def pss(pid: int) -> float:
     """Proportional set size of a process and its children, in MiB."""
     total = 0
-    pids = [pid]
-    for one in pids:
+    for one in tree(pid):
         with contextlib.suppress(OSError):
             for line in Path(f"/proc/{one}/smaps_rollup").read_text().splitlines():
                 if line.startswith("Pss:"):
                     total += int(line.split()[1])
-            for task in Path(f"/proc/{one}/task").iterdir():
-                pids += map(int, (task / "children").read_text().split())
     return total / 1024
+
+
+def processor(*pids: int) -> float:
+    """Milliseconds of processor time that processes and their children have taken."""
+    ticks = 0
+    for one in (each for pid in pids for each in tree(pid)):
+        with contextlib.suppress(OSError):
+            fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+    return ticks * 1e3 / os.sysconf("SC_CLK_TCK")
 
 
 FASTAPI = """
@@ -256,7 +277,7 @@ print("ready", flush=True)
 for line in sys.stdin:
     start = time.perf_counter(); count = 0
     while time.perf_counter() - start < float(line): run(data); count += 1
-    print(count / (time.perf_counter() - start), flush=True)
+    print(count, time.perf_counter() - start, flush=True)
 """
 
 
@@ -270,6 +291,7 @@ def bare(folder: Path, onnx: Path, processes: int, threads: int) -> Iterator[Cal
         for _ in range(processes)
     ]  # fmt: skip
     pipes: list[tuple[Any, Any]] = [(process.stdin, process.stdout) for process in started]
+    pids = [process.pid for process in started]
     for _, out in pipes:
         out.readline()
 
@@ -277,7 +299,12 @@ def bare(folder: Path, onnx: Path, processes: int, threads: int) -> Iterator[Cal
         for told, _ in pipes:
             told.write(f"{seconds}\n")
             told.flush()
-        return {"per_s": sum(float(out.readline()) for _, out in pipes)}
+        before = processor(*pids)
+        found = [list(map(float, out.readline().split())) for _, out in pipes]
+        return {
+            "per_s": sum(count / took for count, took in found),
+            "cpu_ms": (processor(*pids) - before) / sum(count for count, _ in found),
+        }
 
     try:
         yield ask
@@ -297,20 +324,20 @@ def pictures(folder: Path, base: Path, photo: bytes, seconds: float, rounds: int
     turns: dict[int, dict[str, Callable[[float], dict[str, float]]]] = {1: {}, 8: {}}
     with contextlib.ExitStack() as stack:
 
-        def turn(clients: int, name: str, connect: Callable[[], Callable[[], None]]) -> None:
-            turns[clients][name] = lambda seconds: load(clients, seconds, connect)
+        def turn(clients: int, name: str, connect: Callable[[], Callable[[], None]], pid: int) -> None:
+            turns[clients][name] = lambda seconds: load(clients, seconds, connect, pid)
 
         for clients, processes, threads in ((1, 1, CORES), (8, CORES, 1)):
             turns[clients]["bare"] = stack.enter_context(bare(folder, onnx, processes, threads))
             for name, (ready, port, path), (command, env) in others(folder, onnx, processes, threads):
-                stack.enter_context(running(command, ready, env))
+                started, _ = stack.enter_context(running(command, ready, env))
                 body, kind = (photo, "image/jpeg") if name == "FastAPI" else (as_json, "application/json")
-                turn(clients, name, over_http(port, path, body, kind))
+                turn(clients, name, over_http(port, path, body, kind), started.pid)
         for engine in ("onnx", "auto"):
-            _, ports, _ = stack.enter_context(kerazoo(base, engine))
+            started, ports, _ = stack.enter_context(kerazoo(base, engine))
             for clients in turns:
-                turn(clients, f"kerazoo {engine} REST", over_http(ports[1], PATH, photo, "image/jpeg"))
-                turn(clients, f"kerazoo {engine} gRPC", over_grpc(ports[0], request(photo)))
+                turn(clients, f"kerazoo {engine} REST", over_http(ports[1], PATH, photo, "image/jpeg"), started.pid)
+                turn(clients, f"kerazoo {engine} gRPC", over_grpc(ports[0], request(photo)), started.pid)
         rows: dict[int, dict[str, list[dict[str, float]]]] = {1: {}, 8: {}}
         for _ in range(rounds):
             for clients, taking in turns.items():
@@ -335,6 +362,9 @@ def _compared(rows: dict[str, list[dict[str, float]]]) -> dict[str, dict[str, fl
             best = [max(one["per_s"] for one in turn) for turn in zip(*others, strict=True)]
             shares = [one["per_s"] / other for one, other in zip(measured, best, strict=True)]
             row["of_best_other_server"] = statistics.median(shares)
+            least = [min(one["cpu_ms"] for one in turn) for turn in zip(*others, strict=True)]
+            shares = [other / one["cpu_ms"] for one, other in zip(measured, least, strict=True)]
+            row["cpu_of_best_other_server"] = statistics.median(shares)
         found[name] = {key: round(value, 3) for key, value in row.items()}
     return found
 
@@ -358,8 +388,8 @@ def process(base: Path, photo: bytes) -> dict[str, Any]:
     found = {}
     for engine in ("onnx", "auto"):
         with kerazoo(base, engine) as (started, ports, seconds):
-            load(8, 3.0, over_http(ports[1], PATH, photo, "image/jpeg"))
-            load(8, 3.0, over_grpc(ports[0], request(photo)))
+            load(8, 3.0, over_http(ports[1], PATH, photo, "image/jpeg"), started.pid)
+            load(8, 3.0, over_grpc(ports[0], request(photo)), started.pid)
             found[f"kerazoo {engine}"] = {"pss_mib": round(pss(started.pid), 1), "start_s": round(seconds, 3)}
     return found
 
@@ -398,6 +428,27 @@ server.add_generic_rpc_handlers((
 ))
 server.add_insecure_port("127.0.0.1:" + sys.argv[1])
 server.start()
+"""
+
+AIO_ECHO = """
+import asyncio, sys, threading, grpc, grpc.aio
+from kerazoo.serve.threads import new_event_loop
+async def echo(messages, context): return await context.read()
+async def serve():
+    handler = grpc.stream_unary_rpc_method_handler(echo)
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers((
+        grpc.method_handlers_generic_handler("tensorflow.serving.PredictionService", {"Predict": handler}),
+    ))
+    server.add_insecure_port("127.0.0.1:" + sys.argv[1])
+    await server.start()
+    await server.wait_for_termination()
+def run():
+    with asyncio.Runner(loop_factory=new_event_loop) as runner: runner.run(serve())
+threading.Thread(target=run, daemon=True).start()
+"""
+
+READY = """
 from http.server import BaseHTTPRequestHandler, HTTPServer
 class Ready(BaseHTTPRequestHandler):
     def do_GET(self):
@@ -420,22 +471,25 @@ def trivial(folder: Path, seconds: float, rounds: int) -> dict[str, Any]:
     message.model_spec.name = "half_plus_two"
     message.inputs["x"].CopyFrom(tensors.to_proto(np.float32([1.0])))
     data = message.SerializeToString()
-    ports = {name: (free_port(), free_port()) for name in ("echo", "kerazoo")}
+    ports = {name: (free_port(), free_port()) for name in ("echo", "aio echo", "kerazoo")}
     commands = {
-        "echo": [sys.executable, "-c", ECHO, *map(str, ports["echo"])],
+        "echo": [sys.executable, "-c", ECHO + READY, *map(str, ports["echo"])],
+        "aio echo": [sys.executable, "-c", AIO_ECHO + READY, *map(str, ports["aio echo"])],
         "kerazoo": [sys.executable, "-m", "kerazoo", "serve", f"--port={ports['kerazoo'][0]}",
                     f"--rest_api_port={ports['kerazoo'][1]}", "--model_name=half_plus_two",
                     f"--model_base_path={folder}"],
     }  # fmt: skip
     rows: dict[str, list[dict[str, float]]] = {}
+    pids: dict[str, int] = {}
     with contextlib.ExitStack() as stack:
         for name, command in commands.items():
-            stack.enter_context(running(command, f"http://127.0.0.1:{ports[name][1]}/readyz"))
+            started, _ = stack.enter_context(running(command, f"http://127.0.0.1:{ports[name][1]}/readyz"))
+            pids[name] = started.pid
         pool = stack.enter_context(multiprocessing.get_context("spawn").Pool(1))
         for _ in range(rounds):
             for clients in (1, 16):
                 for name in commands:
-                    found = pool.apply(asked, (clients, seconds, ports[name][0], data))
+                    found = pool.apply(asked, (clients, seconds, ports[name][0], data, pids[name]))
                     rows.setdefault(f"{name}, {clients} clients", []).append(found)
                     print(f"{name:8} {clients:2} clients {found['per_s']:.0f}/s", file=sys.stderr, flush=True)
     medians = {
@@ -443,13 +497,14 @@ def trivial(folder: Path, seconds: float, rounds: int) -> dict[str, Any]:
         for name, found in rows.items()
     }
     for clients in (1, 16):
-        pairs = zip(rows[f"kerazoo, {clients} clients"], rows[f"echo, {clients} clients"], strict=True)
-        shares = [ours["per_s"] / echo["per_s"] for ours, echo in pairs]
-        medians[f"kerazoo, {clients} clients"]["of_echo"] = round(statistics.median(shares), 3)
+        for name, other in (("kerazoo", "echo"), ("kerazoo", "aio echo"), ("aio echo", "echo")):
+            pairs = zip(rows[f"{name}, {clients} clients"], rows[f"{other}, {clients} clients"], strict=True)
+            share = statistics.median(one["per_s"] / echo["per_s"] for one, echo in pairs)
+            medians[f"{name}, {clients} clients"][f"of_{other.replace(' ', '_')}"] = round(share, 3)
     return medians
 
 
-def asked(clients: int, seconds: float, port: int, request: bytes) -> dict[str, float]:
+def asked(clients: int, seconds: float, port: int, request: bytes, pid: int) -> dict[str, float]:
     """The closed loop for quick answers: all clients in one thread, since threads would take more than the server."""
     import asyncio
 
@@ -472,9 +527,10 @@ def asked(clients: int, seconds: float, port: int, request: bytes) -> dict[str, 
 
         await asyncio.gather(*(client(time.perf_counter() + 1) for _ in range(clients)))
         spent.clear()
+        before = processor(pid)
         start = time.perf_counter()
         await asyncio.gather(*(client(start + seconds) for _ in range(clients)))
-        return _summed(spent, time.perf_counter() - start)
+        return _summed(spent, time.perf_counter() - start, processor(pid) - before)
 
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         return runner.run(loop())

@@ -9,7 +9,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kerazoo import applications, errors
+    from kerazoo import applications, errors, train
+    from kerazoo.evaluation import evaluate
     from kerazoo.export import export
     from kerazoo.loading import load
     from kerazoo.own.about import info
@@ -27,14 +28,19 @@ _WHERE = {
     "applications": ("kerazoo.applications", None),
     "card": ("kerazoo.own.cards", "card"),
     "errors": ("kerazoo.errors", None),
+    "evaluate": ("kerazoo.evaluation", "evaluate"),
     "export": ("kerazoo.export", "export"),
     "info": ("kerazoo.own.about", "info"),
     "load": ("kerazoo.loading", "load"),
     "models": ("kerazoo.registry", "rows"),
     "save": ("kerazoo.own.saving", "save"),
+    "train": ("kerazoo.train", None),
 }
 
-__all__ = ["Client", "Predictor", "applications", "card", "errors", "export", "info", "load", "models", "save"]
+__all__ = [
+    "Client", "Predictor", "applications", "card", "errors", "evaluate", "export", "info", "load", "models", "save",
+    "train",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

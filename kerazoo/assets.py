@@ -31,12 +31,14 @@ class Assets:
     Attributes:
         labels: One name a class, in the order of the logits.
         preprocessing: The manifest's recipe from pixels to tensor.
+        task: What the weights want of their task: the scale they enlarge by.
         vocabulary: One token an id; or two vocabularies, `source` and `target`.
         missing: Where a vocabulary would be taken from if it were there, for messages.
     """
 
     labels: tuple[str, ...] | None = None
     preprocessing: Mapping[str, Any] | None = None
+    task: Mapping[str, Any] | None = None
     vocabulary: Vocabulary | Mapping[str, Vocabulary] | None = None
     missing: str | None = None
 
@@ -97,6 +99,7 @@ def of(entry: Entry) -> Assets:
     return Assets(
         labels=labels(entry.labels) if entry.labels else None,
         preprocessing=entry.preprocessing or None,
+        task=entry.task or None,
         vocabulary=_sides(found),
     )
 

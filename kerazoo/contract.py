@@ -85,9 +85,11 @@ class Result(Protocol):
 class Task(Protocol):
     """Structural: a frozen dataclass with these fields is a task. It must also survive `tasks.to_card`.
 
-    It may have two methods more: `golden() -> dict`, one row of a small request, where the examples of its ports' media
-    would ask nothing of the network; and `compare(expected, got) -> dict`, the difference at each response port, where
-    values that lie far apart can mean the same (rankings, boxes).
+    It may have three methods more: `golden() -> dict`, one row of a small request, where the examples of its ports'
+    media would ask nothing of the network; `compare(expected, got) -> dict`, the difference at each response port,
+    where values that lie far apart can mean the same (rankings, boxes). With `agreement(expected, got) -> float` and
+    the class attribute `AGREES` (name of the measure, how much is enough) it says itself how far two responses agree,
+    as `kerazoo.export.agreement` asks.
     """
 
     kind: ClassVar[str]

@@ -11,7 +11,7 @@ import importlib.resources
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -22,7 +22,19 @@ from kerazoo.errors import UnknownModel, UsageError, near
 SCHEMA = 1
 ROLES = re.compile(r"full|no_top|part:[a-z0-9_]+|asset:[a-z0-9_]+")
 PART, ASSET = "part:", "asset:"
-FORMATS = ("keras_h5", "torch", "safetensors", "slim", "onnx", "caffe", "darknet", "litert", "deep_compressed", "npz")
+FORMATS = (
+    "keras_h5",
+    "torch",
+    "safetensors",
+    "slim",
+    "onnx",
+    "caffe",
+    "darknet",
+    "litert",
+    "deep_compressed",
+    "frozen_graph",
+    "npz",
+)
 TEXT = "text"
 """What assets are, and weights never."""
 
@@ -78,7 +90,9 @@ class Entry:
             `(x * scale - mean) / std`; and `fill` and `pad` as `Image` has them, where a ground fills what the picture
             leaves. Empty where no picture goes in.
         published, measured: Rows of `metric`, `value` (a number, in percent where it is a share), `dataset`, and the
-            `source` that published or the `command` that measured it.
+            `source` that published or the `command` that measured it; and, where it is not the usual one,
+            `tolerance`, how much worse a measurement may be.
+        task: What these weights want of their task, beside what the variant says: the scale they enlarge by.
         recipe: The file that trained these weights, for those of this project.
         log: Last lines of that training's log.
     """
@@ -91,6 +105,7 @@ class Entry:
     preprocessing: Mapping[str, Any]
     published: tuple[Mapping[str, Any], ...] = ()
     measured: tuple[Mapping[str, Any], ...] = ()
+    task: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     recipe: str | None = None
     log: tuple[str, ...] = ()
 
@@ -170,6 +185,7 @@ def parse(name: str, entry: Mapping[str, Any]) -> Entry:
         preprocessing=MappingProxyType(entry["preprocessing"] or {}),
         published=tuple(MappingProxyType(row) for row in entry["published"]),
         measured=tuple(MappingProxyType(row) for row in entry["measured"]),
+        task=MappingProxyType(entry.get("task", {})),
         recipe=entry.get("recipe"),
         log=tuple(entry.get("log", ())),
     )
@@ -198,7 +214,7 @@ def find(model: str) -> Entry:
 # The schema. Hand-written, because its messages name the entry and the key, and it needs no package.
 
 ENTRY_KEYS = ("files", "licence", "source", "labels", "preprocessing", "published", "measured")
-ENTRY_OPTIONAL = ("recipe", "log")
+ENTRY_OPTIONAL = ("task", "recipe", "log")
 FILE_KEYS = ("name", "role", "urls", "hash", "size", "format")
 PREPROCESSING_KEYS = ("resize", "size", "interpolation", "channels", "scale", "mean", "std")
 PREPROCESSING_OPTIONAL = ("fill", "pad")
@@ -243,6 +259,8 @@ def _entry_faults(entry: Any) -> Iterable[str]:
         yield from (f"preprocessing.{fault}" for fault in _preprocessing_faults(entry["preprocessing"]))
     for key, origin in (("published", "source"), ("measured", "command")):
         yield from _metric_faults(key, entry[key], origin)
+    if "task" in entry and not (isinstance(entry["task"], dict) and all(map(_number, entry["task"].values()))):
+        yield "task: must be an object of numbers"
     if "recipe" in entry and not _line(entry["recipe"]):
         yield "recipe: must be a path"
     if "log" in entry and not (isinstance(entry["log"], list) and all(_line(line) for line in entry["log"])):
@@ -342,10 +360,12 @@ def _metric_faults(key: str, rows: Any, origin: str) -> Iterable[str]:
     for index, row in enumerate(rows):
         if not isinstance(row, dict):
             yield f"{key}[{index}]: must be an object"
-        elif (fault := _keys_fault(row, ("metric", "value", "dataset", origin))) is not None:
+        elif (fault := _keys_fault(row, ("metric", "value", "dataset", origin), ("tolerance",))) is not None:
             yield f"{key}[{index}].{fault}"
         elif type(row["value"]) is not float:
             yield f"{key}[{index}].value: must be a number with a decimal point"
+        elif "tolerance" in row and not (_number(row["tolerance"]) and row["tolerance"] >= 0):
+            yield f"{key}[{index}].tolerance: must be a number that is not negative"
         elif not all(_line(row[name]) for name in ("metric", "dataset", origin)):
             yield f"{key}[{index}]: metric, dataset and {origin} must be text"
 

@@ -19,6 +19,7 @@ BUILDING = ("h5py", "keras", "onnx", "tensorflow", "tensorflow-serving-api", "tf
 _INSTALLED = {
     "PIL": "pillow",
     "ai_edge_litert": "ai-edge-litert",
+    "ai_edge_quantizer": "'kerazoo[quantize]'",
     "google": "protobuf",
     "grpc": "grpcio",
     "ray": "'kerazoo[ray]'",

@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeAlias, Union, overload
 import numpy as np
 
 from kerazoo import codecs, inputs
-from kerazoo.contract import Answer, Port, Result, Task
+from kerazoo.contract import Answer, Network, Port, Result, Task
 from kerazoo.errors import InputError, KerazooError, UsageError
 
 if TYPE_CHECKING:
@@ -68,6 +68,8 @@ class Predictor:
         engine: `keras`, `savedmodel`, `onnx` or `litert`.
         answer: From request tensors to response tensors.
         plain: Whether pictures must be made plain (upright 8-bit JPEG or PNG) before the engine decodes them itself.
+        network: What `answer` calls, where that runs in this process on NumPy's arrays; for measurements that look at
+            more than answers.
     """
 
     name: str
@@ -75,6 +77,7 @@ class Predictor:
     engine: str
     answer: Answer
     plain: bool = False
+    network: Network | None = None
 
     def __repr__(self) -> str:
         return f"Predictor({self.name!r}, task={self.task.kind!r}, engine={self.engine!r})"
@@ -180,10 +183,10 @@ class Predictor:
             raise UsageError(
                 f"{self.name} does {self.task.kind}; a fully connected field is of whole pictures' classes."
             )
-        if not isinstance(self.answer, functools.partial):
+        if self.network is None:
             raise UsageError(f"The engine {self.engine} does all of a task itself; take keras, onnx or litert.")
         task = refined()
-        return replace(self, task=task, answer=functools.partial(task.answer, *self.answer.args))
+        return replace(self, task=task, answer=functools.partial(task.answer, self.network))
 
     def _row(self, item: Any, value_range: Range | None) -> dict[str, Any]:
         row = request_row(self.task, item() if callable(item) else item, value_range)

@@ -119,6 +119,7 @@ class Spread:
         name, task, engine: Those of the predictor of this machine.
         model: What was asked for, and is loaded by every worker.
         address: Of the cluster, as `cluster` takes it.
+        exact_pixels: As `kerazoo.load` takes it.
     """
 
     name: str
@@ -126,6 +127,7 @@ class Spread:
     engine: str
     model: str
     address: str | None = None
+    exact_pixels: bool = False
 
     def stream(self, items: Iterable[Any], *, batch: int = 1) -> Iterator[Prediction]:
         """Predictions in the order of the items; those that a lost machine had not answered are asked again.
@@ -156,7 +158,7 @@ class Spread:
         packed = [{"item": cloudpickle.dumps(item)} for item in items]
         rows = data.from_items(packed, override_num_blocks=blocks).map_batches(
             Worker,
-            fn_constructor_args=(self.model, self.engine, batch, os.getcwd()),
+            fn_constructor_args=(self.model, self.engine, batch, os.getcwd(), self.exact_pixels),
             batch_size=None,
             compute=data.ActorPoolStrategy(min_size=1, max_size=cores, initial_size=min(cores, blocks)),
             num_cpus=1,
@@ -170,10 +172,10 @@ class Spread:
 class Worker:
     """The model in one process of the cluster, on one core."""
 
-    def __init__(self, model: str, engine: str, batch: int, folder: str) -> None:
+    def __init__(self, model: str, engine: str, batch: int, folder: str, exact_pixels: bool) -> None:
         with contextlib.suppress(OSError):
             os.chdir(folder)  # Paths are meant as they were given.
-        self.predictor = loading.load(model, engine, threads=1)
+        self.predictor = loading.load(model, engine, threads=1, exact_pixels=exact_pixels)
         self.batch = batch
 
     def __call__(self, rows: dict[str, Any]) -> dict[str, Any]:
@@ -183,7 +185,11 @@ class Worker:
 
 
 def spread(
-    model: str, engine: str = "auto", address: str | None = None, say: Callable[[str], Any] = lambda line: None
+    model: str,
+    engine: str = "auto",
+    address: str | None = None,
+    say: Callable[[str], Any] = lambda line: None,
+    exact_pixels: bool = False,
 ) -> Spread:
     """A model for all machines of a cluster; it is loaded once here, so that what is wrong with it is said at once.
 
@@ -192,8 +198,8 @@ def spread(
         UnknownModel, UsageError, WeightsUnavailable, GateError: As `kerazoo.load`.
     """
     load_ray()
-    found: Predictor = loading.load(model, engine, say=say)
-    return Spread(found.name, found.task, found.engine, model, address)
+    found: Predictor = loading.load(model, engine, say=say, exact_pixels=exact_pixels)
+    return Spread(found.name, found.task, found.engine, model, address, exact_pixels)
 
 
 def _be_quiet(data: Any) -> None:

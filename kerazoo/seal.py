@@ -62,6 +62,17 @@ def _digest(path: Path) -> str:
     return found.hexdigest()
 
 
+def is_sealed(path: Path) -> bool:
+    """Whether a seal's words stand somewhere near the end of a file: then it was ours, whatever became of it."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(file.seek(0, os.SEEK_END) - 4 * (DIGITS + len(_ONNX)), 0))
+            end = file.read()
+    except OSError as error:
+        raise WeightsDamaged(f"{path} cannot be read: {error.strerror or error}") from None
+    return _ZIP in end or _KEY in end
+
+
 def check_file(path: Path) -> None:
     """Whether a sealed file is whole.
 

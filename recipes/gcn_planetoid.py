@@ -1,7 +1,7 @@
 """Trains `gcn_cora:planetoid` (or citeseer): the classes of papers in a citation graph, of which a few are known.
 
     python recipes/gcn_planetoid.py cora.npz out/
-    python recipes/gcn_planetoid.py cora.npz gcn_cora_planetoid.npz --measure
+    kerazoo evaluate gcn_cora:planetoid cora.npz
     python recipes/gcn_planetoid.py cora.npz out/ --seeds 10
 
 The file holds the graph as `kerazoo predict` takes it, `labels`, and the numbers of the split of Yang et al. 2016:
@@ -20,6 +20,7 @@ import numpy as np
 
 from kerazoo import registry
 from kerazoo.applications import gcn
+from kerazoo.metrics import nodes
 from kerazoo.train import script
 from kerazoo.train.data import graph
 from kerazoo.train.losses import cross_entropy, over_known, right
@@ -56,8 +57,7 @@ def recipe(data: dict[str, Any], seed: int = 0) -> Recipe:
 def accuracy(model: Any, data: dict[str, Any]) -> float:
     """Percent of the test papers."""
     logits = np.asarray(model(list(learnt(data).inputs), training=False))
-    rows = data["test_idx"]
-    return 100 * float(np.mean(np.argmax(logits[rows], axis=-1) == data["labels"][rows]))
+    return nodes.accuracy(data["labels"], np.argmax(logits, axis=-1), data["test_idx"])
 
 
 def measure(word: str, data: dict[str, Any]) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """Trains `unet_slim:membrane`: a slim U-Net on the cell membranes of 24 of the 30 pictures of ISBI 2012.
 
     python recipes/unet_membrane.py membrane_isbi2012.tar out/
-    python recipes/unet_membrane.py membrane_isbi2012.tar unet_slim_membrane.npz --measure
+    kerazoo evaluate unet_slim:membrane membrane_isbi2012.tar --only 'train/*/2[4-9].png'
 
 The archive holds data/membrane/train/{image,label}/0.png to 29.png, 512x512 pixels; numbers 24 to 29 are not learnt
 from but measured on. The labels are white where a cell is and black where its membrane is. About an hour on one core.
@@ -19,6 +19,7 @@ from PIL import Image
 
 from kerazoo.applications import unet
 from kerazoo.loading import load
+from kerazoo.metrics import segment
 from kerazoo.train import script
 from kerazoo.train.augment import crops, turned
 from kerazoo.train.data.arrays import Arrays
@@ -70,14 +71,12 @@ def recipe(data: dict[str, np.ndarray]) -> Recipe:
 def measure(word: str, data: dict[str, np.ndarray]) -> dict[str, float]:
     """Pixel error, and intersection over union of each class and their mean, in percent, on the held-out pictures."""
     predictor: Any = load(word, "keras")
-    truth = data["label"][LEARNT:, ..., 0]
     masks = [predictor(picture).picture for picture in data["image"][LEARNT:]]
-    guess = np.stack([np.asarray(Image.open(io.BytesIO(mask))) for mask in masks])
-    shares = [np.sum((guess == kind) & (truth == kind)) / np.sum((guess == kind) | (truth == kind)) for kind in (0, 1)]
-    names = ("IoU membrane", "IoU cell")
-    figures = {"pixel error": float(np.mean(guess != truth)), "mean IoU": float(np.mean(shares))}
-    figures |= dict(zip(names, map(float, shares), strict=True))
-    return {name: 100 * value for name, value in figures.items()}
+    guess = np.stack([segment.opened(mask) for mask in masks])
+    matrix = segment.matrix(data["label"][LEARNT:, ..., 0], guess, len(predictor.task.labels))
+    figures = segment.figures(matrix)
+    overlaps = zip(predictor.task.labels, segment.overlaps(matrix).tolist(), strict=True)
+    return {name: figures[name] for name in ("pixel error", "mean IoU")} | {f"IoU {name}": v for name, v in overlaps}
 
 
 if __name__ == "__main__":

@@ -13,8 +13,9 @@ import pytest
 from kerazoo.assets import labels
 from kerazoo.contract import Tensors
 from kerazoo.errors import InputError, UsageError
-from kerazoo.evaluation import _called, evaluate
+from kerazoo.evaluation import evaluate
 from kerazoo.predictor import Predictor
+from kerazoo.sources.labelled import called
 from tests.test_predictor import COLOURS, TASK, Brightness, picture
 
 PREDICTOR = Predictor("brightness", TASK, "keras", lambda request: TASK.answer(Brightness(), request))
@@ -23,8 +24,8 @@ PREDICTOR = Predictor("brightness", TASK, "keras", lambda request: TASK.answer(B
 def test_arrays(tmp_path: Path) -> None:
     pictures = np.stack([np.asarray(picture(name)) for name in ("red", "green", "blue", "blue")])
     np.savez(tmp_path / "x.npz", x_test=pictures, y_test=np.array([[0], [1], [2], [0]]))
-    accuracy = evaluate(PREDICTOR, tmp_path / "x.npz")
-    assert (accuracy.top1, accuracy.top5, accuracy.count, accuracy.failed) == (75.0, 100.0, 4, 0)
+    report = evaluate(PREDICTOR, tmp_path / "x.npz")
+    assert (report.figures["top-1"], report.figures["top-5"], report.count, report.failed) == (75.0, 100.0, 4, ())
 
 
 def test_folders_and_tars_name_the_class_in_the_file_name(tmp_path: Path) -> None:
@@ -40,8 +41,9 @@ def test_folders_and_tars_name_the_class_in_the_file_name(tmp_path: Path) -> Non
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
         archive.addfile(link, io.BytesIO())
     for data in (folder, tmp_path / "x.tar"):
-        accuracy = evaluate(PREDICTOR, data)
-        assert (accuracy.top1, accuracy.count, accuracy.failed) == (75.0, 4, 1)
+        report = evaluate(PREDICTOR, data)
+        assert (report.figures["top-1"], report.count) == (100.0, 3)
+        assert [line.split(":")[0].rpartition("/")[2] for line in report.failed] == ["0001_broken.jpg"]
 
 
 def test_nothing_to_measure(tmp_path: Path) -> None:
@@ -69,8 +71,8 @@ def test_folders_called_as_the_classes(tmp_path: Path) -> None:
         for folder in ("Red", "green", "blue"):
             archive.add(tmp_path / folder, f"data/{folder}")
     for data in (tmp_path, tmp_path / "x.tar"):
-        accuracy = evaluate(PREDICTOR, data)
-        assert (accuracy.top1, accuracy.count) == (75.0, 4)
+        report = evaluate(PREDICTOR, data)
+        assert (report.figures["top-1"], report.count) == (75.0, 4)
     (tmp_path / "gren").mkdir()
     picture("green").save(tmp_path / "gren" / "x.png")
     with pytest.raises(UsageError, match="'gren'.*Did you mean green"):
@@ -78,10 +80,10 @@ def test_folders_called_as_the_classes(tmp_path: Path) -> None:
 
 
 def test_wordnet_ids_name_imagenet_classes() -> None:
-    called = _called(labels("imagenet1k"))
-    assert (called["n01440764"], called["tench"], called["great white shark"]) == (0, 0, 2)
-    assert called["crane"] is None
-    assert _called(("red", "green")) == {"red": 0, "green": 1}
+    known = called(labels("imagenet1k"))
+    assert (known["n01440764"], known["tench"], known["great white shark"]) == (0, 0, 2)
+    assert known["crane"] is None
+    assert called(("red", "green")) == {"red": 0, "green": 1}
 
 
 def never(request: Tensors) -> Tensors:

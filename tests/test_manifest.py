@@ -26,7 +26,7 @@ def test_load_reads_every_entry_in_order(data):
     assert list(manifest.load()) == list(data["models"])
     for name, entry in manifest.load().items():
         assert entry.name == name == f"{entry.variant}:{entry.weights}"
-        assert entry.file() is entry.files[0]
+        assert entry.file(entry.files[0].role) is entry.files[0]
 
 
 def test_every_entry_has_its_labels():

@@ -12,9 +12,10 @@ from PIL import Image
 
 import kerazoo
 from kerazoo import registry
-from kerazoo.errors import UsageError
+from kerazoo.errors import InputError, UsageError
 from kerazoo.export import prepare
 from kerazoo.loading import load
+from kerazoo.ops.pictures import open_image
 from kerazoo.serve import server
 from kerazoo.serve.models.catalogue import Watch
 from kerazoo.serve.models.versions import Retries
@@ -40,7 +41,7 @@ def home(tmp_path_factory):
 
 
 def mask_of(result):
-    return np.asarray(Image.open(io.BytesIO(result.picture)))
+    return np.asarray(open_image(result.picture))
 
 
 def test_the_same_masks_over_every_engine():
@@ -66,13 +67,21 @@ def test_the_field_follows_outlines_and_needs_numpy():
 def test_a_large_picture_and_one_of_one_pixel():
     predictor = load(NAME, "litert")
     with Image.open(DATA / "photos" / "cat_720p.jpg") as picture:
-        large = picture.resize((12_000, 8_000))
+        large = picture.resize((6_000, 4_000))
     out = io.BytesIO()
     large.save(out, "JPEG")
     result = predictor(out.getvalue())
-    assert mask_of(result).shape == (8_000, 12_000)
+    assert mask_of(result).shape == (4_000, 6_000)
     assert max(zip(result.shares[1:], result.labels[1:], strict=True))[1] == "cat"
+    assert Image.open(io.BytesIO(result.files()["overlay.png"])).size == (1024, 683)
     assert mask_of(predictor(np.zeros((1, 1, 3), np.uint8))).shape == (1, 1)
+
+
+def test_what_is_too_large_to_decode_is_refused_with_its_size():
+    out = io.BytesIO()
+    Image.new("L", (12_000, 8_000)).save(out, "PNG")
+    with pytest.raises(InputError, match="96000000 pixels"):
+        load(NAME, "litert")(out.getvalue())
 
 
 def test_the_same_masks_over_rest():

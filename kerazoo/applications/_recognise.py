@@ -91,7 +91,10 @@ def _candidates(model: keras.Model, found: Mapping[str, int]) -> Iterator[tuple[
             if lacking is None:
                 continue
             if sized is None:
-                sized = _sizes(model, family, top)
+                try:
+                    sized = _sizes(model, family, top)
+                except (ValueError, AttributeError):  # It lacks a layer that every network of the family has.
+                    break
             known = {field.name for field in fields(described.config)}
             config = replace(described.config, **{name: value for name, value in sized.items() if name in known})
             same = sum(getattr(described.config, name) == value for name, value in sized.items() if name in known)

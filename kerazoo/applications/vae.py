@@ -18,6 +18,7 @@ and the loss that `fit` reports is the negative lower bound in nats a picture.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,7 @@ from kerazoo.assets import Assets
 from kerazoo.contract import Task, Variant
 from kerazoo.lazy import keras
 from kerazoo.tasks.sample import Sample
+from kerazoo.weights import recipes
 
 __all__ = ["VAE"]
 
@@ -111,6 +113,17 @@ def reconstruction() -> Any:
 def tasks(config: Config, assets: Assets) -> dict[str, Task]:
     """A picture from a seed."""
     return {"sample": Sample(config.latents, *config.input_shape)}
+
+
+def from_torch(config: Config, tensors: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The layers of PyTorch's own example: fc1, fc21 (mean), fc22 (logarithm of the variance), fc3, fc4."""
+    names = {
+        "encoder_hidden": "fc1", "mean": "fc21", "log_variance": "fc22", "decoder_hidden": "fc3", "pixels": "fc4"
+    }  # fmt: skip
+    return recipes.convert(tensors, recipes.layers(names, dict.fromkeys(names, recipes.dense)))
+
+
+SOURCES: Mapping[str, Any] = {"torch": from_torch}
 
 
 def VAE(

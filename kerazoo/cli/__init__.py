@@ -13,7 +13,10 @@ from kerazoo import __version__, packages
 from kerazoo.errors import KerazooError
 from kerazoo.printable import printable
 
-COMMANDS = ("predict", "models", "info", "fetch", "export", "train", "evaluate", "serve", "card", "cache", "completion")
+COMMANDS = (
+    "predict", "models", "info", "fetch", "export", "verify", "train", "prune", "evaluate", "bench", "serve", "card",
+    "cache", "completion",
+)  # fmt: skip
 
 COMPLETING = "_KERAZOO_COMPLETE"
 """The environment variable through which a shell asks what could come next."""

@@ -18,9 +18,10 @@ TASKS = ("classify",)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("-o", "out", required=True, type=click.Path(path_type=Path), help="The copy that gets the card.")
 @click.option("--task", default="classify", show_default=True, metavar="KIND", help="What it does.")
+@click.option("--exact-pixels", is_flag=True, help="Large pictures are always decoded whole.")
 @statement(short=True)
 @trust
-def card(file: Path, out: Path, task: str, stated: dict[str, Any], trust: bool) -> int:
+def card(file: Path, out: Path, task: str, exact_pixels: bool, stated: dict[str, Any], trust: bool) -> int:
     """States what FILE does, in a copy.
 
     FILE is a .keras, .onnx or .tflite file or a SavedModel folder of a classifier
@@ -42,7 +43,7 @@ def card(file: Path, out: Path, task: str, stated: dict[str, Any], trust: bool) 
             f"What {task} does cannot be stated in options, only {', '.join(TASKS)} can.\n"
             "For a Keras model, kerazoo.save(model, path, task=...) takes any task of kerazoo.tasks."
         )
-    made = card_(file, out, trust=trust, say=say, **stated)
+    made = card_(file, out, trust=trust, say=say, exact_pixels=exact_pixels, **stated)
     click.echo(made)
     say(f"Next: kerazoo predict INPUT -m {made}")
     return 0

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 @click.option(
     "--engine", default="auto", show_default=True, metavar="NAME", help="auto, keras, savedmodel, onnx or litert."
 )
+@click.option("--precision", default="auto", show_default=True, metavar="WORD", help="auto (floats), int8, fp16, ...")
 @click.option("--task", metavar="KIND", help="Of a model that does several, which.")
 @click.option("--port", "ports", multiple=True, metavar="NAME=VALUE", help="Fills another port; may be repeated.")
 @click.option("--seed", type=int, multiple=True, help="For models that sample; may be repeated.")
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 @click.option("--scale", type=click.Choice(["ray"]), help="Spread the items over a cluster.")
 @click.option("--address", metavar="HOST:PORT", help="Of its head, or auto; by default this machine alone.")
 @click.option("--crf", is_flag=True, help="Sharpens outlines of segments: a fully connected field.")
+@click.option("--exact-pixels", is_flag=True, help="Decode large pictures whole, not only as far as needed.")
 @click.option("--batch", default=1, show_default=True, type=click.IntRange(1), help="Items a run of the network.")
 @statement()
 @trust_
@@ -45,6 +47,7 @@ def predict(
     inputs: tuple[str, ...],
     model: str | None,
     engine: str,
+    precision: str,
     task: str | None,
     ports: tuple[str, ...],
     seed: tuple[int, ...],
@@ -57,6 +60,7 @@ def predict(
     scale: str | None,
     address: str | None,
     crf: bool,
+    exact_pixels: bool,
     batch: int,
     stated: dict[str, Any],
     trust: bool,
@@ -87,7 +91,9 @@ def predict(
     if not (inputs or seed or ports):
         raise click.UsageError("Nothing to predict: give files, folders, globs, URLs, - or @list.txt.")
     texts = _inputs.without_lists(inputs)
-    predictor = _predictor(resolved(model, stated, trust), engine, task, server, token_file, scale, address)
+    predictor = _predictor(
+        resolved(model, stated, trust), engine, precision, task, server, token_file, scale, address, exact_pixels
+    )
     if crf:
         if scale is not None:
             raise click.UsageError("--crf is for a model on this machine, without --scale.")
@@ -135,11 +141,13 @@ def predict(
 def _predictor(
     model: str | None,
     engine: str,
+    precision: str,
     task: str | None,
     server: str | None,
     token_file: Path | None,
     scale: str | None,
     address: str | None,
+    exact_pixels: bool,
 ) -> Predictor | Spread:
     from kerazoo import loading
     from kerazoo.cli import say
@@ -150,6 +158,10 @@ def _predictor(
         raise click.UsageError("Either --server or --scale: a server scales by itself.")
     if task is not None and (server is not None or scale is not None):
         raise click.UsageError("--task is for a model on this machine, without --server and --scale.")
+    if precision != "auto" and (server is not None or scale is not None):
+        raise click.UsageError("--precision is for a model on this machine, without --server and --scale.")
+    if exact_pixels and server is not None:
+        raise click.UsageError("A server decodes as it was told: start it with --exact-pixels.")
     if server is not None:
         from kerazoo.serve.client import Client
 
@@ -159,8 +171,8 @@ def _predictor(
     if scale is not None:
         from kerazoo.scale import spread
 
-        return spread(model, engine, address, say)
-    return loading.load(model, engine, say=say, task=task)
+        return spread(model, engine, address, say, exact_pixels)
+    return loading.load(model, engine, say=say, task=task, exact_pixels=exact_pixels, precision=precision)
 
 
 def _given(ports: Iterable[str]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kerazoo import formats
+from kerazoo.cli._statement import resolved, statement
 
 if TYPE_CHECKING:
     from kerazoo.serve.flags import Flags
@@ -26,7 +27,16 @@ ALONE = {"grpc_socket_path", "grpc_channel_arguments", "enable_grpc_healthcheck_
     show_default=True,
     help=f"auto, {', '.join(form.engine for form in formats.FORMATS.values())}; for bundles.",
 )
+@click.option(
+    "--precision",
+    default="auto",
+    metavar="WORD",
+    show_default=True,
+    help="auto (floats), int8, fp16, ...: what bundles answer in.",
+)
+@statement()
 @click.option("--trust", is_flag=True, help="Open SavedModels that can reach files or the network.")
+@click.option("--exact-pixels", is_flag=True, help="Bundles decode large pictures whole, not only as far as needed.")
 @click.option("--host", metavar="ADDRESS", help="Listen on this address only.")
 @click.option("--token-file", type=click.Path(path_type=Path), help="Clients must send the bearer token in this file.")
 @click.option("--allow-reload", is_flag=True, help="Let models be configured over gRPC, without a token too.")
@@ -43,7 +53,9 @@ ALONE = {"grpc_socket_path", "grpc_channel_arguments", "enable_grpc_healthcheck_
 def serve(
     arguments: tuple[str, ...],
     engine: str,
+    precision: str,
     trust: bool,
+    exact_pixels: bool,
     host: str | None,
     token_file: Path | None,
     allow_reload: bool,
@@ -52,6 +64,7 @@ def serve(
     access_log: bool,
     drain: float,
     scale: str | None,
+    stated: dict[str, Any],
     **scaling: Any,
 ) -> int:
     """Serves models as TF Serving does: gRPC on 8500, REST on 8501.
@@ -64,6 +77,9 @@ def serve(
     kerazoo serve lenet5:mnist
     kerazoo serve mine=/models/mine --rest_api_port=9001
     kerazoo serve --model_name=mine --model_base_path=/models/mine
+
+    --labels, --size and what follows state what the one MODEL does, a file that
+    has no card.
 
     All flags of tensorflow_model_server are taken too, in their own spelling;
     `kerazoo serve --flags` lists them.
@@ -97,7 +113,8 @@ def serve(
         server.log.warning("These flags change nothing here: %s", ", ".join(f"--{name}" for name in idle))
     try:
         access = _access(given, token_file, allow_reload)
-        options = replace(_options(given, engine, trust, host, drain), access=access)
+        given = _of_stated(given, stated, trust)
+        options = replace(_options(given, engine, precision, trust, exact_pixels, host, drain), access=access)
         options = replace(options, limits=_limits(options.limits, max_body_mib, limits))
     except server.Status as error:
         click.echo(f"Failed to start server. Error: {error}")
@@ -105,6 +122,19 @@ def serve(
     if scale is None:
         return server.serve(options)
     return _scaled(given, options, chosen)
+
+
+def _of_stated(given: Flags, stated: dict[str, Any], trust: bool) -> Flags:
+    """The flags with a copy of the one MODEL that holds what is stated of it, under the name that it has."""
+    if not stated:
+        return given
+    if len(given.models) != 1:
+        raise click.UsageError(f"What is stated is about one MODEL; there are {len(given.models)}.")
+    from kerazoo.own.files import plain_stem
+
+    name, equals, path = given.models[0].rpartition("=")
+    copy = Path(str(resolved(path, stated, trust)))
+    return replace(given, models=(f"{name if equals else plain_stem(copy)}={copy}",))
 
 
 def _scaled(given: Flags, options: Any, chosen: dict[str, Any]) -> int:
@@ -167,7 +197,9 @@ def _limits(limits: Any, max_body_mib: int, given: tuple[str, ...]) -> Any:
     return replace(limits, **chosen)
 
 
-def _options(given: Flags, engine: str, trust: bool, host: str | None, drain: float) -> Any:
+def _options(
+    given: Flags, engine: str, precision: str, trust: bool, exact_pixels: bool, host: str | None, drain: float
+) -> Any:
     from kerazoo.serve import options
     from kerazoo.serve.http.app import METRICS
 
@@ -186,7 +218,13 @@ def _options(given: Flags, engine: str, trust: bool, host: str | None, drain: fl
         models=[*models, *made.models],
         rest=rest,
         host=host,
-        loading=replace(made.loading, engine=engine, session=replace(made.loading.session, strangers=strangers)),
+        loading=replace(
+            made.loading,
+            engine=engine,
+            precision=precision,
+            exact_pixels=exact_pixels,
+            session=replace(made.loading.session, strangers=strangers),
+        ),
         metrics=made.metrics or (METRICS if models else None),
         drain_seconds=drain,
     )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 
 @click.command()
 @click.argument("model")
-@click.option("--data", required=True, metavar="SOURCE", help="What to learn from.")
+@click.option("--data", required=True, multiple=True, metavar="SOURCE", help="What to learn from.")
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), metavar="OUT", help="A folder.")
 @click.option("--recipe", metavar="NAME", help="Named settings; by default those that suit the task.")
 @click.option("--epochs", type=click.IntRange(1), help="Passes over the data.")
@@ -18,12 +19,16 @@ import click
 @click.option("--resume", is_flag=True, help="Go on from the state in OUT.")
 @click.option("--seed", default=0, show_default=True, help="Of everything that is drawn.")
 @click.option("--freeze", default="none", show_default=True, metavar="N|body|none", help="Layers that do not learn.")
-@click.option("--validation", default="0.1", show_default=True, metavar="SHARE|PATH", help="What is only measured on.")
-@click.option("--strict", is_flag=True, help="Refuse pictures that cannot be read, instead of leaving them out.")
+@click.option("--validation", multiple=True, metavar="SHARE|SOURCE", help="What is only measured on; 0.1 by default.")
+@click.option("--quantize", type=click.Choice(["int8"]), help="Learn with rounded weights; also writes int8 files.")
+@click.option("--strict", is_flag=True, help="Refuse what cannot be read, instead of leaving it out.")
+@click.option("--find-lr", is_flag=True, help="Only look for a learning rate: rates.csv, rates.png and a line.")
+@click.option("--tensorboard", is_flag=True, help="Write event files for TensorBoard into OUT, too.")
+@click.option("--devices", default=1, show_default=True, type=click.IntRange(1), help="That share each batch.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def train(
     model: str,
-    data: str,
+    data: tuple[str, ...],
     out: Path,
     recipe: str | None,
     epochs: int | None,
@@ -32,15 +37,27 @@ def train(
     resume: bool,
     seed: int,
     freeze: str,
-    validation: str,
+    validation: tuple[str, ...],
+    quantize: str | None,
     strict: bool,
+    find_lr: bool,
+    tensorboard: bool,
+    devices: int,
     as_json: bool,
 ) -> int:
     """Trains MODEL on SOURCE into the folder OUT.
 
     MODEL is a variant (lenet5: fresh weights), variant:weights, or a .keras file
-    of your own. SOURCE is, for a classifier, a folder with a folder of pictures for
-    each class, a .csv of path and label, or an .npz of x_train and y_train.
+    of your own. SOURCE suits what it does:
+
+    \b
+    classify   a folder with a folder of pictures for each class, a .csv of path
+               and label, or an .npz of x_train and y_train
+    segment    a folder with the folders images and masks
+    redraw, sample
+               a folder of pictures, or an .npz of x_train
+    nodes      an .npz of features, edges and labels
+    translate  --data a.de --data b.en, or a .tsv
 
     \b
     kerazoo train lenet5 --data pictures/ -o out/
@@ -53,7 +70,7 @@ def train(
     import json
 
     from kerazoo.errors import UsageError
-    from kerazoo.train.fit import train as train_
+    from kerazoo.train import fit
 
     settings = {}
     for change in changes:
@@ -61,24 +78,38 @@ def train(
         if not equals:
             raise UsageError(f"--set {change}: write key=value, as in --set rate=0.01.")
         settings[key.strip()] = value.strip()
-    done = train_(
+    asked: dict[str, Any] = {
+        "recipe": recipe,
+        "epochs": epochs,
+        "settings": settings,
+        "seed": seed,
+        "freeze": freeze,
+        "validation": validation[0] if len(validation) == 1 else validation or None,
+        "strict": strict,
+    }
+    if find_lr:
+        found = fit.find_rate(model, data, out, **asked)
+        told = {"suggested": float(f"{found.suggested:.3g}"), "least loss": float(f"{found.highest:.3g}")}
+        if as_json:
+            click.echo(json.dumps({"model": model, "rate": told["suggested"], "highest": told["least loss"]}))
+        else:
+            click.echo("\t".join(f"{name} {value:g}" for name, value in told.items()))
+        return 0
+    done = fit.train(
         model,
         data,
         out,
-        recipe=recipe,
-        epochs=epochs,
+        **asked,
         minutes=minutes,
-        settings=settings,
         resume=resume,
-        seed=seed,
-        freeze=freeze,
-        validation=validation,
-        strict=strict,
+        tensorboard=tensorboard,
+        devices=devices,
+        quantize=quantize,
     )
     if as_json:
         figures = {name: round(value, 6) for name, value in done.figures.items()}
         click.echo(json.dumps({"model": str(done.path), "epochs": len(done.history), **figures}))
     else:
-        told = ", ".join(f"{name} {value:.4f}" for name, value in done.figures.items())
-        click.echo(f"{done.path}\t{told}")
+        told_ = ", ".join(f"{name} {value:.4f}" for name, value in done.figures.items())
+        click.echo(f"{done.path}\t{told_}")
     return 0

@@ -5,11 +5,14 @@
     example(port, rng)    a small value with something in it
     distance(a, b)        how far two arrays of values lie apart, in the media's own unit; GateError where they cannot
                           be compared
+    agreement(a, b)       how far two arrays of values say the same, the higher the nearer; AGREES names its measure and
+                          says how much is enough; where a response may hold the media
     SUFFIXES              of files that hold one; none where what is typed is the value itself
     MIME                  of such a file, or `None`
 
 and, where they make sense,
 
+    drawn(port, rng)      a made-up value, another one every time, where `example` gives always the same
     unpack(item, ports)   where several ports make one item: the file or item -> a value a port
     rows(item)            the items of a batch that was given as one; `None` where it is none
     ranged(item, range)   an item of numbers that lie in a range (low, high) -> what `read` takes

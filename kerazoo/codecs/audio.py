@@ -13,6 +13,7 @@ from kerazoo.errors import GateError, InputError
 
 SUFFIXES: tuple[str, ...] = (".wav", ".flac", ".ogg")
 MIME = "audio/wav"
+AGREES = ("signal to noise in dB", 25.0)
 
 QUIET = 1e-2
 """Level below which differences are not compared with the sound itself but with this (-40 dBFS): there, 16-bit numbers
@@ -96,6 +97,13 @@ def example(port: Port, rng: np.random.Generator) -> bytes:
     return tones()
 
 
+def drawn(port: Port, rng: np.random.Generator) -> bytes:
+    """A made-up second of noise and a tone, others every time."""
+    time = np.arange(8000) / 8000
+    sound = 0.3 * np.sin(2 * np.pi * rng.uniform(100, 1500) * time) + rng.normal(0, rng.uniform(0.01, 0.2), len(time))
+    return encoded(np.clip(np.rint(sound[:, None] * 16000), -32768, 32767).astype(np.int16), 8000)
+
+
 def tones(rate: int = 8000, seconds: float = 0.25, channels: int = 1) -> bytes:
     """A 16-bit WAV of two tones, one that fades and one that rises, the same on every machine."""
     time = np.arange(int(rate * seconds)) / rate
@@ -115,6 +123,16 @@ def distance(expected: Any, got: Any) -> float:
     if len(a) != len(b):
         raise GateError(f"holds {len(b)} sounds; {len(a)} are expected")
     return max(map(_apart, a, b), default=0.0)
+
+
+def agreement(expected: Any, got: Any) -> float:
+    """Signal to noise ratio in dB, of the sounds where it is least; 100 where they are equal.
+
+    Raises:
+        GateError: Another number of sounds, or a sound of another length, rate or number of channels.
+    """
+    apart = distance(expected, got)
+    return min(-20 * float(np.log10(apart)), 100.0) if apart else 100.0
 
 
 def _apart(a: bytes, b: bytes) -> float:

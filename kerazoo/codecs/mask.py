@@ -14,6 +14,7 @@ from kerazoo.errors import GateError
 
 SUFFIXES: tuple[str, ...] = (".png",)
 MIME = "image/png"
+AGREES = ("mean overlap (IoU)", 0.98)
 
 read = image.read
 plain = image.plain
@@ -34,6 +35,26 @@ def distance(expected: Any, got: Any) -> float:
         GateError: Another number of masks, or a mask of another size.
     """
     return max(map(_differing, *image.pairs(expected, got)), default=0.0)
+
+
+def agreement(expected: Any, got: Any) -> float:
+    """Overlap of the classes (intersection over union), averaged over those that are there; of the worst mask.
+
+    Raises:
+        GateError: Another number of masks, or a mask of another size.
+    """
+    return min(map(_overlap, *image.pairs(expected, got)), default=1.0)
+
+
+def _overlap(a: bytes, b: bytes) -> float:
+    first, second = (np.asarray(image.opened(data)) for data in (a, b))
+    if first.shape != second.shape:
+        raise GateError(f"is a mask of the shape {list(second.shape)}; {list(first.shape)} is expected")
+    shares = [
+        np.sum((first == each) & (second == each)) / np.sum((first == each) | (second == each))
+        for each in np.union1d(first, second)
+    ]
+    return float(np.mean(shares))
 
 
 def _differing(a: bytes, b: bytes) -> float:

@@ -16,6 +16,7 @@ from kerazoo.errors import GateError, InputError
 
 SUFFIXES: tuple[str, ...] = (".npz", ".npy", ".json")
 MIME = None
+AGREES = ("cosine", 0.98)
 
 
 def read(item: Any, port: Port) -> np.ndarray:
@@ -70,6 +71,19 @@ def distance(expected: Any, got: Any) -> float:
     if not np.isfinite(b).all():
         raise GateError("holds NaN or infinity")
     return float(np.abs(a - b).max() / max(np.abs(a).max(), 1e-12))
+
+
+def agreement(expected: Any, got: Any) -> float:
+    """Cosine of the angle between the numbers as vectors, row by row, on average.
+
+    Raises:
+        GateError: Another shape, or NaN or infinity.
+    """
+    distance(expected, got)  # Shapes, and that all are numbers.
+    a, b = (np.asarray(value, np.float64) for value in (expected, got))
+    a, b = (value.reshape(len(value), -1) if value.ndim > 1 else value.reshape(1, -1) for value in (a, b))
+    sizes = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    return float(np.mean(np.where(sizes > 0, (a * b).sum(1) / np.maximum(sizes, 1e-30), 1.0)))
 
 
 def unpack(item: Any, ports: Sequence[Port]) -> Mapping[str, Any]:

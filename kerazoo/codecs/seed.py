@@ -19,3 +19,8 @@ distance = number.distance
 
 def example(port: Port, rng: np.random.Generator) -> Any:
     return 7
+
+
+def drawn(port: Port, rng: np.random.Generator) -> Any:
+    """Another seed every time."""
+    return int(rng.integers(0, 2**31))

@@ -23,6 +23,7 @@ from kerazoo.errors import GateError, InputError, UsageError
 
 SUFFIXES: tuple[str, ...] = ()
 MIME = "text/plain"
+AGREES = ("equal words", 0.98)
 
 SPECIAL = ("<pad>", "<unk>", "<start>", "<end>")
 """The first words of every vocabulary; no text is ever split into one of them."""
@@ -66,6 +67,12 @@ def example(port: Port, rng: np.random.Generator) -> bytes:
     return b"the quick brown fox"
 
 
+def drawn(port: Port, rng: np.random.Generator) -> bytes:
+    """Some words of a few, others every time."""
+    words = ["the", "a", "quick", "slow", "brown", "fox", "dog", "cat", "runs", "sees", "over", "under", "by"]
+    return " ".join(rng.choice(words, rng.integers(2, 8))).encode()
+
+
 def distance(expected: Any, got: Any) -> float:
     """Share of the texts that differ.
 
@@ -76,6 +83,22 @@ def distance(expected: Any, got: Any) -> float:
     if a.shape != b.shape:
         raise GateError(f"has the shape {list(b.shape)}; {list(a.shape)} is expected")
     return float(np.mean(a != b)) if a.size else 0.0
+
+
+def agreement(expected: Any, got: Any) -> float:
+    """Share of the words that stand at the same place, on average over the texts.
+
+    Raises:
+        GateError: Another number of texts.
+    """
+    distance(expected, got)  # Their number.
+    return float(np.mean([_same_words(a, b) for a, b in zip(np.ravel(expected), np.ravel(got), strict=True)]))
+
+
+def _same_words(a: bytes | str, b: bytes | str) -> float:
+    first, second = a.split(), b.split()
+    longest = max(len(first), len(second))
+    return sum(mine == theirs for mine, theirs in zip(first, second, strict=False)) / longest if longest else 1.0
 
 
 class Vocabulary(tuple[str, ...]):

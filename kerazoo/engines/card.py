@@ -19,6 +19,9 @@ from kerazoo.errors import UsageError
 KEY = "kerazoo"
 """Name of the card in ONNX metadata; `kerazoo.json` in zip archives; `assets.extra/kerazoo/card.json`."""
 
+PORTS = "ports"
+"""Of a card's JSON: what its tasks say anyway."""
+
 FILE = f"{KEY}.json"
 FOLDER = Path("assets.extra", KEY)
 
@@ -39,6 +42,11 @@ class Card:
         differences: Measured against Keras when it was made.
         metrics: What its maker measured.
         training: How its maker trained it.
+        precision: Of the artefact, one of `kerazoo.formats.PRECISIONS`.
+        part: The one part of the network that it holds; `None` where it holds all.
+        inside: The normalisation that the file does itself, for people.
+        quantisation: How it was quantised, and what agreement was reached.
+        ranges: Of the outputs of layers, as training learned them: name -> (least, greatest).
     """
 
     model: str
@@ -52,6 +60,11 @@ class Card:
     differences: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
+    precision: str = "fp32"
+    part: str | None = None
+    inside: Mapping[str, Any] | None = None
+    quantisation: Mapping[str, Any] = field(default_factory=dict)
+    ranges: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def task(self) -> Task:
@@ -69,8 +82,13 @@ class Card:
         return tasks.parts(self.tasks)
 
     def dumps(self) -> str:
-        """The card without its files."""
+        """The card without its files; with the ports of its tasks and parts, for readers that do not know the tasks."""
         plain = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
+        asked = {name: Signature(task.request, task.response) for name, task in self.tasks.items()}
+        plain[PORTS] = {
+            side: {name: dataclasses.asdict(each) for name, each in several.items()}
+            for side, several in (("tasks", asked), ("parts", self.parts))
+        }
         for name in ("normalise", "adapter"):
             plain[name] = dataclasses.asdict(plain[name]) if plain[name] is not None else None
         plain["tasks"] = {name: tasks.to_card(task)[0] for name, task in self.tasks.items()}
@@ -92,6 +110,7 @@ def loads(text: str, path: Path, read: Callable[[str], bytes]) -> Card:
     """
     try:
         plain = json.loads(text)
+        plain.pop(PORTS, None)
         made = {name: tasks.from_card(task, read) for name, task in plain["tasks"].items()}
         if not made:
             raise ValueError("it names no task")

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from kerazoo.codecs.image import Normalise
 from kerazoo.contract import Network, Signature, Tensors
+from kerazoo.lazy import keras
 from kerazoo.registry import Built
 
 
@@ -38,13 +37,13 @@ class KerasNetwork:
         if isinstance(outputs, Mapping):
             outputs = [outputs[port.name] for port in signature.outputs]
         outputs = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
+        if self.ops.__name__.endswith("numpy"):
+            outputs = [keras.ops.convert_to_numpy(output) for output in outputs]
         # A model of mixed precision may end in half precision, which a task would go on in.
         outputs = [
             self.ops.cast(output, port.dtype) if port.dtype == "float32" else output
             for output, port in zip(outputs, signature.outputs, strict=True)
         ]
-        if self.ops.__name__.endswith("numpy"):
-            outputs = [np.asarray(output) for output in outputs]
         return dict(zip((port.name for port in signature.outputs), outputs, strict=True))
 
     def part(self, name: str) -> KerasNetwork:

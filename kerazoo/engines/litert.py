@@ -10,13 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from kerazoo import seal
 from kerazoo.contract import Network, Tensors
 from kerazoo.engines.adapter import adapted
 from kerazoo.engines.card import Card, of_archive
 from kerazoo.engines.quiet import quiet
+from kerazoo.engines.rows import rows
 from kerazoo.errors import UsageError
 from kerazoo.ops import numpy as ops
 
@@ -95,21 +94,6 @@ class LiteRTNetwork:
 
     def part(self, name: str) -> LiteRTNetwork:
         return LiteRTNetwork(self.interpreters, self.row_by_row, name)
-
-
-def rows(run: Any, inputs: Tensors) -> Tensors:
-    """A file of one row over a batch.
-
-    Raises:
-        UsageError: The batch is empty.
-    """
-    count = len(next(iter(inputs.values())))
-    if count == 1:
-        return run(**inputs)
-    if count == 0:
-        raise UsageError("LiteRT runs one row at a time and was given none.")
-    answers = [run(**{name: array[i : i + 1] for name, array in inputs.items()}) for i in range(count)]
-    return {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
 
 
 @dataclass(frozen=True)

@@ -12,25 +12,35 @@ from kerazoo.engines import card as card_
 from kerazoo.engines import safety
 from kerazoo.engines.adapter import adapted
 from kerazoo.engines.card import KEY, Card
+from kerazoo.engines.rows import rows
 from kerazoo.errors import UsageError
 from kerazoo.ops import numpy as ops
 
 
 @dataclass(frozen=True)
 class OnnxNetwork:
-    """ONNX sessions by part name; a single net has the one part `network`. Sessions run for many threads at once."""
+    """ONNX sessions by part name; a single net has the one part `network`. Sessions run for many threads at once.
+
+    Attributes:
+        one_row: Whether a batched model's file takes one row at a time.
+    """
 
     sessions: dict[str, Any]
     here: str = "network"
+    one_row: bool = False
     ops: Any = ops
 
     def __call__(self, inputs: Tensors) -> Tensors:
         session = self.sessions[self.here]
         names = [output.name for output in session.get_outputs()]
-        return dict(zip(names, session.run(names, dict(inputs)), strict=True))
+
+        def run(**given: Any) -> Tensors:
+            return dict(zip(names, session.run(names, given), strict=True))
+
+        return rows(run, inputs) if self.one_row else run(**inputs)
 
     def part(self, name: str) -> OnnxNetwork:
-        return OnnxNetwork(self.sessions, name)
+        return OnnxNetwork(self.sessions, name, self.one_row)
 
 
 def open_sessions(path: Path, threads: int | None = None) -> dict[str, Any]:
@@ -80,5 +90,7 @@ def open_network(path: Path, threads: int | None = None) -> tuple[Network, Card]
         seal.check_file(file)
     card = card_.loads(metadata[KEY], path, lambda name: metadata[f"{KEY}/{name}"].encode())
     if not path.is_dir():
-        sessions = {next(iter(card.parts)): first}  # A single file is the only part, whatever its name.
-    return adapted(OnnxNetwork(sessions), card.adapter, card.parts, card.normalise), card
+        sessions = {card.part or next(iter(card.parts)): first}  # A single file is the only part, whatever its name.
+    fixed = [each.shape for each in first.get_inputs() if each.shape]
+    one_row = card.adapter is None and card.task.batched and bool(fixed) and all(shape[0] == 1 for shape in fixed)
+    return adapted(OnnxNetwork(sessions, one_row=one_row), card.adapter, card.parts, card.normalise), card

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 
 from kerazoo import packages
+from kerazoo.errors import UsageError
 
 
 @contextlib.contextmanager
@@ -30,3 +31,22 @@ def import_tensorflow() -> None:
     """
     with quiet():
         packages.needed("tensorflow")
+
+
+def import_keras() -> str:
+    """Imports Keras and the backend that `KERAS_BACKEND` or its own settings name, without their greetings.
+
+    Returns:
+        The backend's name: `tensorflow`, `jax` or `torch`.
+
+    Raises:
+        PackageMissing: Keras or the backend is not installed.
+        UsageError: There is no such backend.
+    """
+    try:
+        with quiet():
+            return str(packages.needed("keras").backend.backend())
+    except ValueError as error:
+        raise UsageError(
+            f"Keras' backend cannot be used: {error}\nSet KERAS_BACKEND=tensorflow, jax or torch."
+        ) from None

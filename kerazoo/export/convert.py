@@ -6,20 +6,24 @@ so `main` runs in a process of its own (`kerazoo.export.run`).
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
+import re
 import shutil
-import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from kerazoo import formats, own, seal
 from kerazoo.contract import Network, Port, Signature, Task
 from kerazoo.engines import card as card_
 from kerazoo.engines import keras as keras_engine
 from kerazoo.engines import onnx as onnx_engine
-from kerazoo.engines.card import KEY, Card
-from kerazoo.errors import KerazooError
+from kerazoo.engines.card import Card
+from kerazoo.errors import KerazooError, UsageError
+from kerazoo.export import finish, lower
 from kerazoo.export import golden as golden_
 from kerazoo.export.verify import ANSWER
 from kerazoo.registry import Built
@@ -43,14 +47,19 @@ def card_of(built: Built, goldens: Mapping[str, golden_.Golden]) -> Card:
         weights_sha256=built.weights_sha256,
         versions={name: importlib.metadata.version(name) for name in PACKAGES},
         goldens={name: golden_.to_card(golden) for name, golden in goldens.items()},
+        inside=None if built.normalise is None else dataclasses.asdict(built.normalise),
     )
 
 
-def convert(built: Built, names: Iterable[str], folder: Path) -> dict[str, str | None]:
+def convert(
+    built: Built, names: Iterable[str], folder: Path, batch: str | None = None, part: str | None = None
+) -> dict[str, str | None]:
     """Writes unchecked artefacts and `golden.npz` into an existing folder.
 
     Args:
         names: Of `kerazoo.formats.FORMATS`.
+        batch: `1` or `dynamic` rows at a time, where the format's own way is not wanted.
+        part: Of the network, which is written alone.
 
     Returns:
         For each format the reason why it could not be written, or `None`.
@@ -60,24 +69,53 @@ def convert(built: Built, names: Iterable[str], folder: Path) -> dict[str, str |
     """
     goldens = golden_.goldens_of(built)
     golden_.save(goldens, folder / "golden.npz")
-    card = card_of(built, goldens)
+    card = dataclasses.replace(card_of(built, goldens), part=part)
+    one_row = None if batch is None else batch == "1"
     failures: dict[str, str | None] = {}
     for name in names:
         form = formats.find(name)
         path = folder / form.file
         try:
-            _WRITERS[form.engine](built, card, path)
+            _WRITERS[form.engine](built, card, path, one_row)
             for _ in range(AGAIN):
                 if form is not formats.ONNX or _same_ranks(path, goldens):
                     break
                 _remove(path)
-                _WRITERS[form.engine](built, card, path)
+                _WRITERS[form.engine](built, card, path, one_row)
             failures[name] = None
         except Exception as error:  # Each converter raises what it likes; the others must go on.
             if _of_the_machine(error):
                 raise KerazooError(f"{built.name} could not be converted to {name} now: {error}") from error
-            failures[name] = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
+            failures[name] = _why(error, form)
     return failures
+
+
+_OPERATION = re.compile(r"'tf\.(\w+)' op is neither")
+_PLACE = re.compile(r'loc\((?:callsite\(|fused\[)*.*?"([^"]*/[^"]*)"')
+"""How TensorFlow's converter names an operation that the format does not have, and where it stands."""
+
+
+def _why(error: Exception, form: formats.Format) -> str:
+    """What to tell where a conversion failed: the operation and the layer, where it is an operation."""
+    text = str(error).strip()
+    operation = _OPERATION.search(text)
+    if operation is not None:
+        place = _PLACE.search(text)
+        return unknown(form, operation.group(1), place.group(1) if place is not None else "")
+    if isinstance(error, KerazooError):
+        return text
+    return f"{type(error).__name__}: {text.splitlines()[0] if text else ''}"
+
+
+def unknown(form: formats.Format, operation: str, node: str) -> str:
+    """That a format does not know an operation.
+
+    Args:
+        node: As TensorFlow calls it: model, layer and operation between slashes.
+    """
+    names = node.split("/")
+    layer = re.sub(r"_\d+$", "", names[-2]) if len(names) > 1 else node or "a layer"
+    return f"{form.name} does not know the operation {operation} of the layer {layer}; another format may."
 
 
 def _of_the_machine(error: BaseException | None) -> bool:
@@ -133,7 +171,7 @@ def _specs(signature: Signature, one_row: bool = False) -> list[Any]:
     return [tf.TensorSpec(shape(port), getattr(tf, port.dtype), name=port.name) for port in signature.inputs]
 
 
-def saved_model(built: Built, card: Card, path: Path) -> None:
+def saved_model(built: Built, card: Card, path: Path, one_row: bool | None = None) -> None:
     """A bundle: from request to response a signature a task, `serving_default` the first; and one a part."""
     import keras
 
@@ -176,55 +214,91 @@ def _record_warmup(card: Card, path: Path) -> None:
         writer.write(log.SerializeToString())
 
 
-def onnx(built: Built, card: Card, path: Path) -> None:
+def onnx(built: Built, card: Card, path: Path, one_row: bool | None = None) -> None:
     """One .onnx file; for a model in several parts a folder with one a part."""
     import tensorflow as tf
     import tf2onnx
+    from onnx import defs as onnx_defs
 
-    parts = list(built.parts)
+    parts = [card.part] if card.part is not None else list(built.parts)
     if len(parts) > 1:
         path.mkdir()
     for part in parts:
-        run, specs = _traced(built, part, fixed=False)
+        run, specs = _traced(built, part, fixed=bool(one_row))
         proto, _ = tf2onnx.convert.from_function(tf.function(run, input_signature=specs), specs, opset=18)
-        for key, value in {KEY: card.dumps(), **{f"{KEY}/{n}": d.decode() for n, d in card.files().items()}}.items():
-            entry = proto.metadata_props.add()
-            entry.key, entry.value = key, value
-        proto.producer_name, proto.producer_version = "kerazoo", card.versions["kerazoo"]
-        target = path if len(parts) == 1 else path / f"{part}.onnx"
-        target.write_bytes(proto.SerializeToString())
-        seal.seal_onnx(target)
+        for node in proto.graph.node:  # tf2onnx writes what it does not know as it stands, and says nothing.
+            if not onnx_defs.has(node.op_type, node.domain):
+                raise KerazooError(unknown(formats.ONNX, node.op_type, node.name))
+        (path if len(parts) == 1 else path / f"{part}.onnx").write_bytes(proto.SerializeToString())
+    finish.onnx(path, card)
 
 
-def litert(built: Built, card: Card, path: Path) -> None:
-    """One .tflite file with one signature a part; the card and the labels end it as associated files."""
+def litert(built: Built, card: Card, path: Path, one_row: bool | None = None, optimise: Iterable[str] = ()) -> None:
+    """One .tflite file with one signature a part; the card and the labels end it as associated files.
+
+    Args:
+        one_row: Whether a batch is one row; by default it is.
+        optimise: Names of `tf.lite.Optimize`: `DEFAULT` makes integers of ranges that `kerazoo.layers.FakeQuant`
+            learned, `EXPERIMENTAL_SPARSITY` leaves zeros out.
+    """
     import keras
     import tensorflow as tf
 
     source = path.with_suffix(".source")
     archive = keras.export.ExportArchive()
     archive.track(built.keras)
-    for part in built.parts:
-        archive.add_endpoint(part, *_traced(built, part, fixed=True))
+    parts = [card.part] if card.part is not None else list(built.parts)
+    for part in parts:
+        archive.add_endpoint(part, *_traced(built, part, fixed=one_row is not False))
     archive.write_out(str(source), verbose=False)
-    converter = tf.lite.TFLiteConverter.from_saved_model(str(source), signature_keys=list(built.parts))
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(source), signature_keys=parts)
+    converter.optimizations = [getattr(tf.lite.Optimize, name) for name in optimise]
     path.write_bytes(converter.convert())
     shutil.rmtree(source)
-    card_.into_archive(path, card)
-    labels = getattr(built.task, "labels", None)
-    if labels:
-        with zipfile.ZipFile(path, "a") as associated:
-            associated.writestr("labels.txt", "\n".join(labels) + "\n")
-    seal.seal_zip(path)
+    finish.litert(path, card)
 
 
-_WRITERS: dict[str, Callable[[Built, Card, Path], None]] = {
+_WRITERS: dict[str, Callable[..., None]] = {
     formats.SAVED_MODEL.engine: saved_model,
     formats.ONNX.engine: onnx,
     formats.LITERT.engine: litert,
 }
 
 
-def main(model: str, folder: str, *names: str) -> dict[str, str | None]:
-    """Builds the model, answers the goldens with Keras, writes `golden.npz` and the unchecked artefacts."""
-    return convert(own.find(model).build(), names, Path(folder))
+def main(model: str, folder: str, *words: str) -> dict[str, str | None]:
+    """Builds the model, answers the goldens with Keras, writes `golden.npz` and the unchecked artefacts.
+
+    Args:
+        words: Names of formats, and options: `batch=1`, `part=encoder`.
+    """
+    options = dict(word.split("=", 1) for word in words if "=" in word)
+    built = own.find(model).build()
+    place = Path(folder)
+    failures = convert(
+        built, [word for word in words if "=" not in word], place, options.get("batch"), options.get("part")
+    )
+    if names := list(lower.learned_of(place)):
+        _record_layers(built, names, place)
+    return failures
+
+
+def _record_layers(built: Built, names: list[str], folder: Path) -> None:
+    """What some layers answer to the golden: by that, their tensors are found in an artefact."""
+    import keras
+
+    call = golden_.load(folder / "golden.npz")[next(iter(built.tasks))].calls[0]
+    found = {layer.name: layer for layer in built.keras.layers}
+    unknown = sorted(set(names) - set(found))
+    if unknown:
+        raise UsageError(f"Ranges are given for {', '.join(unknown[:5])}, and the model has no such layers.")
+    whole = keras.Model(built.keras.input, [found[name].output for name in names])
+    media = built.normalise.media if built.normalise is not None else None
+    values = [
+        built.normalise(call.inputs[port.name]) if built.normalise is not None and port.media == media
+        else call.inputs[port.name]
+        for port in built.parts[call.part].inputs
+    ]  # fmt: skip
+    outputs = whole(values if len(values) > 1 else values[0], training=False)
+    outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
+    held: dict[str, Any] = {name: np.asarray(value) for name, value in zip(names, outputs, strict=True)}
+    np.savez(folder / lower.LAYERS, **held)

@@ -17,7 +17,7 @@ from kerazoo import __version__, formats, seal, store
 from kerazoo.contract import Network, Tensors
 from kerazoo.engines import open_network
 from kerazoo.engines.card import FOLDER
-from kerazoo.errors import GateError
+from kerazoo.errors import GateError, UsageError
 from kerazoo.export import checked
 from kerazoo.export import golden as golden_
 from kerazoo.export.golden import Golden
@@ -49,7 +49,9 @@ def fastest(model: Subject, say: Callable[[str], Any]) -> tuple[Format, Path]:
         GateError: No format of the model could be verified.
     """
     record = _prepared(model, formats.NETWORKS, say)
-    times = {name: row["ms"] for name, row in record["artefacts"].items() if "ms" in row}
+    times = _times(record, formats.FLOAT)
+    if times and (faster := _faster(record, min(times.values()))) is not None:
+        say(faster)
     form = formats.find(min(times, key=lambda name: times[name])) if times else formats.SAVED_MODEL
     if times:
         return form, folder_of(model) / form.file
@@ -58,6 +60,15 @@ def fastest(model: Subject, say: Callable[[str], Any]) -> tuple[Format, Path]:
     except GateError as error:
         why = [row["why"] for name, row in record["failures"].items() if name != form.name]
         raise GateError("\n".join([f"No artefact of {model.name} could be verified:", *why, str(error)])) from None
+
+
+def _times(record: Mapping[str, Any], *precisions: str) -> dict[str, float]:
+    """Milliseconds of what was timed, of some precisions or of all."""
+    return {
+        name: row["ms"]
+        for name, row in record["artefacts"].items()
+        if "ms" in row and (not precisions or formats.ROWS[name].precision in precisions)
+    }
 
 
 def artefact(model: Subject, form: Format, say: Callable[[str], Any]) -> Path:
@@ -78,28 +89,40 @@ def discard(model: Subject) -> None:
 
 
 def bundle(model: Subject, say: Callable[[str], Any]) -> Path:
-    """A base folder with one version, `1`: the bundle, with every engine that was verified and how fast each is.
+    """A base folder whose newest version is the bundle, with every engine that was verified and how fast each is.
+
+    What was exported in another precision since makes another version, which running servers go over to.
 
     Raises:
         GateError: The SavedModel could not be verified.
     """
     base = folder_of(model) / "bundle"
-    if (base / "1").is_dir():
+    newest = _newest(base)
+    if newest and not set(_times(_record(model))) - set(_held(base / str(newest))):
         return base
-    record = _prepared(model, formats.NETWORKS, say)
-    times = {name: row["ms"] for name, row in record["artefacts"].items() if "ms" in row}
+    times = _times(_prepared(model, formats.NETWORKS, say))
     saved = artefact(model, formats.SAVED_MODEL, say)
     from filelock import FileLock
 
     with FileLock(folder_of(model) / ".lock"):
-        if not (base / "1").is_dir():
+        if _newest(base) == newest:  # Nobody was faster.
             with store.making(folder_of(model)) as temporary:
-                made = temporary / "1"
+                made = temporary / str(newest + 1)
                 shutil.copytree(saved, made, copy_function=_linked)
-                add_engines(made, {name: folder_of(model) / formats.find(name).file for name in times}, times)
+                add_engines(made, {name: folder_of(model) / formats.ROWS[name].file for name in times}, times)
                 base.mkdir(exist_ok=True)
-                os.rename(made, base / "1")
+                os.rename(made, base / made.name)
     return base
+
+
+def _newest(base: Path) -> int:
+    """The newest version of a bundle; 0 where there is none."""
+    return max((int(each.name) for each in base.glob("*") if each.name.isdigit()), default=0)
+
+
+def _held(version: Path) -> list[str]:
+    """Formats of the engines that a version of a bundle holds."""
+    return [name for name, form in formats.ROWS.items() if (version / FOLDER / form.file).exists()]
 
 
 def add_engines(bundle: Path, files: Mapping[str, Path], times: Mapping[str, float]) -> None:
@@ -113,7 +136,7 @@ def add_engines(bundle: Path, files: Mapping[str, Path], times: Mapping[str, flo
     extra = bundle / FOLDER
     extra.mkdir(parents=True, exist_ok=True)
     for name, source in files.items():
-        (shutil.copytree if source.is_dir() else _linked)(str(source), str(extra / formats.find(name).file))
+        (shutil.copytree if source.is_dir() else _linked)(str(source), str(extra / formats.ROWS[name].file))
     (extra / TIMES).write_text(json.dumps(dict(times)), encoding="utf-8")
     seal.seal_folder(bundle, FOLDER)
 
@@ -134,7 +157,7 @@ def _record(model: Subject) -> dict[str, Any]:
     try:
         stored = json.loads((folder_of(model) / "prepared.json").read_bytes())
         for name, row in stored["artefacts"].items():
-            if name in formats.FORMATS and (folder_of(model) / formats.find(name).file).exists():
+            if name in formats.ROWS and (folder_of(model) / formats.ROWS[name].file).exists():
                 record["artefacts"][name] = {"ms": float(row["ms"])} if "ms" in row else {}
         for name, row in stored["failures"].items():
             if row["versions"] == _versions():
@@ -189,18 +212,74 @@ def _prepared(model: Subject, chosen: Sequence[Format], say: Callable[[str], Any
                 made.path.rename(target)
                 record["artefacts"][form.name] = {}
                 record["failures"].pop(form.name, None)
-            files = {name: folder / formats.find(name).file for name in record["artefacts"]}
-            networks = {name: path for name, path in files.items() if not formats.find(name).whole}
+            files = {name: folder / formats.ROWS[name].file for name in record["artefacts"]}
+            networks = {name: path for name, path in files.items() if not formats.ROWS[name].whole}
             times = timed(networks, golden_.load(temporary / "golden.npz"))
             for name, spent in times.items():
                 record["artefacts"][name]["ms"] = spent
-        new = folder / ".prepared.json.new"
-        new.write_text(json.dumps(record), encoding="utf-8")
-        os.replace(new, folder / "prepared.json")
+        _write(model, record)
     if times:
         shown = ", ".join(f"{name} {_duration(spent)}" for name, spent in times.items())
         say(f"Prepared {model.name}: {shown}; taking {min(times, key=lambda name: times[name])}.")
     return record
+
+
+def _write(model: Subject, record: Mapping[str, Any]) -> None:
+    new = folder_of(model) / ".prepared.json.new"
+    new.write_text(json.dumps(record), encoding="utf-8")
+    os.replace(new, folder_of(model) / "prepared.json")
+
+
+def keep(model: Subject, form: Format, path: Path, ms: float | None) -> None:
+    """Puts a verified artefact of less precision than floats into the cache, in the place of an older one.
+
+    Args:
+        path: Of the artefact, which stays where it is.
+        ms: What one run of it takes here.
+    """
+    from filelock import FileLock
+
+    folder = folder_of(model)
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"), store.making(folder) as temporary:
+        copy = temporary / form.file
+        (shutil.copytree if path.is_dir() else shutil.copyfile)(path, copy)
+        if (folder / form.file).is_dir():
+            shutil.rmtree(folder / form.file)
+        os.replace(copy, folder / form.file)
+        record = _record(model)
+        record["artefacts"][form.name] = {} if ms is None else {"ms": ms}
+        _write(model, record)
+
+
+def precise(model: Subject, precision: str, engine: str | None = None) -> tuple[Format, Path]:
+    """The fastest artefact of a precision that was exported on this machine, and is in the cache.
+
+    Raises:
+        UsageError: There is none.
+    """
+    rows = _record(model)["artefacts"]
+    there = [formats.ROWS[name] for name in rows if formats.ROWS[name].precision == precision]
+    there = [form for form in there if engine in (None, form.engine)]
+    if not there:
+        made = [form for form in formats.ROWS.values() if form.precision == precision]
+        how = f"--to {made[-1].word} --precision {precision}{' --calibrate DIR' * made[-1].calibrated}"
+        raise UsageError(
+            f"There is no {precision} artefact of {model.name} on this machine. Make one; it is kept for this, too:\n"
+            f"kerazoo export {model.name} {how} -o DIR"
+        )
+    form = min(there, key=lambda each: rows[each.name].get("ms", float("inf")))
+    return form, folder_of(model) / form.file
+
+
+def _faster(record: Mapping[str, Any], ms: float) -> str | None:
+    """What to say where a verified artefact of less precision is quicker."""
+    for name, row in record["artefacts"].items():
+        form = formats.ROWS[name]
+        if form.precision != formats.FLOAT and row.get("ms", ms) < ms:
+            quicker = f"{name} is verified and takes {_duration(row['ms'])}, not {_duration(ms)}"
+            return f"{quicker}: --precision {form.precision} uses it."
+    return None
 
 
 def _duration(ms: float) -> str:
@@ -210,7 +289,7 @@ def _duration(ms: float) -> str:
 def timed(files: Mapping[str, Path], goldens: Mapping[str, Golden]) -> dict[str, float]:
     """Milliseconds that each format's network takes for the default task's golden, here and now."""
     calls = [(call.part, call.inputs) for call in next(iter(goldens.values())).calls]
-    engines = {name: formats.find(name).engine for name in files}
+    engines = {name: formats.ROWS[name].engine for name in files}
     return {name: round(median_ms(open_network(engines[name], path)[0], calls), 3) for name, path in files.items()}
 
 

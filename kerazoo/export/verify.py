@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 from kerazoo import codecs
 from kerazoo.codecs import number
 from kerazoo.contract import Answer, Network, Task, Tensors
 from kerazoo.errors import GateError
 from kerazoo.export.golden import Golden
-from kerazoo.formats import FORMATS, Format
+from kerazoo.formats import ROWS, Format
 
 
 def check_network(golden: Golden, network: Network, form: Format, what: str) -> dict[str, float]:
@@ -78,19 +81,46 @@ def compare(task: Task, expected: Tensors, got: Tensors, what: str) -> dict[str,
 
 
 def check(
-    several: Mapping[str, Task], goldens: Mapping[str, Golden], network: Network, form: Format, what: str
+    several: Mapping[str, Task],
+    goldens: Mapping[str, Golden],
+    network: Network,
+    form: Format,
+    what: str,
+    part: str | None = None,
 ) -> dict[str, float]:
-    """Both gates of every task: the network's calls, and the answers from bytes on."""
+    """Both gates of every task: the network's calls, and the answers from bytes on.
+
+    Args:
+        part: The one that the artefact holds; only its calls are asked then.
+    """  # fmt: skip
     differences: dict[str, float] = {}
     for index, (name, task) in enumerate(several.items()):
         golden = goldens[name]
-        found = check_network(golden, network, form, what)
-        found |= check_answer(task, golden, _answering(task, network, form, name if index else None), form, what)
+        if part is not None and len(task.parts) > 1:
+            calls = tuple(call for call in golden.calls if call.part == part)
+            found = check_network(Golden(golden.request, golden.response, calls), network, form, what)
+        else:
+            found = check_network(golden, network, form, what)
+            found |= check_answer(task, golden, answering(task, network, form, name if index else None), form, what)
         differences |= {key: max(value, differences.get(key, 0.0)) for key, value in found.items()}
     return differences
 
 
-def _answering(task: Task, network: Network, form: Format, name: str | None) -> Answer:
+def distances(
+    several: Mapping[str, Task], goldens: Mapping[str, Golden], network: Network, form: Format, what: str
+) -> dict[str, float]:
+    """How far the artefact's answers lie from the goldens, where no limit is set to that."""
+    anything = dataclasses.replace(form, network=float("inf"), answer=_Endless())
+    limits = anything if form.rounded else form
+    return check(several, goldens, network, limits, what)
+
+
+class _Endless(dict[str, float]):
+    def get(self, key: str, default: Any = None) -> Any:
+        return float("inf")
+
+
+def answering(task: Task, network: Network, form: Format, name: str | None) -> Answer:
     """What answers a task: the artefact itself where the whole answer is baked in, else the task on this machine."""
     if form.whole:
         return network.part(name or ANSWER)
@@ -103,11 +133,9 @@ ANSWER = "serving_default"
 
 def main(path: str, goldens: str, form: str) -> dict[str, float]:
     """Checks an artefact in this process."""
-    from pathlib import Path
-
     from kerazoo.engines import open_network
     from kerazoo.export.golden import load
 
-    chosen = FORMATS[form]
+    chosen = ROWS[form]
     network, card = open_network(chosen.engine, Path(path))
-    return check(card.tasks, load(goldens), network, chosen, Path(path).name)
+    return check(card.tasks, load(goldens), network, chosen, Path(path).name, card.part)

@@ -6,11 +6,14 @@ Importing this registers them, so that `keras.saving.load_model` finds them in a
 from kerazoo.layers.convolution import GroupedConv2D
 from kerazoo.layers.lenet import RadialBasis, Subsampling2D, TableConv2D, scaled_tanh
 from kerazoo.layers.normalization import LocalResponseNormalization
+from kerazoo.layers.quantised import FakeQuant, FakeQuantProduct
 from kerazoo.layers.resizing import BilinearResize
 from kerazoo.layers.spatial import AffineTransformer, IdentityMap
 
 __all__ = [
     "AffineTransformer",
+    "FakeQuant",
+    "FakeQuantProduct",
     "BilinearResize",
     "GroupedConv2D",
     "IdentityMap",

@@ -38,6 +38,69 @@ _EXTRA = {"WEBP": 12, "AVIF": 12, "TIFF": 4, "BMP": 4}
 
 _PROGRESSIVE = 8
 
+_SCALES = (8, 4, 2)
+"""By how much libjpeg makes a picture smaller while it decodes it."""
+
+_FROM_END = {2: (0, 1), 3: (1, 1), 4: (1, 0), 6: (0, 1), 7: (1, 1), 8: (1, 0)}
+"""EXIF orientation -> whether the top, and the left, of the upright picture is an end of the file's rows or columns."""
+
+Enough = Callable[[int, int], tuple[float, float]]
+"""From the height and width of an upright picture to those of which no more is needed."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded picture, or a rectangle of one, that need not have all of its pixels.
+
+    Attributes:
+        image: Of mode L or RGB. A pixel of it stands for `step` x `step` pixels of the picture.
+        height, width: Of the picture, in pixels of its own.
+        step: 1 where it has all of them.
+        top, left: Where the picture begins in the image, in pixels of the picture.
+    """
+
+    image: Image.Image
+    height: int
+    width: int
+    step: int = 1
+    top: int = 0
+    left: int = 0
+
+    def crop(self, top: int, left: int, height: int, width: int) -> Picture:
+        """A rectangle of it, with all pixels of the image that touch it."""
+        if (top, left, height, width) == (0, 0, self.height, self.width):
+            return self
+        top, left = top + self.top, left + self.left
+        above, before = top // self.step, left // self.step
+        below, behind = -(-(top + height) // self.step), -(-(left + width) // self.step)
+        image = self.image.crop((before, above, behind, below))
+        return Picture(image, height, width, self.step, top % self.step, left % self.step)
+
+    def resize(
+        self, height: int, width: int, how: Image.Resampling, part: tuple[int, int, int, int] | None = None
+    ) -> Image.Image:
+        """The picture in another size, antialiased.
+
+        Args:
+            part: Top, left, height and width of what is kept of the result; all of it by default.
+        """
+        # Of a picture that shrinks, only what is kept is computed, from the pixels that it comes from.
+        shrinks = self.width > width and self.height > height
+        top, left, tall, wide = part if part is not None and shrinks else (0, 0, height, width)
+        down, across = self.height / height, self.width / width
+        box = (
+            (self.left + left * across) / self.step,
+            (self.top + top * down) / self.step,
+            (self.left + min((left + wide) * across, self.width)) / self.step,
+            (self.top + min((top + tall) * down, self.height)) / self.step,
+        )
+        image = self.image
+        if (image.width, image.height) != (wide, tall) or box != (0, 0, wide, tall):
+            image = image.resize((int(wide), int(tall)), how, box)
+        if part is not None and not shrinks:
+            image = Picture(image, height, width).crop(*part).image
+        return image
+
 
 @dataclass
 class Memory:
@@ -104,12 +167,20 @@ decoding: ContextVar[Decoding] = ContextVar("decoding", default=Decoding())  # n
 
 
 def open_image(data: bytes, mode: str | None = None) -> Image.Image:
+    """`open_picture` with all of its pixels."""
+    return open_picture(data, mode).image
+
+
+def open_picture(data: bytes, mode: str | None = None, enough: Enough | None = None) -> Picture:
     """The first frame of an encoded picture, upright, as Pillow modes `L` or `RGB`.
 
     Transparency is laid on white, 16-bit greys are scaled to 8 bits, CMYK becomes RGB.
 
     Args:
         mode: The one that is wanted; by default `L` for greys, and `RGB` for all others.
+        enough: Lets the picture be decoded only so far that both sides have at least so many pixels left: a JPEG by
+            libjpeg's scaled decoding, which does not even compute the others; everything else, and what is larger than
+            eight times as much, by the means of squares.
 
     Raises:
         InputError: The bytes are empty, not a picture of the formats that are decoded, truncated, or declare more
@@ -126,7 +197,7 @@ def open_image(data: bytes, mode: str | None = None) -> Image.Image:
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             image = Image.open(io.BytesIO(data), formats=how.formats)
-            return _decoded(image, mode, how)
+            return _decoded(image, mode, how, enough)
     except UnidentifiedImageError:
         known = ", ".join(how.formats)
         raise InputError(
@@ -140,30 +211,61 @@ def open_image(data: bytes, mode: str | None = None) -> Image.Image:
         raise InputError(f"The picture is damaged or truncated: {error}") from None
 
 
-def _decoded(image: Image.Image, mode: str | None, how: Decoding) -> Image.Image:
+def _decoded(image: Image.Image, mode: str | None, how: Decoding, enough: Enough | None) -> Picture:
     if max(image.size) > LONGEST:
         raise InputError(
             f"The picture is too large to decode: {image.width} x {image.height} pixels; a side has at most {LONGEST}."
         )
+    wide, tall = image.size
+    early = _turned(image)
+    scale = _scaled(image, enough, early)
     pixels = image.width * image.height
-    cost = pixels * _cost(image, mode)
+    cost = _cost(image, mode, wide * tall)
     how.memory.take(cost, how.check)
     kept = 0
     try:
-        early = _turned(image)
         image.load()
-        if not early and _turned(image):  # The last part of a PNG says so.
+        turned = _turned(image)  # Pillow has turned a TIFF by now.
+        if turned and not early:  # The last part of a PNG says so.
             late = pixels * _bytes(image.mode)
             how.memory.take(late, how.check)
             cost += late
-        if early or _turned(image):
+        corner = (0, 0)
+        if turned:
+            # Squares of pixels are counted from the corner of the file, and are not whole at the opposite one.
+            beyond = image.height * scale - tall, image.width * scale - wide
+            if turned > 4:
+                beyond, tall, wide = beyond[::-1], wide, tall
+            top, left = _FROM_END.get(turned, (0, 0))
+            corner = top * beyond[0], left * beyond[1]
             image = ImageOps.exif_transpose(image)
         plain = _as(_plain(image), mode) if mode else _plain(image)
-        kept = pixels * _bytes(plain.mode)
+        further = _times(tall, wide, enough) // scale
+        if further > 1:
+            plain, scale = plain.reduce(further), scale * further
+        kept = plain.width * plain.height * _bytes(plain.mode)
         weakref.finalize(plain, how.memory.give_back, kept).atexit = False
-        return plain
+        return Picture(plain, tall, wide, scale, *corner)
     finally:
         how.memory.give_back(cost - kept)
+
+
+def _times(tall: int, wide: int, enough: Enough | None) -> int:
+    """How many times smaller an upright picture may be."""
+    if enough is None:
+        return 1
+    height, width = enough(tall, wide)
+    return max(int(min(tall / height, wide / width)), 1)
+
+
+def _scaled(image: Image.Image, enough: Enough | None, turned: int) -> int:
+    """How many times smaller the decoder will make a picture that is open and not loaded; it is told to."""
+    sides = image.size if turned > 4 else image.size[::-1]
+    times = _times(*sides, enough)
+    scale = next((scale for scale in _SCALES if scale <= times), 1)
+    if scale == 1 or image.draft(None, (image.width // scale, image.height // scale)) is None:
+        return 1
+    return scale
 
 
 def plain_image(image: Image.Image) -> Image.Image:
@@ -179,23 +281,33 @@ def _bytes(mode: str) -> int:
     return 1 if mode in ("1", "L", "P") else 2 if mode.startswith("I;16") else 4
 
 
-def _cost(image: Image.Image, mode: str | None) -> int:
-    """Bytes a pixel while a picture is decoded, turned upright and converted; its bytes at the end included."""
-    own = _bytes(image.mode)
-    decoder = _EXTRA.get(image.format or "", 0)
+def _cost(image: Image.Image, mode: str | None, declared: int | None = None) -> int:
+    """Bytes while a picture is decoded, turned upright and converted; its bytes at the end included.
+
+    Args:
+        declared: Its pixels in the file, which may be more than those that are decoded.
+    """
+    pixels = image.width * image.height
+    declared = pixels if declared is None else declared
+    own = _bytes(image.mode) * pixels
+    decoder = _EXTRA.get(image.format or "", 0) * declared
     if image.info.get("progressive"):
-        decoder = _PROGRESSIVE
+        decoder = _PROGRESSIVE * declared
     turned = own if _turned(image) else 0
     grey = image.mode in ("1", "L", "I", "F") or image.mode.startswith("I;16")
     plain = "L" if grey else "RGB"
-    converted = 0 if image.mode == plain and not image.has_transparency_data else _bytes(plain)
-    return own + max(decoder, turned, converted + (_bytes(mode) if mode and mode != plain else 0))
+    converted = 0 if image.mode == plain and not image.has_transparency_data else _bytes(plain) * pixels
+    return own + max(decoder, turned, converted + (_bytes(mode) * pixels if mode and mode != plain else 0))
 
 
-def _turned(image: Image.Image) -> bool:
-    """Whether it is to be turned upright. Of a PNG only what stands before its pixels is read: Pillow would load it."""
+def _turned(image: Image.Image) -> int:
+    """How it is to be turned upright, as EXIF numbers it; 0 where it is.
+
+    Of a PNG only what stands before its pixels is read: Pillow would load it.
+    """
     known = image.format != "PNG" or "exif" in image.info
-    return known and image.getexif().get(ORIENTATION, 1) != 1
+    orientation = image.getexif().get(ORIENTATION, 1) if known else 1
+    return orientation if orientation in range(2, 9) else 0
 
 
 def _plain(image: Image.Image) -> Image.Image:

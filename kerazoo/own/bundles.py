@@ -37,6 +37,7 @@ def bundle(model: str | os.PathLike[str], say: Callable[[str], Any] = lambda lin
     if form is None:
         return prepare.bundle(own.find(model, say), say)
     network, card = engines.open_network(form.engine, path)
+    form = formats.find(form.word, card.precision)
     files = sorted(path.glob("*")) if path.is_dir() else [path]
     made_from = json.dumps([__version__, *map(file_sha256, files)])
     folder = store.artefacts(f"{plain_stem(path)}:own") / hashlib.sha256(made_from.encode()).hexdigest()[:16]

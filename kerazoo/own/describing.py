@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kerazoo import applications, manifest, registry
+from kerazoo import applications, manifest, registry, tasks
 from kerazoo.assets import Assets
 from kerazoo.codecs.image import Image, Normalise, from_preprocessing
 from kerazoo.contract import Task
@@ -55,11 +55,17 @@ def describe(
         raise UsageError(f"task={task!r}: give the task itself, as kerazoo.tasks has it; classify alone can be a word.")
     if task is not None and not isinstance(task, str):
         several = dict(task) if isinstance(task, Mapping) else {task.kind: task}
+    elif not getattr(config, "include_top", True):
+        raise UsageError(
+            f"{model.name} is {variant} without its top: it ends in features, which say nothing of classes.\n"
+            "Put a layer on top of it, or say what it does with task=..., one of the tasks in kerazoo.tasks."
+        )
     elif config is not None and getattr(config, "activation", "none") == "none":
         several = registry.variants()[str(variant)][0].tasks(config, Assets(labels=words))
     else:
         several = {"classify": _classifier(model, inputs, outputs, words, config, assumed)}
-    chosen = normalise_of(variant, normalise, assumed)
+    seen = any(port.media == Normalise.media for each in tasks.parts(several).values() for port in each.inputs)
+    chosen = normalise_of(variant, normalise, assumed) if seen or normalise is not None else None
     kept = {"variant": variant, **dataclasses.asdict(config)} if config is not None else None
     return Built(name, model, several, chosen, config=kept), assumed
 

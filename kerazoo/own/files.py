@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from kerazoo import seal
 from kerazoo.engines import card as card_
 from kerazoo.engines.card import Card
-from kerazoo.engines.quiet import import_tensorflow
+from kerazoo.engines.quiet import import_keras
 from kerazoo.errors import KerazooError, UsageError
 from kerazoo.registry import Built, file_sha256
 
@@ -129,7 +129,7 @@ def load_keras(path: Path) -> keras_.Model:
         UsageError: It cannot be opened; Keras' reason is told.
     """
     members(path)
-    import_tensorflow()
+    import_keras()
     import keras
 
     import kerazoo.layers  # noqa: F401  Registers the layers of ours that a file may name.

@@ -68,7 +68,7 @@ def save(
         built.tasks,
         normalise=built.normalise,
         config=built.config,
-        versions={name: importlib.metadata.version(name) for name in ("kerazoo", "tensorflow", "keras")},
+        versions={name: importlib.metadata.version(name) for name in ("kerazoo", keras.backend.backend(), "keras")},
         goldens={name: golden_.to_card(golden) for name, golden in goldens.items()},
         metrics=dict(metrics or {}),
         training=dict(training or {}),

@@ -40,6 +40,7 @@ class Statement:
             where it can be seen.
         output, input, signature: Names in the file, where it has several.
         layout: `nhwc` or `nchw`, where the shape of the input does not say it.
+        exact_pixels: Whether large pictures are always decoded whole.
     """
 
     labels: tuple[str, ...] | None = None
@@ -54,6 +55,7 @@ class Statement:
     input: str | None = None
     signature: str | None = None
     layout: str | None = None
+    exact_pixels: bool = False
 
 
 def statement(
@@ -276,7 +278,8 @@ def _picture(opened: Opened, held: Held, layout: str, stated: Statement) -> tupl
         raise UsageError(
             f"The input {held} has channels before height and width; of Keras models, channels last are expected."
         )
-    return Image(height, width, channels, stated.resize, stated.interpolation), normalise, assumed
+    image = Image(height, width, channels, stated.resize, stated.interpolation, exact=stated.exact_pixels)
+    return image, normalise, assumed
 
 
 def _normalise(opened: Opened, stated: Statement) -> tuple[Normalise | None, list[str]]:

@@ -14,6 +14,7 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from kerazoo.codecs.image import Image
 from kerazoo.codecs.text import Vocabulary
 from kerazoo.contract import Signature, Task
 from kerazoo.errors import UsageError, near
@@ -43,6 +44,13 @@ def classes(kind: str) -> dict[str, Any]:
 def parts(several: Mapping[str, Task]) -> dict[str, Signature]:
     """The parts of a network that does several tasks."""
     return {name: signature for task in several.values() for name, signature in task.parts.items()}
+
+
+def exactly(task: Task) -> Task:
+    """The same task on pictures that are always decoded whole, whatever its card says."""
+    inputs = {name: value for name, value in vars(task).items() if isinstance(value, Image)}
+    whole = {name: dataclasses.replace(image, exact=True) for name, image in inputs.items()}
+    return dataclasses.replace(task, **whole) if whole else task  # type: ignore[type-var]
 
 
 def to_card(task: Task) -> tuple[dict[str, Any], dict[str, bytes]]:

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from kerazoo.ops import numpy as ops
+from kerazoo.ops.pictures import open_image
 
 LONGEST = 1024
 """Pixels of the longer side of what is drawn."""
@@ -34,7 +35,7 @@ def palette(classes: int) -> np.ndarray:
 
 def coloured(mask: bytes, classes: int) -> bytes:
     """A grey PNG of class numbers as one with a palette: the same numbers, shown in colours."""
-    image = Image.open(io.BytesIO(mask))
+    image = open_image(mask)
     image.putpalette(palette(classes).ravel().tolist())
     return _png(image)
 
@@ -42,7 +43,7 @@ def coloured(mask: bytes, classes: int) -> bytes:
 def overlaid(mask: bytes, classes: int, picture: bytes) -> bytes:
     """The picture, tinted by the class of each pixel; the first class leaves it as it is."""
     ground = ground_of(picture)
-    numbers = np.asarray(Image.open(io.BytesIO(mask)).resize(ground.size, Image.Resampling.NEAREST))
+    numbers = np.asarray(open_image(mask).resize(ground.size, Image.Resampling.NEAREST))
     pixels = np.asarray(ground, np.float32)
     tinted = pixels * (1 - SHOWN) + palette(classes)[numbers] * np.float32(SHOWN)
     return _png(Image.fromarray(np.where(numbers[..., None] > 0, tinted, pixels).astype(np.uint8)))

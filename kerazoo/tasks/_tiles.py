@@ -24,21 +24,24 @@ def over_tiles(
     scale: int = 1,
     dtype: str = "float32",
     together: int = 1,
+    channels: int = 0,
 ) -> Tensor:
     """Cuts a picture into tiles, runs each with what surrounds it, and puts the results together.
 
     Args:
         ops: The array functions.
-        pixels: uint8 [height, width, channels].
+        pixels: uint8 or float32 [height, width, planes].
         core: Height and width of what one tile contributes.
         context: Pixels that a tile sees beyond its core on each side, mirrored at the picture's borders.
-        fn: From float32 tiles [n, core + 2 context, core + 2 context, channels] to [n, core * scale, core * scale].
+        fn: From float32 tiles [n, core + 2 context, core + 2 context, planes] to [n, core * scale, core * scale], with
+            an axis of `channels` more where there are some.
         scale: How much larger the result is.
         dtype: Of the result.
         together: Most tiles that go through `fn` at once: with it the memory is bounded.
+        channels: Of the result; 0 where it has no such axis.
 
     Returns:
-        The result [height * scale, width * scale].
+        The result [height * scale, width * scale], or [height * scale, width * scale, channels].
     """
     height, width = ops.size(pixels)
     tall, wide = core
@@ -55,8 +58,9 @@ def over_tiles(
         windows = ops.gather(flat, ys[:, :, None] * width + xs[:, None, :])
         return ops.cast(fn(ops.cast(windows, "float32")), dtype)
 
-    done = ops.map_range(run, groups, (None, None, None), dtype)
+    more, axes = ((channels,), (0, 2, 1, 3, 4)) if channels else ((), (0, 2, 1, 3))
+    done = ops.map_range(run, groups, (None, None, None, *more), dtype)
     tall, wide = tall * scale, wide * scale
-    done = ops.reshape(done, (groups * each, tall, wide))[:tiles]
-    done = ops.transpose(ops.reshape(done, (rows, columns, tall, wide)), (0, 2, 1, 3))
-    return ops.reshape(done, (rows * tall, columns * wide))[: height * scale, : width * scale]
+    done = ops.reshape(done, (groups * each, tall, wide, *more))[:tiles]
+    done = ops.transpose(ops.reshape(done, (rows, columns, tall, wide, *more)), axes)
+    return ops.reshape(done, (rows * tall, columns * wide, *more))[: height * scale, : width * scale]

@@ -138,6 +138,12 @@ class Classify:
         apart = np.abs(scores[:, 0] - scores[:, 1]).max(initial=0.0) / np.max(expected["score"])
         return {"label": float(np.mean(labels)) if labels else 1.0, "score": float(apart)}
 
+    AGREES: ClassVar[tuple[str, float]] = ("equal first classes", 0.98)
+
+    def agreement(self, expected: Tensors, got: Tensors) -> float:
+        """The share of rows whose first class is the same."""
+        return float(np.mean(np.asarray(expected["index"])[:, 0] == np.asarray(got["index"])[:, 0]))
+
     def read(self, response: Tensors, row: int) -> Labels:
         return Labels(
             tuple(label.decode() for label in response["label"][row].tolist()),

@@ -47,13 +47,15 @@ class Picture:
 
 @dataclass(frozen=True)
 class SuperResolution:
-    """Super-resolution of the luma; the chroma, to which eyes are blunter, is resized bicubically.
+    """Super-resolution of the luma, to which eyes are sharpest, or of luma and chroma.
 
     Attributes:
         scale: How many times higher and wider the picture becomes.
         context: How many pixels around it a pixel of the network's output depends on. Tiles overlap by so much, so
             that no seam can be seen.
-        tile: Longest side of a tile in pixels of the small picture.
+        tile: Longest side of a tile in pixels of the picture that the network sees.
+        channels: 1 for the luma alone, the chroma being resized bicubically; 3 for luma, blue and red differences.
+        enlarged: Whether the network sees the picture already resized bicubically, and only sharpens it.
     """
 
     kind: ClassVar[str] = "redraw"
@@ -62,6 +64,8 @@ class SuperResolution:
     scale: int
     context: int
     tile: int = 256
+    channels: int = 1
+    enlarged: bool = False
 
     @property
     def request(self) -> tuple[Port, ...]:
@@ -73,29 +77,40 @@ class SuperResolution:
 
     @property
     def parts(self) -> Mapping[str, Signature]:
-        shape = (None, None, None, 1)
-        return {"network": Signature((Port("image", "float32", shape, "image"),), (Port("luma", "float32", shape),))}
+        shape = (None, None, None, self.channels)
+        return {
+            "network": Signature((Port("image", "float32", shape, "image"),), (Port(self._drawn, "float32", shape),))
+        }
+
+    @property
+    def _drawn(self) -> str:
+        return "luma" if self.channels == 1 else "planes"
 
     def answer(self, network: Network, request: Tensors) -> Tensors:
         ops = network.ops
         pixels = ops.decode_image(request["image_bytes"][0], 3)
         height, width = ops.size(pixels)
-        pixel_count = ops.cast(height, "int64") * ops.cast(width, "int64") * self.scale**2
+        tall, wide = height * self.scale, width * self.scale
+        pixel_count = ops.cast(tall, "int64") * ops.cast(wide, "int64")
         ops.check(pixel_count <= MAX_PIXELS, f"At most {MAX_PIXELS // 10**6} million pixels are drawn; this is more.")
-        y, cb, cr = luma_chroma(ops, pixels)
+        planes = luma_chroma(ops, pixels)
+        # What the network does not enlarge.
+        large = [ops.resize(plane, tall, wide, "bicubic") for plane in planes[0 if self.enlarged else self.channels :]]
+        seen = (large if self.enlarged else planes)[: self.channels]
+        scale = 1 if self.enlarged else self.scale
 
         def enlarge(tiles: Tensor) -> Tensor:
-            luma = network({"image": tiles})["luma"][..., 0]
-            edge = self.context * self.scale
-            return luma[:, edge : ops.size(luma[0])[0] - edge, edge : ops.size(luma[0])[1] - edge] * 255.0
+            drawn = network({"image": tiles})[self._drawn]
+            edge = self.context * scale
+            return drawn[:, edge : ops.size(drawn[0])[0] - edge, edge : ops.size(drawn[0])[1] - edge] * 255.0
 
+        source = ops.stack([plane[..., 0] for plane in seen], -1)
         # Tiles of nearly equal size, so that little is computed that is not shown.
-        core = tuple(_share(side, self.tile) for side in (height, width))
-        luma = over_tiles(ops, y, core, self.context, enlarge, scale=self.scale)
-        tall, wide = height * self.scale, width * self.scale
-        blue, red = (ops.resize(plane, tall, wide, "bicubic")[..., 0] - 128.0 for plane in (cb, cr))
-        drawn = ops.whole(colour(ops, luma, blue, red))
-        return {"image_bytes": ops.strings([ops.encode_png(drawn)])}
+        core = tuple(_share(side, self.tile) for side in ops.size(source))
+        drawn = over_tiles(ops, source, core, self.context, enlarge, scale=scale, channels=self.channels)
+        left = large[-2:] if self.channels == 1 else [drawn[..., 1:2], drawn[..., 2:3]]
+        blue, red = (plane[..., 0] - 128.0 for plane in left)
+        return {"image_bytes": ops.strings([ops.encode_png(ops.whole(colour(ops, drawn[..., 0], blue, red)))])}
 
     def read(self, response: Tensors, row: int) -> Picture:
         return Picture(response["image_bytes"][row])

@@ -17,8 +17,9 @@ class Sample:
     Attributes:
         latents: Numbers of noise a picture is made from.
         height, width, channels: Of a picture; 1 channel is grey, 3 are RGB.
-        part: The part of the network that draws: noise [batch, latents] to logits [batch, height, width, channels],
-            whose sigmoid is the brightness.
+        part: The part of the network that draws: noise [batch, latents] to [batch, height, width, channels].
+        output: What that is: `logits`, whose sigmoid is the brightness, or brightness itself, in -1..1 (`signed`) or
+            0..1 (`unit`).
     """
 
     kind: ClassVar[str] = "sample"
@@ -29,6 +30,7 @@ class Sample:
     width: int
     channels: int = 1
     part: str = "decoder"
+    output: str = "logits"
 
     @property
     def request(self) -> tuple[Port, ...]:
@@ -41,14 +43,15 @@ class Sample:
     @property
     def parts(self) -> Mapping[str, Signature]:
         noise = Port("noise", "float32", (None, self.latents))
-        logits = Port("logits", "float32", (None, self.height, self.width, self.channels))
-        return {self.part: Signature((noise,), (logits,))}
+        drawn = Port(self.output, "float32", (None, self.height, self.width, self.channels))
+        return {self.part: Signature((noise,), (drawn,))}
 
     def answer(self, network: Network, request: Tensors) -> Tensors:
         ops = network.ops
         noise = ops.normal(request["seed"], self.latents)
-        logits = network.part(self.part)({"noise": noise})["logits"]
-        pixels = ops.whole(ops.sigmoid(logits) * 255.0)
+        drawn = network.part(self.part)({"noise": noise})[self.output]
+        brightness = {"logits": ops.sigmoid, "signed": lambda x: (x + 1.0) / 2.0, "unit": lambda x: x}[self.output]
+        pixels = ops.whole(brightness(drawn) * 255.0)
 
         def encode(image: Tensor) -> Tensor:
             return ops.encode_png(image)

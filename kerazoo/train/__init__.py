@@ -1,4 +1,7 @@
-"""Training: a recipe is data, a state is one file, and a step is all that tells one kind of learning from another."""
+"""Training: a recipe is data, a state is one file, and a step is all that tells one kind of learning from another.
+
+This package can be called: `kerazoo.train(...)` is `kerazoo.train.fit.train`.
+"""
 
 from __future__ import annotations
 

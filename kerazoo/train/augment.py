@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 
 
@@ -55,6 +58,125 @@ def turned(batch: tuple[np.ndarray, ...], rng: np.random.Generator, epoch: int) 
 def _laid(square: np.ndarray, way: int) -> np.ndarray:
     square = np.rot90(square, way % 4)
     return square[:, ::-1] if way >= 4 else square
+
+
+def colours(
+    pictures: np.ndarray, rng: np.random.Generator, brightness: float = 0.4, contrast: float = 0.4, colour: float = 0.4
+) -> np.ndarray:
+    """Brightness, contrast and strength of the colours of each picture, each times something around 1.
+
+    The ranges are those of He et al., arXiv:1812.01187, section 2.1: 0.6 to 1.4.
+
+    Args:
+        pictures: [batch, height, width, channels], of 0..255; grey ones have no colours to change.
+        rng: Draws three numbers a picture.
+        brightness, contrast, colour: Largest distance from 1.
+
+    Returns:
+        float32 of the same shape, within 0..255.
+    """
+    widths = np.array([brightness, contrast, colour], np.float32).reshape(3, 1, 1, 1, 1)
+    bright, strong, rich = 1 + widths * rng.uniform(-1, 1, (3, len(pictures), 1, 1, 1)).astype(np.float32)
+    made = pictures.astype(np.float32) * bright
+    mean = made.mean(axis=(1, 2, 3), keepdims=True)
+    made = mean + (made - mean) * strong
+    if pictures.shape[-1] == 3:
+        grey = (made @ np.array([0.299, 0.587, 0.114], np.float32))[..., None]
+        made = grey + (made - grey) * rich
+    return np.clip(made, 0, 255)
+
+
+def cutout(pictures: np.ndarray, rng: np.random.Generator, size: int) -> np.ndarray:
+    """A square of each picture, which may reach over its edges, is filled with the picture's mean.
+
+    DeVries and Taylor, "Improved Regularization of Convolutional Neural Networks with Cutout", arXiv:1708.04552,
+    section 3.2, where the pictures' mean is 0.
+
+    Args:
+        pictures: [batch, height, width, channels].
+        rng: Draws the middle of each square.
+        size: Side of the squares in pixels.
+    """
+    count, height, width, _ = pictures.shape
+    down, right = rng.integers(0, height, (count, 1)), rng.integers(0, width, (count, 1))
+    rows, columns = (
+        np.abs(2 * (np.arange(side) - np.asarray(place)) + (size + 1) % 2) < size
+        for side, place in ((height, down), (width, right))
+    )
+    hole = rows[:, :, None, None] & columns[:, None, :, None]
+    mean = pictures.mean(axis=(1, 2), keepdims=True)
+    if pictures.dtype.kind != "f":
+        mean = np.rint(mean)
+    return np.where(hole, mean.astype(pictures.dtype), pictures)
+
+
+def mixup(
+    pictures: np.ndarray, shares: np.ndarray, rng: np.random.Generator, alpha: float = 0.2
+) -> tuple[np.ndarray, np.ndarray]:
+    """Each picture mixed with another of the batch, and their labels alike.
+
+    Zhang, Cisse, Dauphin, Lopez-Paz, "mixup: Beyond Empirical Risk Minimization", ICLR 2018, arXiv:1710.09412; a share
+    for each pair, drawn from Beta(alpha, alpha), as in He et al., arXiv:1812.01187, section 5.4.
+
+    Args:
+        pictures: [batch, height, width, channels].
+        shares: What each class has of a picture, [batch, classes].
+        rng: Draws the pairs and the shares.
+        alpha: Small values leave most pictures nearly as they are.
+
+    Returns:
+        Both as float32.
+    """
+    partner = rng.permutation(len(pictures))
+    part = rng.beta(alpha, alpha, len(pictures)).astype(np.float32)
+    mixed = [
+        each * np.reshape(part, (-1, *[1] * (each.ndim - 1)))
+        + each[partner] * np.reshape(1 - part, (-1, *[1] * (each.ndim - 1)))
+        for each in (pictures.astype(np.float32), shares.astype(np.float32))
+    ]
+    return mixed[0], mixed[1]
+
+
+def coloured(batch: tuple[np.ndarray, ...], rng: np.random.Generator, epoch: int) -> tuple[np.ndarray, ...]:
+    """`colours` for a recipe's batch."""
+    return colours(batch[0], rng), *batch[1:]
+
+
+def holed(batch: tuple[np.ndarray, ...], rng: np.random.Generator, epoch: int) -> tuple[np.ndarray, ...]:
+    """`cutout` of half of the side, for a recipe's batch."""
+    return cutout(batch[0], rng, batch[0].shape[1] // 2), *batch[1:]
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """`mixup` for a recipe's batch of pictures and class numbers.
+
+    Attributes:
+        classes: How many there are.
+        alpha: See `mixup`.
+    """
+
+    classes: int
+    alpha: float = 0.2
+
+    def __call__(self, batch: tuple[np.ndarray, ...], rng: np.random.Generator, epoch: int) -> tuple[np.ndarray, ...]:
+        return *mixup(batch[0], np.eye(self.classes, dtype=np.float32)[batch[1]], rng, self.alpha), *batch[2:]
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Several augmentations of a recipe's batch, one after the other.
+
+    Attributes:
+        links: From a batch, a generator and the number of the epoch to a batch.
+    """
+
+    links: tuple[Callable[..., tuple[np.ndarray, ...]], ...]
+
+    def __call__(self, batch: tuple[np.ndarray, ...], rng: np.random.Generator, epoch: int) -> tuple[np.ndarray, ...]:
+        for link in self.links:
+            batch = link(batch, rng, epoch)
+        return batch
 
 
 def affine(

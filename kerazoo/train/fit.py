@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from kerazoo.engines.quiet import import_tensorflow
+from kerazoo.engines.quiet import import_keras
 from kerazoo.errors import UsageError
-from kerazoo.train import product
-from kerazoo.train.jobs import Job, Request, classify
+from kerazoo.train import product, reports
+from kerazoo.train import quantize as quantize_
+from kerazoo.train.find_rate import Found, range_test
+from kerazoo.train.jobs import Job, Request, classify, nodes, redraw, sample, segment, translate
 from kerazoo.train.run import LAST, run
 from kerazoo.train.settings import chosen
 from kerazoo.train.start import find
+from kerazoo.train.state import full_disk
+from kerazoo.train.steps.supervised import computed
+from kerazoo.train.techniques import general, refuse
 
 JOBS: Mapping[str, tuple[Callable[[Request], Job], str]] = {
     "classify": (classify.job, "scratch"),
+    "nodes": (nodes.job, "graph"),
+    "redraw": (redraw.job, "larger"),
+    "sample": (sample.job, "noise"),
+    "segment": (segment.job, "masks"),
+    "translate": (translate.job, "sentences"),
 }
 """Kind of task -> what makes its job, and the recipe that is meant where none is named."""
 
@@ -41,10 +51,13 @@ class Trained:
     folder: Path
 
 
+Source = str | os.PathLike[str]
+
+
 def train(
-    model: str | os.PathLike[str],
-    data: str | os.PathLike[str],
-    out: str | os.PathLike[str],
+    model: Source,
+    data: Source | Sequence[Source],
+    out: Source,
     *,
     recipe: str | None = None,
     epochs: int | None = None,
@@ -53,8 +66,12 @@ def train(
     resume: bool = False,
     seed: int = 0,
     freeze: str | int = "none",
-    validation: float | str | os.PathLike[str] = 0.1,
+    validation: float | Source | Sequence[Source] | None = None,
     strict: bool = False,
+    tensorboard: bool = False,
+    devices: int = 1,
+    quantize: str | None = None,
+    change: Callable[[Job], Job] | None = None,
     say: Callable[[str], Any] | None = None,
 ) -> Trained:
     """Trains a model on data of one's own.
@@ -62,8 +79,8 @@ def train(
     Args:
         model: A variant (`lenet5`: fresh weights), `variant:weights`, or a `.keras` file of one's own. Where the
             classes are others than the model's, it gets a new top; the preprocessing of its weights is kept.
-        data: For a classifier a folder with a folder of pictures for each class, a .csv of path and label, or an .npz
-            of x_train and y_train.
+        data: What suits what the model does, see docs/training.md: a folder with a folder of pictures for each class,
+            pictures with masks, pictures alone, a graph, or a pair of files of sentences.
         out: A folder for the model (`model.keras`), the states, `log.csv` and `curves.png`.
         recipe: A key of `kerazoo.train.settings.RECIPES`; by default one that suits the task.
         epochs, minutes: How long; whichever ends first.
@@ -71,44 +88,113 @@ def train(
         resume: Go on from the state in `out`.
         seed: Of weights, order, augmentation, dropout and the choice of what is held out.
         freeze: `none`; `body`, all but the top; or how many of the first layers with weights stay as they are.
-        validation: A share of each class to hold out, 0 for none, or a second source.
-        strict: Refuse where a picture cannot be read, instead of leaving it out.
+        validation: A share to hold out, 0 for none, or a second source; by default what the source itself holds out,
+            as in a folder `val`, else a tenth.
+        strict: Refuse where a sample cannot be read, instead of leaving it out.
+        tensorboard: Write event files for TensorBoard, too.
+        devices: How many share each batch among them; see `kerazoo.train.devices`.
+        quantize: `int8` learns with rounded weights and activations, and writes integer files beside the model: see
+            `kerazoo.train.quantize`.
+        change: From what was made of model, data and recipe to what is run in its place: how pruning comes in.
         say: Is told one line an epoch and what is left out; by default stderr is.
 
     Raises:
         UsageError, InputError: What is asked for does not fit together; the message says what to do.
         GateError: The loss became NaN or infinite; the last good state is kept.
+        KerazooError: The disk is full; what was saved before is still there.
     """
-    import_tensorflow()
+    folder = Path(out).expanduser()
+    if (folder / LAST).exists() and not resume:  # Said before the data is read.
+        raise UsageError(f"{folder} holds a training already.\nGo on with --resume, or name another folder.")
+    made = job(
+        model, data, recipe=recipe, epochs=epochs, settings=settings, seed=seed, freeze=freeze, validation=validation,
+        strict=strict, say=say,
+    )  # fmt: skip
+    for each in (quantize_.at(quantize) if quantize is not None else None, change):
+        made = each(made) if each is not None else made
+    timed = replace(made.recipe, minutes=minutes)
+    outcome = run(timed, folder, resume=resume, say=say, tensorboard=tensorboard, devices=devices)
+    if not outcome.history:
+        raise UsageError(f"minutes={minutes}: not one epoch was done; there is nothing to save.")
+    figures = {name: value for name, value in outcome.figures.items() if name != "seconds"}
+    kept = made.finish(outcome.state.model) if made.finish is not None else outcome.state.model
+    with full_disk(folder / MODEL):
+        path = product.save(kept, folder / MODEL, made.tasks, made.normalise, made.recipe, figures, made.notes)
+    if quantize is not None:
+        quantize_.export(path, _told(say))
+    return Trained(path, figures, outcome.history, folder)
+
+
+def find_rate(
+    model: Source,
+    data: Source | Sequence[Source],
+    out: Source,
+    *,
+    lowest: float = 1e-6,
+    highest: float = 1.0,
+    steps: int = 100,
+    say: Callable[[str], Any] | None = None,
+    **asked: Any,
+) -> Found:
+    """A learning-rate range test of what `train` would do: see `kerazoo.train.find_rate`.
+
+    Args:
+        model, data: As `train` takes them.
+        out: A folder, for `rates.csv` and `rates.png`.
+        lowest, highest: The first rate, and the last.
+        steps: From the one to the other.
+        say: Is told what is left out; by default stderr is.
+        asked: What else `train` takes that decides the recipe: `recipe`, `settings`, `seed`, `freeze`, ...
+
+    Raises:
+        UsageError, InputError: As of `train`.
+        GateError: No rate made the loss fall.
+    """
+    made = job(model, data, say=say, **asked)
+    found = range_test(made.recipe, lowest, highest, steps)
+    reports.rates(Path(out).expanduser(), found, made.recipe.name)
+    return found
+
+
+def job(
+    model: Source,
+    data: Source | Sequence[Source],
+    *,
+    recipe: str | None = None,
+    epochs: int | None = None,
+    settings: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    freeze: str | int = "none",
+    validation: float | Source | Sequence[Source] | None = None,
+    strict: bool = False,
+    say: Callable[[str], Any] | None = None,
+) -> Job:
+    """The recipe of a training and what becomes of it; the arguments are those of `train`."""
+    import_keras()
     start = find(os.fspath(model))
-    kind = start.task.kind
-    if kind not in JOBS:
+    if start.kind not in JOBS:
         raise UsageError(
-            f"{start.word} does {kind}; `kerazoo train` teaches what does {', '.join(JOBS)}.\n"
+            f"{start.word} does {start.kind}; `kerazoo train` teaches what does {', '.join(JOBS)}.\n"
             "For another, write a recipe: kerazoo.train.Recipe and kerazoo.train.run.run take any step."
         )
-    make, usual = JOBS[kind]
+    make, usual = JOBS[start.kind]
     usual = "finetune" if start.built is not None and usual == "scratch" else usual
     chosen_ = chosen(recipe or usual, {key: str(value) for key, value in (settings or {}).items()})
     if epochs is not None:
         if epochs < 1:
             raise UsageError(f"epochs={epochs} is not a positive number.")
         chosen_ = replace(chosen_, epochs=epochs)
-    folder = Path(out).expanduser()
-    if (folder / LAST).exists() and not resume:  # Said before the data is read.
-        raise UsageError(f"{folder} holds a training already.\nGo on with --resume, or name another folder.")
-    asked = Request(
-        start, Path(data).expanduser(), chosen_, seed, _freeze(freeze), _validation(validation), strict, _told(say)
+    refuse(start.kind, chosen_)
+    made = make(
+        Request(start, _paths(data), chosen_, seed, _freeze(freeze), _validation(validation), strict, _told(say))
     )
-    made = make(asked)
-    outcome = run(replace(made.recipe, minutes=minutes), folder, resume=resume, say=say)
-    if not outcome.history:
-        raise UsageError(f"minutes={minutes}: not one epoch was done; there is nothing to save.")
-    figures = {name: value for name, value in outcome.figures.items() if name != "seconds"}
-    path = product.save(
-        outcome.state.model, folder / MODEL, made.tasks, made.normalise, made.recipe, figures, made.notes
-    )
-    return Trained(path, figures, outcome.history, folder)
+    recipe_ = computed(general(made.recipe, chosen_), chosen_.compute, _told(say))
+    return replace(made, recipe=recipe_)
+
+
+def _paths(given: Source | Sequence[Source]) -> tuple[Path, ...]:
+    several = (given,) if isinstance(given, str | os.PathLike) else tuple(given)
+    return tuple(Path(os.fspath(each)).expanduser() for each in several)
 
 
 def _told(say: Callable[[str], Any] | None) -> Callable[[str], Any]:
@@ -126,16 +212,20 @@ def _freeze(freeze: str | int) -> str:
     return word
 
 
-def _validation(validation: Any) -> float | Path:
-    try:
-        share = float(validation)
-    except (TypeError, ValueError):
-        path = Path(os.fspath(validation)).expanduser()
+def _validation(given: Any) -> float | tuple[Path, ...] | None:
+    if given is None:
+        return None
+    if not isinstance(given, list | tuple):
+        try:
+            share = float(given)
+        except (TypeError, ValueError):
+            share = None  # A source.
+        if share is not None:
+            if not 0 <= share < 1:
+                raise UsageError(f"validation={given} is no share of at least 0 and less than 1.")
+            return share
+    paths = _paths(given)
+    for path in paths:
         if not path.exists():
-            raise UsageError(
-                f"validation={validation} is neither a share such as 0.1 nor an existing file or folder."
-            ) from None
-        return path
-    if not 0 <= share < 1:
-        raise UsageError(f"validation={validation} is no share of at least 0 and less than 1.")
-    return share
+            raise UsageError(f"validation={path} is neither a share such as 0.1 nor an existing file or folder.")
+    return paths

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from kerazoo.errors import UsageError, near
 from kerazoo.lazy import keras
 
 
@@ -13,15 +15,20 @@ def cross_entropy(labels: Any, logits: Any) -> Any:
     return keras.ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
 
 
-def right(labels: Any, logits: Any) -> Any:
-    """1.0 where the label [...] has the largest of the logits [..., classes], else 0.0."""
+def right(labels: Any, logits: Any, *_: Any) -> Any:
+    """1.0 where the label has the largest of the logits [..., classes], else 0.0.
+
+    Labels are class numbers [...], or shares of classes [..., classes], of which the largest counts.
+    """
     ops = keras.ops
-    same = ops.equal(ops.cast(ops.argmax(logits, axis=-1), "int64"), ops.cast(labels, "int64"))
+    if len(labels.shape) == len(logits.shape):
+        labels = ops.argmax(labels, axis=-1)
+    same = ops.equal(ops.cast(ops.argmax(logits, axis=-1), "int32"), ops.cast(labels, "int32"))
     return ops.cast(same, "float32")
 
 
-def accuracy(labels: Any, logits: Any) -> Any:
-    """The share of the labels [...] that have the largest of the logits [..., classes]."""
+def accuracy(labels: Any, logits: Any, *_: Any) -> Any:
+    """The share of the labels that are `right`."""
     return keras.ops.mean(right(labels, logits))
 
 
@@ -35,14 +42,15 @@ def psnr(targets: Any, output: Any) -> Any:
     return -10.0 * keras.ops.log10(squared(targets, output))
 
 
-def within(figure: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """The figure of the middle of an output [batch, h, w, c], as large as the target: what saw no edge."""
+@dataclass(frozen=True)
+class Within:
+    """A figure of the middle of an output [batch, h, w, c], as large as the target: what saw no edge."""
 
-    def inner(targets: Any, output: Any) -> Any:
+    figure: Callable[[Any, Any], Any]
+
+    def __call__(self, targets: Any, output: Any) -> Any:
         top, left = ((output.shape[axis] - targets.shape[axis]) // 2 for axis in (1, 2))
-        return figure(targets, output[:, top : top + targets.shape[1], left : left + targets.shape[2]])
-
-    return inner
+        return self.figure(targets, output[:, top : top + targets.shape[1], left : left + targets.shape[2]])
 
 
 def over_known(figure: Callable[[Any, Any], Any]) -> Callable[[Any, Any, Any], Any]:
@@ -57,3 +65,176 @@ def over_known(figure: Callable[[Any, Any], Any]) -> Callable[[Any, Any, Any], A
 def of_probabilities(labels: Any, probabilities: Any) -> Any:
     """Cross-entropy of class numbers [...] and probabilities [..., classes], one number for each."""
     return keras.ops.sparse_categorical_crossentropy(labels, probabilities, from_logits=False)
+
+
+def with_loss(step: Any, change: Callable[[Any], Any]) -> Any:
+    """A step whose loss is what `change` makes of it, or, where a step stands around another, of the inner one's."""
+    if hasattr(step, "loss"):
+        return replace(step, loss=change(step.loss))
+    return replace(step, step=with_loss(step.step, change))
+
+
+KINDS: Mapping[str, tuple[str, str]] = {
+    "cross_entropy": ("categorical_crossentropy", "logits"),
+    "binary_cross_entropy": ("binary_crossentropy", "logits"),
+    "kl": ("kl_divergence", "softmax"),
+    "mse": ("mean_squared_error", "softmax"),
+    "msle": ("mean_squared_logarithmic_error", "softmax"),
+    "mae": ("mean_absolute_error", "softmax"),
+    "hinge": ("hinge", "linear"),
+    "categorical_hinge": ("categorical_hinge", "linear"),
+}
+"""Words for Keras' losses, and what they are given: logits, softmax probabilities, or plain outputs."""
+
+
+def shares(labels: Any, classes: int, smoothing: float = 0.0) -> Any:
+    """What each class should get of the probability: float32 [..., classes].
+
+    Args:
+        labels: Class numbers [...], or shares already.
+        classes: How many there are.
+        smoothing: What the true class gives to the others together. Szegedy et al., arXiv:1512.00567, section 7, as He
+            et al., arXiv:1812.01187, section 5.2, write it: `1 - smoothing` and `smoothing / (classes - 1)`. Keras'
+            `label_smoothing` spreads over all classes, the true one too: its 0.1 is 0.09 here where there are ten.
+    """
+    ops = keras.ops
+    if labels.dtype not in ("float16", "float32", "float64", "bfloat16"):
+        labels = ops.one_hot(labels, classes)
+    labels = ops.cast(labels, "float32")
+    if not smoothing:
+        return labels
+    return labels * (1 - smoothing) + (1 - labels) * (smoothing / max(1, classes - 1))
+
+
+@dataclass(frozen=True)
+class Classes:
+    """A loss of a classifier that ends in logits, one number for each sample.
+
+    Attributes:
+        kind: A key of `KINDS`, or `focal`.
+        smoothing: See `shares`.
+    """
+
+    kind: str = "cross_entropy"
+    smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        known = (*KINDS, "focal")
+        if self.kind not in known:
+            raise UsageError(f"loss={self.kind} is not known; known are {', '.join(known)}.{near(self.kind, known)}")
+
+    def __call__(self, labels: Any, logits: Any) -> Any:
+        """Of class numbers [...] or shares [..., classes], and logits [..., classes]."""
+        wanted = shares(labels, logits.shape[-1], self.smoothing)
+        if self.kind == "focal":
+            return keras.ops.sum(focal_terms(wanted, logits), axis=-1)
+        name, form = KINDS[self.kind]
+        function = getattr(keras.losses, name)
+        if form == "logits":
+            return function(wanted, logits, from_logits=True)
+        return function(wanted, keras.ops.softmax(logits) if form == "softmax" else logits)
+
+
+def focal_terms(targets: Any, logits: Any, gamma: float = 2.0, alpha: float = 0.25) -> Any:
+    """`-alpha_t (1 - p_t)^gamma log p_t` of each output, from logits, which are finite where probabilities are 0 or 1.
+
+    Lin, Goyal, Girshick, He, Dollar, "Focal Loss for Dense Object Detection", ICCV 2017, arXiv:1708.02002, equation 5,
+    with a sigmoid for each class.
+
+    Args:
+        targets: [...]: 1 for positives, 0 for negatives, or anything between.
+        logits: Of the same shape.
+        gamma: How much less what is right already counts; 0 for plain cross-entropy.
+        alpha: Weight of positives; that of negatives is `1 - alpha`.
+    """
+    ops = keras.ops
+    # -log p and -log(1 - p) of the sigmoid, whose powers are taken of logarithms, so that no gradient is 0 / 0.
+    no, yes = ops.softplus(-logits), ops.softplus(logits)
+    positive = targets * alpha * ops.exp(-gamma * yes) * no
+    return positive + (1 - targets) * (1 - alpha) * ops.exp(-gamma * no) * yes
+
+
+def focal(targets: Any, logits: Any, counted: Any = None, gamma: float = 2.0, alpha: float = 0.25) -> Any:
+    """The sum of `focal_terms` over the number of positives in the batch, at least 1 (section 4.1 of the paper).
+
+    Args:
+        targets: [..., classes]: 1 where an anchor is of a class, else 0.
+        logits: Of the same shape. Their first bias should be `-log(99)`, or the many negatives drown the start.
+        counted: [..., 1] or [..., classes]: 0 for anchors that are left out, else 1.
+        gamma, alpha: See `focal_terms`.
+    """
+    ops = keras.ops
+    terms, positives = focal_terms(targets, logits, gamma, alpha), targets
+    if counted is not None:
+        terms, positives = terms * counted, targets * counted
+    return ops.sum(terms) / ops.maximum(ops.sum(positives), 1.0)
+
+
+@dataclass(frozen=True)
+class Perceptual:
+    """How far apart two pictures are for another network: the mean squared difference of its feature maps.
+
+    Johnson, Alahi, Fei-Fei, "Perceptual Losses for Real-Time Style Transfer and Super-Resolution", ECCV 2016,
+    arXiv:1603.08155, equation 2.
+
+    Attributes:
+        features: From pictures to a list of feature maps, of a network that does not learn: see `features_of`.
+        weights: What each map counts; 1 by default.
+        pixels: What the mean squared difference of the pictures themselves counts.
+    """
+
+    features: Callable[[Any], Sequence[Any]]
+    weights: tuple[float, ...] = ()
+    pixels: float = 0.0
+
+    def __call__(self, targets: Any, output: Any) -> Any:
+        """Of two batches of pictures: one number."""
+        maps = list(zip(self.features(targets), self.features(output), strict=True))
+        weights = self.weights or (1.0,) * len(maps)
+        total = self.pixels * squared(targets, output) if self.pixels else 0.0
+        for weight, (wanted, found) in zip(weights, maps, strict=True):
+            total += weight * squared(keras.ops.stop_gradient(wanted), found)
+        return total
+
+
+@dataclass(frozen=True)
+class Named:
+    """A function that a recipe's identity knows by a name.
+
+    Attributes:
+        name: What it depends on.
+        function: What is called.
+    """
+
+    name: str
+    function: Callable[..., Any] = field(repr=False)
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self.function(*arguments)
+
+
+def features_of(model: Any, layers: Sequence[str], prepare: Callable[[Any], Any] | None = None) -> Any:
+    """The outputs of some of a network's layers, for `Perceptual`, on pictures of any size.
+
+    Args:
+        model: A functional Keras model of pictures [batch, height, width, channels].
+        layers: Names of layers that keep rows and columns.
+        prepare: Makes pictures what the network takes: a `Normalise`.
+
+    Raises:
+        UsageError: It has no such layer.
+    """
+    names = [layer.name for layer in model.layers]
+    for name in layers:
+        if name not in names:
+            raise UsageError(f"{model.name} has no layer {name!r}.{near(name, names)}")
+    inner = keras.Model(model.input, [model.get_layer(name).output for name in layers])
+    free = keras.models.clone_model(inner, keras.Input((None, None, model.input.shape[-1])))
+    free.set_weights(inner.get_weights())
+    free.trainable = False
+
+    def features(pictures: Any) -> list[Any]:
+        found = free(pictures if prepare is None else prepare(pictures), training=False)
+        return list(found) if isinstance(found, (list, tuple)) else [found]
+
+    return features

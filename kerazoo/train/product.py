@@ -24,13 +24,25 @@ def save(
     notes: Mapping[str, Any] | None = None,
 ) -> Path:
     """Saves the network as a `.keras` file whose card says the tasks, the figures and how it was trained."""
+    return saved(model, path, tasks, normalise, metrics, {**recipe.plain(), **(notes or {})})
+
+
+def saved(
+    model: Any,
+    path: Path,
+    tasks: Mapping[str, Task],
+    normalise: Any,
+    metrics: Mapping[str, float],
+    training: Mapping[str, Any],
+) -> Path:
+    """Saves the network as a `.keras` file; `training` is what the card says of how it was made."""
     return save_(
         model,
         path,
         task=dict(tasks),
         normalise="none" if normalise is None else normalise,
         metrics={name: round(float(value), 6) for name, value in metrics.items()},
-        training={**recipe.plain(), **(notes or {})},
+        training=dict(training),
     )
 
 

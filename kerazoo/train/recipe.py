@@ -24,7 +24,11 @@ Figures = Mapping[str, float]
 
 
 class Data(Protocol):
-    """Samples by their numbers."""
+    """Samples by their numbers.
+
+    It may have a method more, `order(size, rng)`: the numbers of all samples, in the order in which an epoch takes
+    them in batches of `size`; the arrays of two batches may then differ in shape. By default they are shuffled.
+    """
 
     def __len__(self) -> int: ...
 

@@ -7,17 +7,20 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from kerazoo.engines.quiet import import_tensorflow
+from kerazoo.engines.quiet import import_keras
 from kerazoo.errors import GateError, UsageError
+from kerazoo.lazy import keras
 from kerazoo.train import reports
 from kerazoo.train import state as state_
+from kerazoo.train.devices import sharing
+from kerazoo.train.feed import ahead
 from kerazoo.train.progress import Progress
 from kerazoo.train.recipe import Batch, Recipe
 from kerazoo.train.state import State
@@ -48,7 +51,14 @@ class Outcome:
         return self.history[done - 1] if 0 < done <= len(self.history) else {}
 
 
-def run(recipe: Recipe, out: str | Path, resume: bool = True, say: Callable[[str], Any] | None = None) -> Outcome:
+def run(
+    recipe: Recipe,
+    out: str | Path,
+    resume: bool = True,
+    say: Callable[[str], Any] | None = None,
+    tensorboard: bool = False,
+    devices: int = 1,
+) -> Outcome:
     """Trains until the recipe's budget is spent.
 
     Args:
@@ -56,6 +66,8 @@ def run(recipe: Recipe, out: str | Path, resume: bool = True, say: Callable[[str
         out: A folder, which is made; one training at a time.
         resume: Go on from the state that is there; `False` refuses to where there is one.
         say: Is told one line an epoch; by default stderr is, with a bar where it is a terminal.
+        tensorboard: Write event files, too.
+        devices: How many share each batch among them.
 
     Raises:
         UsageError: Another training uses the folder, or its state is of another recipe.
@@ -63,20 +75,31 @@ def run(recipe: Recipe, out: str | Path, resume: bool = True, say: Callable[[str
         KeyboardInterrupt: It was interrupted, and the state was saved.
     """
     folder = Path(out).expanduser()
-    import_tensorflow()
-    with _alone(folder):
+    import_keras()
+    with _alone(folder), sharing(devices):
         last = folder / LAST
         if last.exists() and not resume:
             raise UsageError(f"{folder} holds a training already.\nGo on with --resume, or name another folder.")
         state = state_.load(recipe, last) if last.exists() else state_.begin(recipe)
-        with Progress(recipe, say) as progress, _interruptible() as interrupted:
-            _train(recipe, state, folder, progress, interrupted)
+        with (
+            Progress(recipe, say) as progress,
+            reports.events(folder, tensorboard, state.history) as write,
+            _interruptible() as interrupted,
+        ):
+            _train(recipe, state, folder, progress, write, interrupted)
         best = folder / BEST
         kept = state_.load(recipe, best) if recipe.best and best.exists() else state
         return Outcome(kept, state.history, folder)
 
 
-def _train(recipe: Recipe, state: State, folder: Path, progress: Progress, interrupted: Callable[[], bool]) -> None:
+def _train(
+    recipe: Recipe,
+    state: State,
+    folder: Path,
+    progress: Progress,
+    write: Callable[[int, Mapping[str, float]], Any],
+    interrupted: Callable[[], bool],
+) -> None:
     saved = started = time.monotonic()
     before = state.seconds
 
@@ -95,11 +118,11 @@ def _train(recipe: Recipe, state: State, folder: Path, progress: Progress, inter
             progress.step(state)
             if interrupted():
                 spent()
-                state_.save(state, recipe, folder / LAST)
+                _keep(state, recipe, folder / LAST)
                 raise KeyboardInterrupt
             if time.monotonic() - saved > SAVE_SECONDS:
                 spent()
-                state_.save(state, recipe, folder / LAST)
+                _keep(state, recipe, folder / LAST)
                 saved = time.monotonic()
         row = {name: total / state.index for name, total in state.sums.items()}
         state.epoch, state.index, state.sums = state.epoch + 1, 0, {}
@@ -110,9 +133,10 @@ def _train(recipe: Recipe, state: State, folder: Path, progress: Progress, inter
         better = _better(recipe, state, row)
         spent()
         if better:  # First: a process that is killed in between does the epoch again.
-            state_.save(state, recipe, folder / BEST)
-        state_.save(state, recipe, folder / LAST)
+            _keep(state, recipe, folder / BEST)
+        _keep(state, recipe, folder / LAST)
         reports.log(folder, state.history)
+        write(state.epoch, row)
         progress.epoch(state, row)
         saved = time.monotonic()
     reports.log(folder, state.history)
@@ -120,10 +144,9 @@ def _train(recipe: Recipe, state: State, folder: Path, progress: Progress, inter
 
 
 def batches(recipe: Recipe, epoch: int, first: int = 0) -> Iterator[Batch]:
-    """The batches of an epoch from number `first` on, made ahead of their turn and in parallel by `tf.data`."""
-    import tensorflow as tf
-
-    order = np.random.default_rng((recipe.seed, epoch)).permutation(len(recipe.data))
+    """The batches of an epoch from number `first` on, made ahead of their turn and in parallel."""
+    drawn, own = np.random.default_rng((recipe.seed, epoch)), getattr(recipe.data, "order", None)
+    order = drawn.permutation(len(recipe.data)) if own is None else own(recipe.size, drawn)
 
     def make(index: int) -> Batch:
         rng = np.random.default_rng((recipe.seed, epoch, int(index)))
@@ -132,8 +155,13 @@ def batches(recipe: Recipe, epoch: int, first: int = 0) -> Iterator[Batch]:
 
     if first >= recipe.steps:
         return
+    if keras.backend.backend() != "tensorflow":
+        yield from ahead(make, range(first, recipe.steps))
+        return
+    import tensorflow as tf
+
     example = [np.asarray(array) for array in make(first)]
-    shapes = [array.shape for array in example]
+    shapes = [array.shape if own is None else (None,) * array.ndim for array in example]
 
     def load(index: Any) -> Any:
         made = tf.numpy_function(
@@ -145,14 +173,27 @@ def batches(recipe: Recipe, epoch: int, first: int = 0) -> Iterator[Batch]:
     yield from indices.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(2)
 
 
+def _keep(state: State, recipe: Recipe, path: Path) -> None:
+    """Saves the state, unless its last step spoilt it: the loss would only tell at the next."""
+    for name, variable in state.variables().items():
+        array = variable.numpy()
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise _spoilt(f"A weight ({name})", recipe, state, path.parent)
+    state_.save(state, recipe, path)
+
+
 def _check(recipe: Recipe, state: State, figures: Any, folder: Path) -> None:
     bad = [name for name, value in figures.items() if not math.isfinite(float(value))]
     if not bad:
         return
+    raise _spoilt(bad[0], recipe, state, folder)
+
+
+def _spoilt(what: str, recipe: Recipe, state: State, folder: Path) -> GateError:
     step = state.epoch * recipe.steps + state.index + 1
     kept = f"The last good state is {folder / LAST}" if (folder / LAST).exists() else "No state was saved yet"
-    raise GateError(
-        f"{bad[0]} is no finite number at step {step} (epoch {state.epoch + 1}, batch {state.index + 1}).\n"
+    return GateError(
+        f"{what} is no finite number at step {step} (epoch {state.epoch + 1}, batch {state.index + 1}).\n"
         f"{kept}. A lower learning rate, or clipped gradients, keep it finite."
     )
 
@@ -161,6 +202,8 @@ def _better(recipe: Recipe, state: State, row: dict[str, float]) -> bool:
     if recipe.best is None or recipe.best[0] not in row:
         return False
     name, direction = recipe.best
+    if not math.isfinite(row[name]):
+        return False
     # Of equals the later one, which has learnt for longer: few held-out samples soon tell no difference.
     better = state.best is None or (row[name] >= state.best if direction == "max" else row[name] <= state.best)
     if better:

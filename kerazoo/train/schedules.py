@@ -80,6 +80,62 @@ class Steps:
         return keras.optimizers.schedules.PiecewiseConstantDecay(places, values)
 
 
+@dataclass(frozen=True)
+class Triangular:
+    """Straight up and down between two rates, again and again.
+
+    Smith, "Cyclical Learning Rates for Training Neural Networks", WACV 2017, arXiv:1506.01186, section 3.
+
+    Attributes:
+        low: The rate at the beginning of a cycle.
+        high: The rate in its middle.
+        half: Epochs from one to the other; the paper advises 2 to 10.
+        fall: What the height of each cycle is times that of the one before: 1 is the paper's `triangular`, 0.5 its
+            `triangular2`.
+    """
+
+    low: float = 1e-3
+    high: float = 6e-3
+    half: float = 2.0
+    fall: float = 1.0
+
+    def rate(self, steps: int, epochs: int) -> Any:
+        from kerazoo.train.rates import Triangles
+
+        return Triangles(self.low, self.high, max(1, round(self.half * steps)), self.fall)
+
+
+@dataclass(frozen=True)
+class OneCycle:
+    """Once up and down, then far below where it began; an SGD's momentum goes the other way round.
+
+    Smith and Topin, "Super-Convergence", arXiv:1708.07120; Smith, "A disciplined approach to neural network
+    hyper-parameters: Part 1", arXiv:1803.09820, sections 4.1 to 4.3.
+
+    Attributes:
+        peak: The rate in the middle, from a range test.
+        divide: The peak over the rate at first.
+        end: The last rate over the one at first.
+        tail: Share of the steps in which the rate falls from the one at first to the last.
+        momentum: Greatest and least.
+    """
+
+    peak: float
+    divide: float = 10.0
+    end: float = 0.01
+    tail: float = 0.1
+    momentum: tuple[float, float] = (0.95, 0.85)
+
+    def rate(self, steps: int, epochs: int) -> Any:
+        from kerazoo.train.rates import Lines
+
+        first, last = self.peak / self.divide, max(2, steps * epochs - 1)
+        down = round(last * (1 - self.tail))
+        places = (0, down / 2, down, last)
+        momenta = Lines(places, (*self.momentum, self.momentum[0], self.momentum[0]))
+        return Lines(places, (first, self.peak, first, first * self.end), momenta)
+
+
 OPTIMIZERS = {
     "sgd": "SGD",
     "adagrad": "Adagrad",
@@ -116,8 +172,14 @@ class Optimizer:
         if self.kind not in OPTIMIZERS:
             hint = near(self.kind, OPTIMIZERS)
             raise UsageError(f"The optimizer {self.kind!r} is not known; known are {', '.join(OPTIMIZERS)}.{hint}")
-        decay = {"weight_decay": self.decay} if self.decay or self.kind == "adamw" else {}
-        made = getattr(keras.optimizers, OPTIMIZERS[self.kind])(rate, **decay, **dict(self.settings))
+        more: dict[str, Any] = {"weight_decay": self.decay} if self.decay or self.kind == "adamw" else {}
+        more |= self.settings
+        if self.kind == "sgd" and more.get("momentum") and getattr(rate, "momenta", None) is not None:
+            from kerazoo.train.rates import CycledSGD
+
+            made = CycledSGD(rate, **{name: value for name, value in more.items() if name != "momentum"})
+        else:
+            made = getattr(keras.optimizers, OPTIMIZERS[self.kind])(rate, **more)
         if self.spared:
             made.exclude_from_weight_decay(var_names=list(self.spared))
         return made

@@ -9,7 +9,7 @@ from typing import Any
 
 from kerazoo.errors import UsageError, near
 from kerazoo.train import augment
-from kerazoo.train.schedules import Constant, Cosine, Optimizer, Schedule
+from kerazoo.train.schedules import Constant, Cosine, OneCycle, Optimizer, Schedule, Steps, Triangular
 
 AUGMENTS = {
     "none": None,
@@ -17,8 +17,15 @@ AUGMENTS = {
     "crops": augment.shifted,
     "affine": augment.moved,
     "turns": augment.turned,
+    "colour": augment.coloured,
+    "cutout": augment.holed,
 }
-"""Words for what is done to a batch before it is learnt from."""
+"""Words for what is done to a batch before it is learnt from; several are joined by `+`: `crops+colour`."""
+
+DISCIPLINED = "disciplined"
+"""The word for one cycle whose peak a range test finds, in place of the rate."""
+
+SCHEDULES = ("constant", "cosine", "steps", "triangular", "one_cycle", DISCIPLINED)
 
 
 @dataclass(frozen=True)
@@ -27,52 +34,135 @@ class Settings:
 
     Attributes:
         optimizer: A word of `kerazoo.train.schedules.OPTIMIZERS`.
-        rate: Learning rate; after the warm-up, where there is one.
-        schedule: `cosine` or `constant`.
+        rate: Learning rate: the highest, where it changes.
+        schedule: One of `SCHEDULES`.
         warm_up: Epochs of rising rate.
-        decay: Weight decay in units of the learning rate, without biases and normalisation.
-        momentum: Of `sgd`.
+        cycle: Epochs of one way up or down of `triangular` rates.
+        decay: Weight decay in units of the learning rate.
+        decay_all: Whether biases and normalisation decay, too.
+        momentum: Of `sgd`; with `one_cycle` it goes from 0.95 to 0.85 and back, unless it is 0.
+        nesterov: Of `sgd`.
         batch: Samples a step.
-        augment: A key of `AUGMENTS`.
+        augment: Keys of `AUGMENTS`, joined by `+`.
+        mixup: Mixes pictures and labels, see `kerazoo.train.augment.mixup`: its alpha, 0.2 in the paper; 0 for none.
+        loss: Of classifiers that end in logits: a key of `kerazoo.train.losses.KINDS`, `focal`, or the network's `own`.
+        smoothing: Of labels, see `kerazoo.train.losses.shares`.
+        balance: A key of `kerazoo.train.balance.KINDS`.
+        teacher: A model whose answers are learnt as well, see `kerazoo.train.distil`.
+        temperature: At which they are.
+        features: For what makes pictures: `MODEL/LAYER+LAYER`, see `kerazoo.train.techniques.perceived`.
+        activation, dropout, alpha_dropout, batch_norm, zero_gamma: See `kerazoo.train.remodel.Remodelled`.
         epochs: Passes over the data.
         size: Side of the pictures in pixels; 0 for the model's own.
+        words: Of each language, at most, in a vocabulary that is built from the data; 0 for as many as the variant has.
+        length: Words and signs of the longest sentence, its end included; 0 for the variant's own.
+        clip: Longest gradient, all weights taken together; 0 for any.
+        compute: How a step is computed: a key of `kerazoo.train.quick.COMPUTES`, or `fastest`, which measures it.
     """
 
     optimizer: str = "adamw"
     rate: float = 1e-3
     schedule: str = "cosine"
     warm_up: float = 1.0
+    cycle: float = 2.0
     decay: float = 1e-2
+    decay_all: bool = False
     momentum: float = 0.9
+    nesterov: bool = True
     batch: int = 32
     augment: str = "mirror"
+    mixup: float = 0.0
+    loss: str = "own"
+    smoothing: float = 0.0
+    balance: str = "none"
+    teacher: str = ""
+    temperature: float = 20.0
+    features: str = ""
+    activation: str = ""
+    dropout: float = 0.0
+    alpha_dropout: float = 0.0
+    batch_norm: bool = False
+    zero_gamma: bool = False
     epochs: int = 20
     size: int = 0
+    words: int = 0
+    length: int = 0
+    clip: float = 0.0
+    compute: str = "float32"
 
     def made(self) -> tuple[Optimizer, Schedule]:
-        more = {"momentum": self.momentum, "nesterov": True} if self.optimizer == "sgd" else {}
-        schedule: Schedule = Constant(self.rate)
-        if self.schedule == "cosine":
-            schedule = Cosine(self.rate, self.rate / 10, self.warm_up)
-        elif self.schedule != "constant":
-            raise UsageError(f"schedule={self.schedule} is not known; allowed are cosine and constant.")
-        return Optimizer(self.optimizer, self.decay, ("gamma", "beta", "bias"), more), schedule
+        more: dict[str, Any] = {}
+        if self.optimizer == "sgd":
+            more = {"momentum": self.momentum, "nesterov": self.nesterov}
+        if self.clip:
+            more["global_clipnorm"] = self.clip
+        spared = () if self.decay_all else ("gamma", "beta", "bias")
+        return Optimizer(self.optimizer, self.decay, spared, more), self._schedule()
+
+    def _schedule(self) -> Schedule:
+        match self.schedule:
+            case "constant":
+                return Constant(self.rate)
+            case "cosine":
+                return Cosine(self.rate, self.rate / 10, self.warm_up)
+            case "steps":
+                return Steps(self.rate)
+            case "triangular":
+                return Triangular(self.rate / 6, self.rate, self.cycle)
+            case "one_cycle" | "disciplined":
+                return OneCycle(self.rate)
+        raise UsageError(
+            f"schedule={self.schedule} is not known; known are {', '.join(SCHEDULES)}.{near(self.schedule, SCHEDULES)}"
+        )
 
     @property
     def augmented(self) -> Any:
-        if self.augment not in AUGMENTS:
-            known = ", ".join(AUGMENTS)
-            raise UsageError(f"augment={self.augment} is not known; known are {known}.{near(self.augment, AUGMENTS)}")
-        return AUGMENTS[self.augment]
+        words = self.augment.split("+")
+        for word in words:
+            if word not in AUGMENTS:
+                raise UsageError(f"augment={word} is not known; known are {', '.join(AUGMENTS)}.{near(word, AUGMENTS)}")
+        found: list[Any] = [AUGMENTS[word] for word in words if AUGMENTS[word] is not None]
+        return augment.Chain(tuple(found)) if len(found) > 1 else next(iter(found), None)
+
+    @property
+    def wants_logits(self) -> str:
+        """Which of the settings want a loss of class numbers and logits, for people; empty where none does."""
+        asked = {
+            "smoothing": self.smoothing,
+            "mixup": self.mixup,
+            "teacher": self.teacher,
+            "balance": self.balance != "none",
+        }
+        return ", ".join(name for name, value in asked.items() if value)
+
+    @property
+    def remodelled(self) -> dict[str, Any]:
+        """What is changed of the network, as `kerazoo.train.remodel.Remodelled` takes it."""
+        names = ("activation", "dropout", "alpha_dropout", "batch_norm", "zero_gamma")
+        return {name: getattr(self, name) for name in names if getattr(self, name)}
 
 
 RECIPES: Mapping[str, Settings] = {
     "scratch": Settings(),
     "finetune": Settings(rate=5e-4, decay=1e-3, epochs=10),
     "digits": Settings(rate=2e-3, batch=128, augment="affine", epochs=40),
+    "masks": Settings("adam", decay=0, batch=2, augment="turns", epochs=60),
+    "larger": Settings("adam", decay=0, batch=16, augment="turns", epochs=60),
+    "noise": Settings("adam", rate=2e-3, decay=0, batch=128, augment="none", epochs=60),
+    "graph": Settings("adam", rate=1e-2, schedule="constant", decay=0, batch=1, augment="none", epochs=200),
+    "sentences": Settings("adam", decay=0, batch=64, augment="none", epochs=20, clip=1.0),
     "cifar": Settings("sgd", rate=0.2, warm_up=5, decay=5e-3, batch=128, augment="crops", epochs=60),
-}
-"""What `--recipe` names."""
+    "disciplined": Settings("sgd", schedule=DISCIPLINED, decay=1e-3, batch=64, epochs=20),
+    "tricks": Settings(
+        "sgd", rate=0.2, warm_up=5, decay=5e-3, batch=128, augment="crops", epochs=60, zero_gamma=True, smoothing=0.1,
+        mixup=0.2,
+    ),
+}  # fmt: skip
+"""What `--recipe` names. `tricks` is what the Bag of Tricks (arXiv:1812.01187) adds up to, without a teacher."""
+
+
+SHARES = ("smoothing", "dropout", "alpha_dropout")
+MAY_BE_0 = ("decay", "warm_up", "momentum", "size", "mixup", "words", "length", "clip", *SHARES)
 
 
 def chosen(name: str, changes: Mapping[str, str]) -> Settings:
@@ -88,12 +178,24 @@ def chosen(name: str, changes: Mapping[str, str]) -> Settings:
     for key, text in changes.items():
         if key not in known:
             raise UsageError(f"There is no setting {key!r}; there are {', '.join(known)}.{near(key, known)}")
-        kind = type(getattr(made, key))
-        try:
-            values[key] = kind(text)
-        except ValueError:
-            raise UsageError(f"{key}={text} is not {'a whole number' if kind is int else 'a number'}.") from None
-        least = 0 if key in ("decay", "warm_up", "momentum", "size") else 1e-30
-        if kind is not str and not least <= values[key] < 1e9:
-            raise UsageError(f"{key}={text} is out of range.")
+        values[key] = _read(key, text, type(getattr(made, key)))
     return dataclasses.replace(made, **values)
+
+
+def _read(key: str, text: str, kind: type) -> Any:
+    """A setting's value from text."""
+    if kind is str:
+        return text
+    if kind is bool:
+        words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+        if text.lower() not in words:
+            raise UsageError(f"{key}={text} is neither true nor false.")
+        return words[text.lower()]
+    try:
+        value = kind(text)
+    except ValueError:
+        raise UsageError(f"{key}={text} is not {'a whole number' if kind is int else 'a number'}.") from None
+    least = 0 if key in MAY_BE_0 else 1e-30
+    if not least <= value < (1 if key in SHARES else 1e9):
+        raise UsageError(f"{key}={text} is out of range.")
+    return value

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import contextlib
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from kerazoo import own, registry
+import numpy as np
+
+from kerazoo import own, registry, tasks
 from kerazoo.codecs.image import Normalise
 from kerazoo.contract import Task
-from kerazoo.errors import UsageError, near
+from kerazoo.errors import UsageError, WeightsUnavailable, near
 from kerazoo.lazy import keras
 from kerazoo.own.files import SUFFIXES
+from kerazoo.train.unfold import unfold
 
 
 @dataclass(frozen=True)
@@ -20,18 +26,20 @@ class Start:
 
     Attributes:
         word: As it was asked for.
-        variant: Name of the variant; `None` for a file of one's own.
+        kind: What it does.
+        variant: Name of the variant; `None` for a file of one's own that no builder here made.
         config: The variant's sizes, at the picture size that its weights were trained at.
         built: With its weights; `None` for fresh ones.
-        task: What it does.
+        task: What it does; `None` where fresh weights lack what the task is made of, such as a vocabulary.
         normalise: What its weights want done to pixels; for fresh ones what the variant's published weights want.
     """
 
     word: str
+    kind: str
     variant: str | None
     config: Any
     built: registry.Built | None
-    task: Task
+    task: Task | None
     normalise: Normalise | None
 
     @property
@@ -50,11 +58,7 @@ def find(word: str) -> Start:
         UnknownModel, UsageError, WeightsUnavailable: There is none.
     """
     if word in registry.variants():
-        model = registry.Model(word, word)
-        described = registry.Model(word, word, registry.find(word).entry)
-        several, normalise = registry.tasks_of(described)
-        plain, _ = registry.tasks_of(model)
-        return Start(word, word, model.described.config, None, next(iter(plain.values())), normalise)
+        return _fresh(word)
     if ":" not in word and Path(word).suffix != SUFFIXES[0]:
         known = registry.variants()
         raise UsageError(f"{word!r} is no variant and no .keras file.{near(word, known)} `kerazoo models` lists all.")
@@ -62,10 +66,36 @@ def find(word: str) -> Start:
     built = subject.build()
     if built.adapter is not None:
         raise UsageError(f"{word} was exported elsewhere and cannot be trained; name the .keras file it came from.")
+    variant: str | None
     if isinstance(subject, registry.Model):
-        config = registry.config_of(subject)
-        return Start(word, subject.variant, config, built, built.task, built.normalise)
-    return Start(word, None, None, built, built.task, built.normalise)
+        variant, config = subject.variant, registry.config_of(subject)
+    else:
+        variant, config = _sizes(built.config)
+    return Start(word, built.task.kind, variant, config, built, built.task, built.normalise)
+
+
+def _fresh(variant: str) -> Start:
+    model = registry.Model(variant, variant)
+    task = None
+    normalise = getattr(model.family, "NORMALISE", None)
+    # There may be no vocabulary, which the data will give; or one of the published weights, which is not at hand.
+    with contextlib.suppress(UsageError):
+        task = next(iter(registry.tasks_of(model)[0].values()))
+    with contextlib.suppress(UsageError, WeightsUnavailable):
+        _, normalise = registry.tasks_of(registry.Model(variant, variant, registry.find(variant).entry))
+    return Start(variant, model.described.task, variant, model.described.config, None, task, normalise)
+
+
+def _sizes(stored: Mapping[str, Any] | None) -> tuple[str | None, Any]:
+    """The variant and the config that a card names, where this version knows them."""
+    fields = dict(stored or {})
+    variant = fields.pop("variant", None)
+    if variant not in registry.variants():
+        return None, None
+    cls = type(registry.variants()[variant][1].config)
+    if fields.keys() != {each.name for each in dataclasses.fields(cls)}:
+        return None, None
+    return variant, tasks.from_plain(cls, fields)
 
 
 @dataclass(frozen=True)
@@ -77,15 +107,19 @@ class Network:
         config: Sizes to build; `None` for the file's own network.
         classes: Outputs of a new top for a file's own network; `None` keeps the top that it has.
         freeze: `none`, `body` (all but the top), or how many of the first layers with weights stay as they are.
+        sample: Some of the inputs, by which folded batch normalisation is made trainable.
     """
 
     start: Start
     config: Any = None
     classes: int | None = None
     freeze: str = "none"
+    sample: np.ndarray | None = field(default=None, repr=False)
 
     def __call__(self) -> Any:
         model, top = self._made()
+        if self.start.built is not None and self.sample is not None:
+            unfold(model, self.sample)
         layers = [layer for layer in model.layers if layer.weights]
         if self.freeze == "body":
             frozen = [layer for layer in layers if layer.name not in top]
@@ -110,19 +144,25 @@ class Network:
             return _with_top(model, self.classes), {"predictions"}
         model = start.family.build(self.config)
         if old is None:
+            begin = getattr(start.family, "first_weights", None)
+            if begin is not None:
+                begin(model)
             return model, {[layer.name for layer in model.layers if layer.weights][-1]}
-        known = {variable.path: variable for variable in old.weights}
-        fresh = set()
+        known = {(layer.name, number): one for layer in old.layers for number, one in enumerate(layer.weights)}
+        fresh, last = set(), [layer for layer in model.layers if layer.weights][-1]
         for layer in model.layers:
-            for variable in layer.weights:
-                same = known.get(variable.path)
+            for number, variable in enumerate(layer.weights):
+                same = known.get((layer.name, number))
                 if same is not None and same.shape == variable.shape:
                     variable.assign(same)
                 else:
                     fresh.add(layer.name)
+                    if layer is last and number == 0 and not hasattr(layer, "layers"):
+                        # A new top over trained maps begins with no opinion; whatever else is drawn is wrong, loudly.
+                        variable.assign(keras.ops.zeros_like(variable))
         if len(fresh) > max(1, len(model.layers) // 4):
             raise UsageError(f"The weights of {start.word} do not fit these sizes: {', '.join(sorted(fresh)[:3])}, ...")
-        return model, fresh or {[layer.name for layer in model.layers if layer.weights][-1]}
+        return model, fresh or {last.name}
 
 
 def _with_top(model: Any, classes: int) -> Any:
@@ -138,7 +178,9 @@ def _with_top(model: Any, classes: int) -> Any:
         )
     taken = {layer.name for layer in layers[:-1]}
     name = next(name for name in ("predictions", *(f"predictions_{n}" for n in range(2, 99))) if name not in taken)
-    return keras.Model(model.input, keras.layers.Dense(classes, name=name)(last.input), name=model.name)
+    return keras.Model(
+        model.input, keras.layers.Dense(classes, kernel_initializer="zeros", name=name)(last.input), name=model.name
+    )
 
 
 def resized(config: Any, size: int) -> Any:

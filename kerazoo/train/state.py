@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from kerazoo.engines.quiet import quiet
 from kerazoo.errors import KerazooError, UsageError, WeightsDamaged
 from kerazoo.lazy import keras
 from kerazoo.train.recipe import Recipe
@@ -79,7 +80,8 @@ class State:
 
 def begin(recipe: Recipe) -> State:
     """The state before the first step."""
-    keras.utils.set_random_seed(recipe.seed)
+    with quiet():  # It imports TensorFlow, whatever the backend is.
+        keras.utils.set_random_seed(recipe.seed)
     made = recipe.model()
     models = dict(made) if isinstance(made, Mapping) else {"model": made}
     several = recipe.optimizer
@@ -125,20 +127,32 @@ def replacing(path: Path) -> Iterator[io.BufferedWriter]:
     """
     new = path.with_name(f".{path.name}.new")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with new.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(new, path)
+        with full_disk(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with new.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(new, path)
+    finally:
+        with contextlib.suppress(OSError):
+            new.unlink()
+
+
+@contextlib.contextmanager
+def full_disk(path: Path) -> Iterator[None]:
+    """Says what a file could not be written for, and that nothing is lost.
+
+    Raises:
+        KerazooError: The block raised an `OSError`.
+    """
+    try:
+        yield
     except OSError as error:
         raise KerazooError(
             f"{path} cannot be written: {error.strerror or error}.\n"
             "What was saved before is still there; make room, and go on from it with --resume."
         ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            new.unlink()
 
 
 def load(recipe: Recipe, path: Path) -> State:

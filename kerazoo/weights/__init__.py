@@ -16,7 +16,19 @@ import numpy as np
 from kerazoo import manifest
 from kerazoo.errors import UsageError, WeightsDamaged
 from kerazoo.lazy import keras
-from kerazoo.weights import caffe, darknet, deep_compressed, keras_h5, litert, npz, onnx, safetensors, slim, torch
+from kerazoo.weights import (
+    caffe,
+    darknet,
+    deep_compressed,
+    frozen_graph,
+    keras_h5,
+    litert,
+    npz,
+    onnx,
+    safetensors,
+    slim,
+    torch,
+)
 from kerazoo.weights._fit import assign
 from kerazoo.weights.recipes import convert
 from kerazoo.weights.sources import Source, check, resolve, words
@@ -34,6 +46,7 @@ READERS: Mapping[str, Any] = {
     "deep_compressed": deep_compressed,
     "onnx": onnx,
     "caffe": caffe,
+    "frozen_graph": frozen_graph,
     "darknet": darknet,
 }
 """Format -> module with `ABOUT`, `recognises(path, head)` and `read(path)`; those without a signature come last."""
@@ -87,7 +100,7 @@ def load(
         config: What it was built from; converters are given it.
         converters: The family's `SOURCES`: format -> function from config and arrays of such a file to arrays by
             variable path. Arrays of a part have its name before theirs, `encoder.conv.weight`.
-        source: What `resolve` gave.
+        source: What `resolve` gave. Where it has files of some parts alone, the others keep the weights they have.
         whole: For a model without its classifier: builds the network that a full file is of, and gives its config and
             itself, so that it is known what may be left out.
 
@@ -104,13 +117,19 @@ def load(
     if whole is None or NAMING.get(kind, kind) not in converters:
         found = _named(model, config, converters, kind, tensors)
         if whole is None or {path.partition("/")[0] for path in found} <= own:
-            return assign(model, found, name)
+            return assign(model, found, name, _absent(model, source))
     # Only what the same architecture has with its classifier may be left out; anything else is still unexpected. The
     # classifier is converted at the sizes that it has in the file.
     full_config, full = whole()
     found = _named(full, full_config, converters, kind, tensors)
     head = {layer.name for layer in full.layers if layer.weights} - own
     assign(model, {path: tensor for path, tensor in found.items() if path.partition("/")[0] not in head}, name)
+
+
+def _absent(model: keras.Model, source: Source) -> set[str]:
+    """The models within the model that a source of parts has no file for: a generator comes without what taught it."""
+    parts = {role.removeprefix(manifest.PART) for role in source.weights if role.startswith(manifest.PART)}
+    return {layer.name for layer in model.layers if isinstance(layer, keras.Model)} - parts if parts else set()
 
 
 def _read_parts(source: Source, converters: Mapping[str, Converter]) -> tuple[str, Arrays]:
@@ -134,16 +153,17 @@ def _named(
     model: keras.Model, config: Any, converters: Mapping[str, Converter], kind: str, tensors: Arrays
 ) -> Mapping[str, np.ndarray]:
     """The tensors under the model's variable paths."""
-    if kind == "npz":
-        return tensors
     naming = NAMING.get(kind, kind)
+    paths = {variable.path for variable in model.weights}
+    if kind == "npz" and (naming not in converters or tensors.keys() == paths):
+        return tensors
     if naming in converters:
         tensors = converters[naming](config, tensors)
     elif kind != "keras_h5":
         known = ", ".join(READERS[name].ABOUT for name in dict.fromkeys(("keras_h5", "npz", *converters)))
         raise UsageError(f"{model.name} has no converter from {READERS[kind].ABOUT}; it reads {known}.")
-    # A converter from Keras' own files gives layers our names; their arrays are told apart by order all the same.
-    return keras_h5.match(model, tensors) if kind == "keras_h5" else tensors
+    # A converter from Keras' own files may give layers our names, and leave their arrays to be told apart by order.
+    return keras_h5.match(model, tensors) if kind == "keras_h5" and not tensors.keys() <= paths else tensors
 
 
 __all__ = ["READERS", "Source", "assign", "check", "convert", "load", "read", "resolve", "words"]

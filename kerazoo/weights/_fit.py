@@ -10,18 +10,21 @@ from kerazoo.errors import UsageError, WeightsDamaged
 from kerazoo.lazy import keras
 
 
-def assign(model: keras.Model, tensors: Mapping[str, np.ndarray], source: str) -> None:
+def assign(model: keras.Model, tensors: Mapping[str, np.ndarray], source: str, without: Collection[str] = ()) -> None:
     """Sets every weight of the model from the tensor of its path; nothing is changed unless everything fits.
 
     Args:
         source: What the tensors came from, for messages.
+        without: Layers, models of their own, that keep the weights they have.
 
     Raises:
         UsageError: Tensors are missing or left over, or have other shapes.
         WeightsDamaged: A tensor holds NaN or infinity.
     """
-    variables = {variable.path: variable for variable in model.weights}
-    if len(variables) != len(model.weights):
+    kept = {id(weight) for layer in model.layers if layer.name in without for weight in layer.weights}
+    wanted = [weight for weight in model.weights if id(weight) not in kept]
+    variables = {variable.path: variable for variable in wanted}
+    if len(variables) != len(wanted):
         raise UsageError(f"Two weights of {model.name} have the same path; its layers need names of their own.")
     missing = [path for path in variables if path not in tensors]
     unexpected = [path for path in tensors if path not in variables]

@@ -43,6 +43,21 @@ def convert(tensors: Mapping[str, np.ndarray], recipe: Recipe, dropped: Iterable
     return made
 
 
+def renamed(tensors: Mapping[str, np.ndarray], layers: Mapping[str, str]) -> Mapping[str, np.ndarray]:
+    """A Keras file's arrays under variable paths, their layers' names changed; one without any of these as it is.
+
+    Args:
+        layers: Names of the file's layers -> ours.
+    """
+    found = {}
+    for name, tensor in tensors.items():
+        layer, variable = name.replace(".", "/").split("/")[-2:]
+        if layer not in layers:
+            return tensors
+        found[f"{layers[layer]}/{variable}"] = tensor
+    return found
+
+
 def hwio(kernel: np.ndarray) -> np.ndarray:
     """A convolution's kernel, OIHW to HWIO."""
     return kernel.transpose(2, 3, 1, 0)

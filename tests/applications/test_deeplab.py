@@ -202,7 +202,7 @@ def test_real_weights_say_what_the_litert_file_says(monkeypatch, tmp_path):
     photographs = sorted((folder / "photos").glob("*.jpg"))
     assert len(photographs) == 10
     for path in photographs:
-        (pixels,) = predictor.task.input.prepare(predictor.answer.args[0].ops, np.array([path.read_bytes()], object))
+        (pixels,) = predictor.task.input.prepare(predictor.network.ops, np.array([path.read_bytes()], object))
         seen = (pixels / 127.5 - 1)[None].astype(np.float32)
         theirs.set_tensor(given, seen)
         theirs.invoke()

@@ -31,6 +31,19 @@ def test_hidden_layers_are_tanh():
     assert [model.get_layer(f"conv{i}").activation.__name__ for i in (1, 2, 3)] == ["tanh", "tanh", "linear"]
 
 
+def test_the_other_forms():
+    colour, relu = ESPCN(3, form="ycbcr"), ESPCN(3, form="relu")
+    assert colour.output.shape == (None, None, None, 3)
+    assert [relu.get_layer(f"conv{i}").activation.__name__ for i in (1, 2, 3)] == ["relu", "relu", "linear"]
+    x = np.random.default_rng(0).random((1, 5, 7, 1), np.float32) * 1000
+    assert np.abs(relu(x)).max() <= 1
+    # A block of each channel, pixel by pixel.
+    inside = keras.Model(colour.input, colour.get_layer("conv3").output)
+    x = np.random.default_rng(0).random((1, 2, 2, 3), np.float32)
+    large, packed = np.asarray(colour(x)), np.asarray(inside(x))
+    np.testing.assert_allclose(large[0, 1, 2], packed[0, 0, 0].reshape(3, 3, 3)[1, 2], rtol=1e-6)
+
+
 def test_learns_to_enlarge():
     keras.utils.set_random_seed(0)
     y, x = np.mgrid[0:32, 0:32]
@@ -44,6 +57,6 @@ def test_learns_to_enlarge():
 
 
 def test_wrong_arguments():
-    for arguments in ({"scale": 5}, {"input_shape": (3, 3)}, {"weights": "imagenet"}):
+    for arguments in ({"scale": 5}, {"input_shape": (3, 3)}, {"weights": "imagenet"}, {"form": "rgb"}):
         with pytest.raises(UsageError):
             ESPCN(**arguments)

@@ -74,6 +74,29 @@ def test_every_light_engine_says_the_same(kerazoo: Any, engine: str) -> None:
     assert kerazoo("predict", SEVEN, "-m", MODEL, "--engine", engine, "--json").rows[0]["top"][0]["label"] == "7"
 
 
+def test_pixels_are_exact_where_asked_for(kerazoo: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from kerazoo.ops import pictures
+
+    steps: list[int] = []
+
+    def noted(*arguments: Any) -> pictures.Picture:
+        steps.append((picture := pictures.open_picture(*arguments)).step)
+        return picture
+
+    monkeypatch.setattr("kerazoo.ops.numpy.pictures.open_picture", noted)
+    large = tmp_path / "07_seven.png"
+    seven().resize((600, 600)).save(large)
+    scores = [
+        kerazoo("predict", large, "-m", MODEL, "--json", *flags).rows[0]["top"][0]["score"]
+        for flags in ((), ("--exact-pixels",))
+    ]
+    assert scores[0] == pytest.approx(scores[1], abs=0.01)
+    assert kerazoo("evaluate", MODEL, tmp_path, "--json").rows[0]["top-1"] == 100
+    assert kerazoo("evaluate", MODEL, tmp_path, "--no-exact-pixels", "--json").rows[0]["top-1"] == 100
+    assert [step > 1 for step in steps] == [True, False, False, True]
+    assert kerazoo("predict", large, "--server", "http://localhost:1", "--exact-pixels").status == 2
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ["keras", "savedmodel"])
 def test_the_tensorflow_engines_say_the_same(prepared: Path, engine: str) -> None:

@@ -154,8 +154,10 @@ def calibrate(made: registry.Built) -> None:
         for part in made.task.parts:
             call = next(call for call in calls if call.part == part)
             model = keras_engine.network(made).part(part).model
-            image = call.inputs["image"]
-            model(image if made.normalise is None else made.normalise(image), training=True)
+            first = made.task.parts[part].inputs[0]
+            given = call.inputs[first.name]
+            seen = made.normalise is not None and first.media == made.normalise.media
+            model(made.normalise(given) if seen else given, training=True)
 
 
 def _soften(layers: list[Any]) -> None:

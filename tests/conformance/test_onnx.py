@@ -1,12 +1,17 @@
 """ONNX files, opened by onnxruntime and asked from request to answer."""
 
+import numpy as np
+import onnx as onnx_
 import pytest
 
 from kerazoo import formats
 from kerazoo.engines import onnx
 from kerazoo.export import golden as golden_
 from kerazoo.export import verify
-from tests.conformance.models import asked, built, converted, exporting, golden
+from tests.conformance.models import NAMES, asked, built, converted, exporting, golden
+
+SECOND = ("gcn_cora", "lenet5", "rnn_encdec", "squeezenet_v1_0")
+"""Variants whose files a second runtime runs quickly; the others wait for the slow run."""
 
 
 @exporting("onnx")
@@ -37,3 +42,32 @@ def test_batches(name, shared):
 
     golden = asked(made, keras_engine.network(made), 3)
     verify.check({made.task.kind: made.task}, {made.task.kind: golden}, network, formats.ONNX, name)
+
+
+def _files(path):
+    return {file.stem: file for file in sorted(path.glob("*.onnx"))} if path.is_dir() else {None: path}
+
+
+@exporting("onnx")
+def test_the_checker_finds_nothing(name, shared):
+    for file in _files(converted(name, shared).path("onnx")).values():
+        onnx_.checker.check_model(str(file), full_check=True)
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in SECOND else pytest.param(name, marks=pytest.mark.slow) for name in NAMES]
+)
+def test_a_runtime_that_shares_no_code_says_the_same(name, shared):
+    openvino = pytest.importorskip("openvino", reason="OpenVINO, of the extra `test`, is not installed")
+    made = converted(name, shared)
+    core = openvino.Core()
+    files = _files(made.path("onnx"))
+    compiled = {
+        part: core.compile_model(str(file), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}) for part, file in files.items()
+    }
+    for call in golden_.load(made.folder / "golden.npz")[built(name).task.kind].calls:
+        model = compiled.get(call.part, compiled.get(None))
+        answered = model(dict(call.inputs))
+        for port, expected in call.outputs.items():
+            found = answered[port]
+            assert np.abs(found - expected).max() <= 1e-3 * max(np.abs(expected).max(), 1e-12), port

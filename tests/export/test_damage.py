@@ -120,3 +120,95 @@ def test_the_card_is_json_that_others_can_read(made):
     assert plain["model"] == "tiny:test"
     assert plain["tasks"]["classify"]["class"] == "Classify"
     assert plain["weights_sha256"] == "ab" * 32
+
+
+def _damaged(data, rng):
+    """One random damage of a file: a bit, a byte, a run of zeros, an end cut off, something put in or taken out."""
+    at, data = int(rng.integers(len(data))), bytearray(data)
+    kind = rng.integers(6)
+    if kind == 0:
+        data[at] ^= 1 << int(rng.integers(8))
+    elif kind == 1:
+        data[at] = (data[at] + int(rng.integers(1, 256))) % 256
+    elif kind == 2:
+        run = slice(at, at + int(rng.integers(1, 200)))
+        data[run] = bytes(255 - each for each in data[run])
+    elif kind == 3:
+        del data[at:]
+    elif kind == 4:
+        data[at:at] = rng.bytes(int(rng.integers(1, 9)))
+    else:
+        del data[at : at + int(rng.integers(1, 9))]
+    return bytes(data)
+
+
+@pytest.mark.parametrize("engine", ["onnx", "litert", "savedmodel"])
+def test_verify_notices_every_damage(copies, engine):
+    """A thousand of them: weights, card, labels, hash, wherever they strike."""
+    from kerazoo.export.again import verified
+
+    place = copies / FORMATS[engine].file
+    files = [place] if place.is_file() else sorted(file for file in place.rglob("*") if file.is_file())
+    sizes = np.array([file.stat().st_size for file in files], np.float64)
+    rng = np.random.default_rng(5)
+    for turn in range(334):
+        # Every other time any file of a folder, however small.
+        index = rng.choice(len(files), p=sizes / sizes.sum() if turn % 2 else None)
+        whole = files[index].read_bytes()
+        broken = _damaged(whole, rng)
+        if broken == whole:
+            continue
+        files[index].write_bytes(broken)
+        with pytest.raises(KerazooError):
+            verified(place)
+        files[index].write_bytes(whole)
+
+
+@pytest.mark.parametrize("engine", ["onnx", "litert"])
+def test_verify_asks_the_golden(copies, engine):
+    from kerazoo.export.again import verified
+
+    found = verified(copies / FORMATS[engine].file)
+    assert found.model == "tiny:test" and found.precision == "fp32" and found.tasks == ("classify",)
+    assert 0 <= max(found.differences.values()) < 1e-3
+
+
+@pytest.mark.parametrize(("engine", "strip"), [("onnx", _plain_onnx), ("litert", _plain_litert)])
+def test_verify_knows_files_of_other_tools(copies, engine, strip):
+    from kerazoo.export.again import verified
+
+    strip(copies / FORMATS[engine].file)
+    with pytest.raises(UsageError, match="no Kerazoo card"):
+        verified(copies / FORMATS[engine].file)
+
+
+def test_verify_refuses_an_answer_that_changed(copies, monkeypatch):
+    from kerazoo import seal
+    from kerazoo.errors import GateError
+    from kerazoo.export.again import verified
+
+    path = copies / FORMATS["onnx"].file
+    proto = onnx.load(path)
+    bias = next(each for each in proto.graph.initializer if list(each.dims) == [5])
+    bias.CopyFrom(
+        onnx.numpy_helper.from_array(
+            onnx.numpy_helper.to_array(bias)[::-1] + 3 * np.arange(5, dtype=np.float32), bias.name
+        )
+    )
+    kept = [each for each in proto.metadata_props if each.key != "kerazoo.sha256"]
+    del proto.metadata_props[:]
+    proto.metadata_props.extend(kept)
+    onnx.save(proto, path)
+    seal.seal_onnx(path)  # Whole, and of somebody who changed it.
+    with pytest.raises(GateError, match="differs from Keras"):
+        verified(path)
+
+
+@pytest.mark.parametrize("name", ["none.onnx", "text.txt"])
+def test_verify_refuses_what_is_no_artefact(tmp_path, name):
+    from kerazoo.export.again import verified
+
+    if name.startswith("text"):
+        (tmp_path / name).write_text("hello")
+    with pytest.raises(UsageError, match="No such file|no artefact"):
+        verified(tmp_path / name)

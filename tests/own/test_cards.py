@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from kerazoo import loading, seal
+from kerazoo.engines import card as card_
 from kerazoo.engines import open_network
 from kerazoo.errors import GateError, KerazooError, UsageError, WeightsDamaged
 from kerazoo.evaluation import evaluate
@@ -355,9 +356,9 @@ def test_mobilenet_as_its_makers_published_it(tmp_path: Path) -> None:
         labels="imagenet1k", size=224, resize=256, normalise="tf", background="first", say=said.append,
     )  # fmt: skip
     assert "the output holds probabilities" in said[-1]
-    accuracy = evaluate(loading.load(made), data / "imagenet_dev200.tar")
-    assert accuracy.count == 200 and accuracy.failed == 0
-    assert accuracy.top1 == 58.5
+    report = evaluate(loading.load(made), data / "imagenet_dev200.tar")
+    assert report.count == 200 and not report.failed
+    assert report.figures["top-1"] == 58.5
 
 
 # --- in one call, and for servers -------------------------------------------------------------------------------
@@ -432,3 +433,29 @@ def test_a_folder_for_the_server(name: str, colours: Path, tmp_path: Path, monke
     _tells_colours_apart(version / FOLDER / file)
     with pytest.raises(KerazooError):
         bundle(tmp_path / name)
+
+
+def test_what_is_stated_is_exported_and_served(
+    colours: Path, labels: Path, tmp_path: Path, kerazoo: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.fromarray(files.picture("green")).save(tmp_path / "green.png")
+    said = ("--labels", labels, "--preprocess", "none")
+    status, _, err = kerazoo("export", colours / "colours.keras", "--to", "onnx", "-o", tmp_path / "out", *said)
+    assert status == 0, err
+    status, out, _ = kerazoo("predict", "-m", tmp_path / "out" / "colours.onnx", "--json", tmp_path / "green.png")
+    assert status == 0 and json.loads(out)["top"][0]["label"] == "green"
+
+    from kerazoo.serve import server
+
+    words = ("--labels", labels, "--pixel-scale", "1/255")
+    opened: list[Any] = []
+    monkeypatch.setattr(server, "serve", lambda options: opened.append(options) or 0)
+    for word, name in ((colours / "colours.onnx", "colours"), (f"mine={colours / 'colours.onnx'}", "mine")):
+        status, _, err = kerazoo("serve", word, *words)
+        assert status == 0, err
+        (model,) = opened.pop().models
+        assert model.name == name
+        card = card_.of_folder(Path(model.base_path) / "1")
+        assert card.task.labels == files.LABELS  # type: ignore[attr-defined]
+    status, _, err = kerazoo("serve", colours / "colours.onnx", "lenet5:mnist", *words)
+    assert status == 2 and "about one MODEL; there are 2" in err

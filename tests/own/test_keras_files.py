@@ -282,6 +282,29 @@ def test_what_is_no_classifier_needs_its_task(tmp_path: Path) -> None:
     assert not os.listdir(tmp_path)
 
 
+def test_a_network_without_its_top_is_no_classifier(tmp_path: Path) -> None:
+    """Its features are not taken for logits, however many labels there are."""
+    from kerazoo.applications import LeNet5, MobileNet
+
+    for model in (
+        LeNet5(include_top=False, weights=None),
+        MobileNet(include_top=False, weights=None, pooling="avg", input_shape=(32, 32, 3), alpha=0.25),
+    ):
+        for labels in (None, [f"feature {number}" for number in range(model.output.shape[-1])]):
+            with pytest.raises(UsageError, match="without its top: it ends in features"):
+                save(model, tmp_path / "headless.keras", labels=labels)
+    assert not list(tmp_path.iterdir())
+
+
+def test_of_pixels_is_only_spoken_where_there_are_any(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    from kerazoo.applications import VAE
+
+    save(VAE(hidden=8, latents=2), tmp_path / "noise.keras")
+    assert "pixels" not in caplog.text
+    save(files.keras_model(), tmp_path / "net.keras")
+    assert "pixels 0..255 as they are" in caplog.text
+
+
 def test_layers_of_ones_own_that_are_registered(tmp_path: Path) -> None:
     import keras
 

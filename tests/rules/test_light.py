@@ -25,7 +25,7 @@ print("\\x1e" + json.dumps([status, sorted(sys.modules)]), file=sys.stderr)
 """
 
 PACKAGED = [
-    entry.name for entry in manifest.load().values() if entry.file().urls[0].startswith(manifest.PACKAGE)
+    entry.name for entry in manifest.load().values() if entry.files[0].urls[0].startswith(manifest.PACKAGE)
 ]  # fmt: skip
 
 
@@ -113,3 +113,11 @@ def test_answering_over_an_artefact(home, shared, format_):
     row = json.loads(out)
     assert row["model"] == "lenet5"
     assert len(row["top"]) == 5
+
+
+@pytest.mark.slow
+def test_measuring_over_an_artefact(home, shared):
+    (home / "digits").mkdir()
+    (home / "digits" / "7_seven.png").write_bytes(SEVEN.read_bytes())
+    out, _ = _run(home, "evaluate", converted("lenet5", shared).path("onnx"), home / "digits", "--json")
+    assert json.loads(out)["count"] == 1

@@ -60,7 +60,7 @@ def without(tmp_path: Path) -> Any:
 
 
 def test_what_needs_neither_works(without: Any, home: Path) -> None:
-    packaged = next(e.name for e in manifest.load().values() if e.file().urls[0].startswith(manifest.PACKAGE))
+    packaged = next(e.name for e in manifest.load().values() if e.files[0].urls[0].startswith(manifest.PACKAGE))
     artefacts = [next((home / "artefacts").rglob(name)) for name in ("model.onnx", "model.tflite")]
     for arguments in (
         ["--help"],

@@ -65,6 +65,25 @@ def test_the_fastest_that_is_there(exported, tmp_path):
         engines.load(copy, "onnx")
 
 
+@pytest.mark.parametrize("exact", [False, True])
+def test_large_pictures_are_decoded_as_far_as_needed_or_whole(exported, exact, monkeypatch):
+    from kerazoo.ops import pictures
+
+    steps = []
+
+    def noted(*arguments):
+        steps.append((picture := pictures.open_picture(*arguments)).step)
+        return picture
+
+    monkeypatch.setattr("kerazoo.ops.numpy.pictures.open_picture", noted)
+    servable = engines.load(exported, "onnx", exact_pixels=exact)
+    steps.clear()
+    large = np.array([image_.scene(900, 1200)], object)
+    servable.run("serving_default", {"image_bytes": large}, ["label", "score"])
+    servable.close()
+    assert [step > 1 for step in steps] == [not exact]
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_wrong_golden_is_refused(exported, tmp_path, engine):
     copy = shutil.copytree(exported, tmp_path / "1")

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from kerazoo.applications import espcn
+from kerazoo.applications import espcn, srcnn
 from kerazoo.assets import Assets
 from kerazoo.engines import keras as keras_engine
 from kerazoo.errors import InputError
@@ -63,13 +63,34 @@ def test_luma_and_chroma_are_pillows():
     assert np.abs(colour(ops, y, cb - 128, cr - 128) - picture).max() < 2
 
 
-def test_no_seam_can_be_seen():
+@pytest.mark.parametrize("size", [(1, 1), (7, 5), (12, 30)])
+def test_planes_that_pass_unchanged_give_the_enlarged_picture(size):
+    """Of a network that sees the enlargement, and of one that sees luma and chroma."""
+
+    picture = png(np.kron(scene(*size), np.ones((3, 3, 1), np.uint8)))
+    bicubic = np.asarray(
+        Image.fromarray(pixels(picture)).resize((size[1] * 6, size[0] * 6), Image.Resampling.BICUBIC).convert("YCbCr"),
+        int,
+    )
+    for channels, name in ((1, "luma"), (3, "planes")):
+        task = SuperResolution(2, context=2, tile=16, channels=channels, enlarged=True)
+        host, graph = both(
+            task, {"image_bytes": text(picture)}, network=lambda ops, image, name=name: {name: image / 255.0}
+        )
+        drawn = pixels(host["image_bytes"][0])
+        assert np.abs(pixels(graph["image_bytes"][0]).astype(int) - drawn).max() <= 3
+        difference = np.abs(np.asarray(Image.fromarray(drawn).convert("YCbCr"), int) - bicubic)
+        assert np.percentile(difference, 90) <= 3
+
+
+@pytest.mark.parametrize(("family", "variant", "context"), [(espcn, "espcn_x2", 4), (srcnn, "srcnn_915_ycbcr", 6)])
+def test_no_seam_can_be_seen(family, variant, context):
     keras.utils.set_random_seed(0)
-    config = espcn.VARIANTS["espcn_x2"].config
-    several = espcn.tasks(config, Assets())
+    config = family.VARIANTS[variant].config
+    several = family.tasks(config, Assets())
     task = several["redraw"]
-    assert task.context == 4
-    network = keras_engine.network(Built("espcn_x2", espcn.build(config), several, espcn.NORMALISE))
+    assert task.context == context
+    network = keras_engine.network(Built(variant, family.build(config), several, family.NORMALISE))
     request = {"image_bytes": text(png(scene(61, 50)))}
     whole, cut = (
         pixels(dataclasses.replace(task, tile=tile).answer(network, request)["image_bytes"][0]).astype(int)

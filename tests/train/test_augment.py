@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kerazoo.train.augment import affine, crops, distorted
+from kerazoo.train.augment import affine, colours, crops, cutout, distorted, mixup
 
 
 @given(st.integers(1, 5), st.integers(1, 9), st.integers(0, 6), st.integers(0, 2**31))
@@ -96,3 +96,45 @@ def test_distortion_is_the_generators() -> None:
 def test_distorted_pictures_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="do not fit into 30"):
         distorted(np.zeros((1, 28, 28, 1)), np.random.default_rng(0), 30, 45, (0.7, 1.2))
+
+
+def test_colours_that_may_not_move_stay() -> None:
+    pictures = np.random.default_rng(0).integers(0, 256, (3, 6, 5, 3)).astype(np.uint8)
+    out = colours(pictures, np.random.default_rng(1), 0, 0, 0)
+    np.testing.assert_allclose(out, pictures, atol=1e-3)
+
+
+def test_brightness_multiplies_contrast_keeps_the_mean_and_colour_the_grey() -> None:
+    pictures = np.random.default_rng(0).integers(90, 120, (50, 6, 5, 3)).astype(np.uint8)
+    bright = colours(pictures, np.random.default_rng(1), 0.4, 0, 0) / pictures
+    assert np.ptp(bright, axis=(1, 2, 3)).max() < 1e-5 and 0.6 <= bright.min() < 0.7 and 1.3 < bright.max() <= 1.4001
+    strong = colours(pictures, np.random.default_rng(1), 0, 0.4, 0)
+    np.testing.assert_allclose(strong.mean(axis=(1, 2, 3)), pictures.mean(axis=(1, 2, 3)), rtol=1e-4)
+    rich = colours(pictures, np.random.default_rng(1), 0, 0, 0.4)
+    luma = np.array([0.299, 0.587, 0.114])
+    np.testing.assert_allclose(rich @ luma, pictures @ luma, rtol=1e-4)
+    assert np.abs(rich - pictures).max() > 1
+
+
+@given(st.integers(1, 12), st.integers(1, 9), st.integers(0, 2**31))
+def test_cutout_is_one_square_of_the_mean_and_nothing_else(size: int, side: int, seed: int) -> None:
+    pictures = np.random.default_rng(0).random((6, side, side + 2, 2))
+    out = cutout(pictures, np.random.default_rng(seed), size)
+    for before, after in zip(pictures, out, strict=True):
+        hole = (before != after).any(axis=2)
+        rows, columns = np.flatnonzero(hole.any(axis=1)), np.flatnonzero(hole.any(axis=0))
+        assert 1 <= len(rows) <= size and 1 <= len(columns) <= size
+        assert hole.sum() == len(rows) * len(columns)
+        np.testing.assert_allclose(after[hole], np.broadcast_to(before.mean(axis=(0, 1)), after[hole].shape))
+
+
+@given(st.integers(1, 9), st.floats(0.05, 5), st.integers(0, 2**31))
+def test_mixup_mixes_pictures_and_labels_alike(count: int, alpha: float, seed: int) -> None:
+    rng = np.random.default_rng(0)
+    # Each picture is its own label, painted out.
+    shares = np.eye(4, dtype=np.float32)[rng.integers(0, 4, count)]
+    pictures = np.broadcast_to(shares[:, None, None, :], (count, 3, 3, 4))
+    mixed, labels = mixup(pictures, shares, np.random.default_rng(seed), alpha)
+    assert mixed.dtype == labels.dtype == np.float32
+    np.testing.assert_allclose(labels.sum(axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(mixed, np.broadcast_to(labels[:, None, None, :], mixed.shape), atol=1e-6)

@@ -251,8 +251,6 @@ def test_options_that_do_not_fit_say_what_does(
 def test_models_that_cannot_be_trained_say_why(pictures: Path, tmp_path: Path) -> None:
     for word, why in (
         ("lenet", "lenet5"),
-        ("rnn_encdec", "vocabulary"),
-        ("espcn_x2", "does redraw"),
         (str(tmp_path / "no.keras"), "No such file"),
     ):
         with pytest.raises(UsageError, match=why):
@@ -266,3 +264,53 @@ def test_the_held_out_share_is_of_every_class_and_the_seeds() -> None:
     assert sorted([*kept, *held]) == list(range(61))
     assert held.tolist() == labelled.split(labels, 0.2, seed=4)[1].tolist()
     assert held.tolist() != labelled.split(labels, 0.2, seed=5)[1].tolist()
+
+
+def test_a_disk_that_is_full_at_the_end_loses_nothing(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from kerazoo.own import saving
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    options = ("--epochs=1", "--set=batch=8")
+    with monkeypatch.context() as patched:
+        patched.setattr(saving.seal, "seal_zip", full)
+        assert train("mlp", pictures, tmp_path / "out", *options) == 1
+    said = capsys.readouterr().err
+    assert "model.keras cannot be written: No space left on device" in said and "--resume" in said
+    assert {path.name for path in (tmp_path / "out").iterdir()} <= {
+        ".lock",
+        "log.csv",
+        "curves.png",
+        "last.npz",
+        "best.npz",
+    }
+    assert train("mlp", pictures, tmp_path / "out", *options, "--resume") == 0
+    assert (tmp_path / "out" / "model.keras").exists()
+    assert "epoch 1/1" not in capsys.readouterr().err, "what was learnt is not learnt again"
+
+
+def test_what_a_folder_holds_out_is_measured_on(pictures: Path, tmp_path: Path) -> None:
+    import shutil
+
+    for part in ("train", "val"):
+        shutil.copytree(pictures, tmp_path / "both" / part)
+    done = kerazoo.train("mlp", tmp_path / "both", tmp_path / "out", epochs=1, say=lambda line: None)  # type: ignore[operator]
+    assert card_.of_archive(done.path).training["held out"] == 48
+
+
+def test_the_package_is_called() -> None:
+    """`kerazoo.train(...)`, with nothing more imported than `kerazoo`, and its modules can still be imported."""
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, kerazoo\n"
+        "assert callable(kerazoo.train) and 'keras' not in sys.modules\n"
+        "from kerazoo.train.recipe import Recipe\n"
+        "try:\n    kerazoo.train('lenet', 'x', 'y')\n"
+        "except kerazoo.errors.UsageError as error:\n    assert 'lenet5' in str(error), error\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

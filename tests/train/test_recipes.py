@@ -211,16 +211,16 @@ def test_half_precision_is_read_back_as_numbers_of_full_width(tmp_path: Path) ->
 
 @pytest.mark.slow
 def test_stn_writes_its_test_digits_and_draws_them(tmp_path: Path) -> None:
-    from kerazoo.evaluation import labelled
+    from kerazoo.sources import labelled
 
     recipe = _recipe("stn_mnist_rts")
     data, digits = _pictures(tmp_path / "mnist.npz", (28, 28)), tmp_path / "rts.npz"
     recipe.main([str(data), "--test-set", str(digits)])
-    count, rows = labelled(digits, tuple("0123456789"))
-    picture, label = next(rows)
-    assert (count, picture.shape, picture.dtype) == (8, (42, 42), np.uint8)
+    samples = labelled.pictures(digits, tuple("0123456789"))
+    picture = samples[0].item
+    assert (len(samples), picture.shape, picture.dtype) == (8, (42, 42), np.uint8)
     assert picture.any()
-    assert label == np.load(data)["y_test"][0]
+    assert samples[0].truth == np.load(data)["y_test"][0]
     # Whoever writes them has the same ones.
     first = digits.read_bytes()
     recipe.main([str(data), "--test-set", str(digits)])

@@ -78,9 +78,18 @@ class _Named:
 KILLED = """
 import sys, os, signal
 from pathlib import Path
-from kerazoo.train import run as r, state as s
+import numpy as np
+from kerazoo.train import fit, run as r, state as s
 from tests.train.common import classifier
-if sys.argv[2] == "kill":
+
+def graph():  # What is dropped is drawn in its midst.
+    labels, nodes = np.arange(60) % 3, np.arange(60)
+    features = np.eye(3, 12)[labels] + np.random.default_rng(0).random((60, 12)) * 0.2
+    edges = np.stack([nodes, (nodes + 3) % 60], 1)
+    np.savez(folder / "graph.npz", features=features, edges=edges, labels=labels)
+    return fit.job("gcn_cora", folder / "graph.npz", epochs=9).recipe
+
+def die():
     r.SAVE_SECONDS = 0.0
     save, count = s.save, []
     def dying(state, recipe, path):
@@ -90,33 +99,44 @@ if sys.argv[2] == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
         save(state, recipe, path)
     s.save = dying
-done = r.run(classifier(), Path(sys.argv[1]), say=print)
+
+folder, recipes = Path(sys.argv[1]), {"classifier": classifier, "graph": graph}
+for word in sys.argv[2:]:
+    kind, how = word.split(":")
+    if how == "killed":
+        die()
+    out = folder / kind / ("straight" if how == "straight" else "killed")
+    r.run(recipes[kind](), out, say=lambda line: print(kind, line))
 """
 
 
 def test_a_killed_training_ends_as_an_unbroken_one(tmp_path: Path) -> None:
-    """Bit for bit, on one thread."""
+    """Bit for bit, on one thread: a classifier, and a training of another kind that the command line makes."""
     threads = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
 
-    def process(folder: str, how: str) -> subprocess.CompletedProcess[str]:
+    def process(*words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-c", KILLED, str(tmp_path / folder), how],
+            [sys.executable, "-c", KILLED, str(tmp_path), *words],
             env={**os.environ, **threads}, cwd=Path(__file__).parents[2], capture_output=True, text=True,
         )  # fmt: skip
 
-    assert process("straight", "whole").returncode == 0
-    assert process("killed", "kill").returncode == -signal.SIGKILL
-    done = process("killed", "whole")
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert "epoch 1/3" not in done.stdout and "epoch 3/3" in done.stdout
-    found = []
-    for name in ("straight", "killed"):
-        with np.load(tmp_path / name / "last.npz") as stored:
-            found.append({key: stored[key] for key in stored.files if key != "about"})
-        assert not list((tmp_path / name).glob(".*.new"))
-    assert found[0].keys() == found[1].keys()
-    for key, array in found[0].items():
-        np.testing.assert_array_equal(array, found[1][key], err_msg=key)
+    # One after the other in as few processes as can be: each has to load TensorFlow.
+    first = process("classifier:straight", "graph:straight", "classifier:killed")
+    assert first.returncode == -signal.SIGKILL, first.stderr[-2000:]
+    second = process("classifier:resumed", "graph:killed")
+    assert second.returncode == -signal.SIGKILL, second.stderr[-2000:]
+    third = process("graph:resumed")
+    assert third.returncode == 0, third.stderr[-2000:]
+    for kind, epochs, said in (("classifier", 3, second.stdout), ("graph", 9, third.stdout)):
+        assert f"{kind} epoch 1/{epochs}" not in said and f"{kind} epoch {epochs}/{epochs}" in said
+        found = []
+        for name in ("straight", "killed"):
+            with np.load(tmp_path / kind / name / "last.npz") as stored:
+                found.append({key: stored[key] for key in stored.files if key != "about"})
+            assert not list((tmp_path / kind / name).glob(".*.new"))
+        assert found[0].keys() == found[1].keys()
+        for key, array in found[0].items():
+            np.testing.assert_array_equal(array, found[1][key], err_msg=f"{kind} {key}")
 
 
 def test_the_folder_holds_what_people_look_at(tmp_path: Path) -> None:
@@ -161,6 +181,63 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_state(tmp_path: 
     kept = state_.load(recipe, tmp_path / "last.npz")
     assert (kept.epoch, kept.index) == (1, 0)
     assert all(np.isfinite(array).all() for array in values(kept))
+
+
+def test_a_step_that_spoils_the_weights_is_not_kept(tmp_path: Path) -> None:
+    """The loss is of the weights before the step: of the last one of an epoch nothing would tell."""
+    plain = classifier()
+
+    def spoiling(state: Any, batch: Any) -> Any:
+        state, figures = plain.step(state, batch)
+        if (state.epoch, state.index) == (1, 3):
+            weight = state.model.trainable_variables[0]
+            weight.assign(weight * np.float32(np.nan))
+        return state, figures
+
+    recipe = replace(plain, step=_Named(plain.step, spoiling))
+    with pytest.raises(GateError, match=r"A weight .* is no finite number at step .*\n.*last.npz"):
+        run(recipe, tmp_path, say=quiet)
+    kept = state_.load(recipe, tmp_path / "last.npz")
+    assert (kept.epoch, kept.index) == (1, 0)
+    assert all(np.isfinite(array).all() for array in values(kept) if array.dtype.kind == "f")
+
+
+def test_a_figure_that_is_no_number_is_never_the_best(tmp_path: Path) -> None:
+    told = iter((np.nan, 0.5, np.nan, 0.25))
+    recipe = classifier(measure=lambda state: {"score": next(told)}, best=("val_score", "max"), epochs=4)
+    done = run(recipe, tmp_path, say=quiet)
+    assert done.state.epoch == 2 and done.figures["val_score"] == 0.5
+
+
+def test_event_files_hold_the_figures(tmp_path: Path) -> None:
+    from tensorflow.core.util import event_pb2
+    from tensorflow.python.lib.io import tf_record
+
+    def figures() -> dict[tuple[str, str, int], float]:
+        found = {}
+        for file in sorted((tmp_path / "tensorboard").rglob("events.*")):
+            for record in tf_record.tf_record_iterator(str(file)):
+                event = event_pb2.Event.FromString(record)
+                for value in event.summary.value:
+                    assert value.metadata.plugin_data.plugin_name == "scalars"
+                    stored = value.tensor
+                    number = (
+                        np.frombuffer(stored.tensor_content, np.float32) if stored.tensor_content else stored.float_val
+                    )
+                    found[file.parent.name, value.tag, event.step] = float(number[0])
+        return found
+
+    recipe = classifier(measure=_accuracy, epochs=1)
+    run(recipe, tmp_path, say=quiet)
+    assert not (tmp_path / "tensorboard").exists()
+    # Asked for later, what was before is there as well.
+    done = run(replace(recipe, epochs=2), tmp_path, say=quiet, tensorboard=True)
+    expected = {
+        ("held_out" if name.startswith("val_") else "training", name.removeprefix("val_"), epoch): value
+        for epoch, row in enumerate(done.history, start=1)
+        for name, value in row.items()
+    }
+    assert figures() == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_state_of_another_recipe_is_refused(tmp_path: Path) -> None:

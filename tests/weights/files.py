@@ -188,6 +188,23 @@ def field(number, value):
     return varint(number << 3 | 2) + varint(len(value)) + value
 
 
+def frozen_graph(path, arrays, kind=1, splat=False):
+    """A `GraphDef` of constants behind a placeholder, and an operation that uses them."""
+
+    def node(name, operation, *attributes):
+        return field(1, field(1, name) + field(2, operation) + b"".join(field(5, each) for each in attributes))
+
+    out = node("image", "Placeholder", field(1, "dtype") + field(2, field(6, 1)))
+    for name, array in arrays.items():
+        shape = b"".join(field(2, field(1, length)) for length in array.shape)
+        values = field(5, array.astype("<f4").tobytes()[:4]) if splat else field(4, array.astype("<f4").tobytes())
+        tensor = field(1, kind) + field(2, shape) + values
+        out += node(
+            name, "Const", field(1, "dtype") + field(2, field(6, 1)), field(1, "value") + field(2, field(8, tensor))
+        )
+    Path(path).write_bytes(out + node("sum", "Add"))
+
+
 def caffe_blob(array, old=False, shape=None):
     """With the shape of current files, or that of old ones, whose four lengths begin with ones."""
     lengths = array.shape if shape is None else shape

@@ -290,3 +290,34 @@ def test_texts_and_other_files_are_none_of_them(tmp_path):
 def test_every_format_of_the_manifest_has_a_reader():
     assert set(READERS) == set(manifest.FORMATS)
     assert all(len(reader.ABOUT) <= 60 and "\n" not in reader.ABOUT for reader in READERS.values())
+
+
+def test_a_frozen_graphs_constants(tmp_path):
+    files.frozen_graph(tmp_path / "net", ARRAYS)
+    kind, found = read(tmp_path / "net")
+    assert kind == "frozen_graph"
+    same(found, ARRAYS)
+
+
+def test_a_real_frozen_graph(tmp_path):
+    import tensorflow as tf
+
+    with tf.Graph().as_default() as graph:
+        for name, array in ARRAYS.items():
+            tf.constant(array, name=name.replace("ß", "ss").replace("ö", "o"))
+        tf.constant([1, 2, 3], name="shape")
+        tf.constant(0.5, shape=(), name="alone")
+        tf.raw_ops.Placeholder(dtype=tf.float32, name="image")
+    (tmp_path / "net.pb").write_bytes(graph.as_graph_def().SerializeToString())
+    kind, found = read(tmp_path / "net.pb")
+    assert kind == "frozen_graph"
+    assert found.pop("alone") == np.float32(0.5)
+    for mine, array in zip(found.values(), ARRAYS.values(), strict=True):
+        np.testing.assert_array_equal(mine, array)
+
+
+def test_a_frozen_graph_that_says_more_than_it_holds(tmp_path):
+    files.frozen_graph(tmp_path / "net", {"a": np.ones((3, 4))}, splat=True)
+    refused(tmp_path / "net", match="should take 12 numbers, it has 1")
+    files.frozen_graph(tmp_path / "net", {"a": np.ones(3)}, kind=3)
+    refused(tmp_path / "net", UsageError, match="no tensors")

@@ -36,6 +36,7 @@ def sound(tmp_path_factory):
             group[f"{name.replace('.', '/')}:0"] = array
     files.safetensors(folder / "safetensors", ARRAYS)
     files.onnx(folder / "onnx", ARRAYS, ["a.weight", "a.bias"])
+    files.frozen_graph(folder / "frozen_graph", ARRAYS)
     files.caffe(folder / "caffe", {"a": ("InnerProduct", ARRAYS.values())})
     files.caffe(folder / "caffe_old", {"a": ("InnerProduct", ARRAYS.values())}, old=True)
     written = tmp_path_factory.mktemp("written")
@@ -47,7 +48,7 @@ def sound(tmp_path_factory):
     return {path.name: path.read_bytes() for path in folder.iterdir()} | held
 
 
-FORMATS = ["torch_zip", "torch_legacy", "litert", "npz", "safetensors", "onnx", "caffe", "caffe_old"]
+FORMATS = ["torch_zip", "torch_legacy", "litert", "npz", "safetensors", "onnx", "caffe", "caffe_old", "frozen_graph"]
 FORMATS += ["slim", "slim.tgz", "slim.zip", "keras_h5"]
 CHECKED = ("torch_zip", "npz", "slim.tgz", "slim.zip")
 """Those whose archives have checksums."""

@@ -8,28 +8,36 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from kerazoo.ops.pictures import open_image
+from kerazoo.ops.pictures import Enough, Picture, open_image, open_picture
 
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
 def decode_image(data: bytes, channels: int) -> np.ndarray:
     """One encoded picture to uint8 [height, width, channels]; channels 1 is ITU-R 601 luma, 3 is RGB."""
-    array = np.asarray(decode_picture(data, channels))
+    array = np.asarray(open_image(bytes(data), _mode(channels)))
     return array[..., None] if channels == 1 else array
 
 
-def decode_picture(data: bytes, channels: int) -> Image.Image:
-    """`decode_image` for a picture that is only measured, cropped and resized: it need not become an array first."""
-    return open_image(bytes(data), "L" if channels == 1 else "RGB")
+def decode_picture(data: bytes, channels: int, enough: Enough | None = None) -> Picture:
+    """`decode_image` for a picture that is only measured, cropped and resized: it need not become an array first.
+
+    Args:
+        enough: From its height and width to those of which no more is needed; all of it by default. (A graph decodes
+            all of it.)
+    """
+    return open_picture(bytes(data), _mode(channels), enough)
+
+
+def _mode(channels: int) -> str:
+    return "L" if channels == 1 else "RGB"
 
 
 def crop(pixels: Any, top: int, left: int, height: int, width: int) -> Any:
     """A rectangle of a picture, array [h, w, channels] or what `decode_picture` gave."""
-    if not isinstance(pixels, Image.Image):
-        return pixels[top : top + height, left : left + width]
-    whole = (left, top, left + width, top + height) == (0, 0, *pixels.size)
-    return pixels if whole else pixels.crop((left, top, left + width, top + height))
+    if isinstance(pixels, Picture):
+        return pixels.crop(top, left, height, width)
+    return pixels[top : top + height, left : left + width]
 
 
 def encode_png(pixels: np.ndarray) -> bytes:
@@ -48,33 +56,17 @@ def resize(
         pixels: uint8 [h, w, channels], or what `decode_picture` gave.
         part: Top, left, height and width of what is kept of the result; all of it by default.
     """
-    image = pixels
-    if not isinstance(image, Image.Image):
-        image = Image.fromarray(np.ascontiguousarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels))
-    box = None
-    if part is not None and image.width > width and image.height > height:
-        # Of a picture that shrinks, only what is kept is computed, from the pixels that it comes from.
-        box, (width, height), part = _source(part, image, width, height), part[:1:-1], None
-    if image.size != (width, height) or box is not None:
-        image = image.resize((int(width), int(height)), _FILTERS[interpolation], box)
-    if part is not None:
-        # Cropped before it becomes floats, so that only what is kept is converted.
-        image = crop(image, *part)
-    array = np.asarray(image, np.float32)
+    if not isinstance(pixels, Picture):
+        array = np.ascontiguousarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+        pixels = Picture(Image.fromarray(array), *array.shape[:2])
+    # Cropped before it becomes floats, so that only what is kept is converted.
+    array = np.asarray(pixels.resize(int(height), int(width), _FILTERS[interpolation], part), np.float32)
     return array if array.ndim == 3 else array[..., None]
-
-
-def _source(part: tuple[int, int, int, int], image: Any, wide: int, tall: int) -> tuple[float, float, float, float]:
-    """Left, top, right and bottom in a picture of a part of it when it is resized to wide x tall."""
-    top, left, height, width = part
-    across, down = image.width / wide, image.height / tall
-    right, bottom = min((left + width) * across, image.width), min((top + height) * down, image.height)
-    return left * across, top * down, right, bottom
 
 
 def size(pixels: Any) -> tuple[int, int]:
     """Height and width of a picture, array [h, w, channels] or what `decode_picture` gave."""
-    return (pixels.height, pixels.width) if isinstance(pixels, Image.Image) else (pixels.shape[0], pixels.shape[1])
+    return (pixels.height, pixels.width) if isinstance(pixels, Picture) else (pixels.shape[0], pixels.shape[1])
 
 
 def whole(array: Any) -> np.ndarray:

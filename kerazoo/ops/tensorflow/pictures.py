@@ -23,7 +23,8 @@ def decode_image(data: Any, channels: int) -> Any:
     return tf.cast(luma, tf.uint8)[..., None]
 
 
-def decode_picture(data: Any, channels: int) -> Any:
+def decode_picture(data: Any, channels: int, enough: Any = None) -> Any:
+    # All of it: decode_jpeg can halve a picture, but not by a number that the picture itself decides.
     return decode_image(data, channels)
 
 

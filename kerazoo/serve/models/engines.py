@@ -7,18 +7,19 @@ import functools
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from kerazoo import seal
+from kerazoo import seal, tasks
 from kerazoo.contract import Network, Port, Task
+from kerazoo.engines import open_network
 from kerazoo.engines.card import FOLDER, Card, of_folder
 from kerazoo.errors import GateError, KerazooError
 from kerazoo.export import golden as golden_
 from kerazoo.export import verify
-from kerazoo.formats import FORMATS, NETWORKS, SAVED_MODEL, Format
+from kerazoo.formats import FLOAT, PRECISIONS, ROWS, SAVED_MODEL, Format
 from kerazoo.serve import budget
 from kerazoo.serve.models import savedmodel, signatures, warmup
 from kerazoo.serve.models.adaptive import MOST, Joiner, Size
@@ -49,6 +50,8 @@ def load(
     options: SessionOptions = DEFAULTS,
     seen: Callable[[int], object] = lambda rows: None,
     cores: Cores | None = None,
+    exact_pixels: bool = False,
+    precision: str = "auto",
 ) -> Servable:
     """Opens a bundle, whole as it was sealed, and asks it the golden of each of its tasks.
 
@@ -56,14 +59,18 @@ def load(
         engine: `auto` is the fastest one measured; or one of those of `kerazoo.formats`.
         seen: Is told the rows of every batch that runs.
         cores: Those of the server; all of the machine where none are given.
+        exact_pixels: Whether large pictures are decoded whole, whatever the card says.
+        precision: `auto` stays in floats where there are any; or one of `kerazoo.formats.PRECISIONS`.
 
     Raises:
         Status: It is damaged, cannot be opened, lacks the engine or a golden, or answers a golden wrongly.
     """
-    form = _chosen(folder, engine)
+    form = _chosen(folder, engine, precision)
     try:
         seal.check_folder(folder, FOLDER, functools.partial(_used, form))
         card = of_folder(folder)
+        if exact_pixels:
+            card = replace(card, tasks={name: tasks.exactly(task) for name, task in card.tasks.items()})
         described = _signatures(folder, card, options)
         # A SavedModel that was made elsewhere is a network like the others: its answer is not baked in.
         if form.whole and card.adapter is None:
@@ -72,11 +79,13 @@ def load(
         else:
             opened = crew(form, folder if form.whole else folder / EXTRA / form.file, cores or Cores())
             running = _OnEngine(card, opened, seen, 1 if form.row_by_row else MOST)
-            servable = Servable(described, running.run, running.close, form.engine, card)
+            servable = Servable(described, running.run, running.close, _called(form), card)
     except KerazooError as error:
         raise status_.of(error) from error
     try:
-        _check_goldens(servable, card, form, folder)
+        # What is less precise than floats answers as it did when it was made, not as the bundle does.
+        asked = card if form.precision == FLOAT else open_network(form.engine, folder / EXTRA / form.file, 1)[1]
+        _check_goldens(servable, asked, form, folder)
     except BaseException as error:
         servable.close()
         raise status_.of(error) from error if isinstance(error, KerazooError) else error
@@ -95,7 +104,7 @@ def _used(form: Format, name: str) -> bool:
     place = Path(name)
     if place.is_relative_to(EXTRA):
         inside = place.relative_to(EXTRA).parts[0]
-        return inside == form.file or inside not in {TIMES, *(each.file for each in FORMATS.values())}
+        return inside == form.file or inside not in {TIMES, *(each.file for each in ROWS.values())}
     return form.whole or place in (Path(savedmodel.FILE), warmup.FILE)
 
 
@@ -116,20 +125,32 @@ def _check_goldens(servable: Servable, card: Card, form: Format, folder: Path) -
         verify.check_answer(task, golden, answer, form, str(folder))  # type: ignore[arg-type]
 
 
-def _chosen(folder: Path, engine: str) -> Format:
-    there = [form for form in NETWORKS if (folder / EXTRA / form.file).exists()]
+def _chosen(folder: Path, engine: str, precision: str = "auto") -> Format:
+    if precision not in ("auto", *PRECISIONS):
+        raise Status("INVALID_ARGUMENT", f"Unknown precision {precision!r}; known are auto, {', '.join(PRECISIONS)}.")
+    there = [form for form in ROWS.values() if not form.whole and (folder / EXTRA / form.file).exists()]
     whole = [SAVED_MODEL] * (folder / savedmodel.FILE).exists()
+    floats = [form for form in (*there, *whole) if form.precision == FLOAT]
+    found = (floats or there) if precision == "auto" else [f for f in (*there, *whole) if f.precision == precision]
     if engine == "auto":
         times = _times(folder)
-        there.sort(key=lambda form: times.get(form.name, math.inf))
-        if found := [*there, *whole]:
+        # What was not measured comes last, and a SavedModel after the others.
+        found.sort(key=lambda form: (form.whole, times.get(form.name, math.inf)))
+        if found:
             return found[0]
-        return SAVED_MODEL  # Whose loader says what is missing.
-    for form in (*there, *whole):
+        if precision == "auto":
+            return SAVED_MODEL  # Whose loader says what is missing.
+    for form in found:
         if form.engine == engine:
             return form
-    known = ", ".join(form.engine for form in (*there, *whole)) or "none"
-    raise Status("FAILED_PRECONDITION", f"{folder} has no {engine}; it has {known}.")
+    known = ", ".join(_called(form) for form in (*there, *whole)) or "none"
+    wanted = precision if engine == "auto" else engine if precision == "auto" else f"{engine} in {precision}"
+    raise Status("FAILED_PRECONDITION", f"{folder} has no {wanted}; it has {known}.")
+
+
+def _called(form: Format) -> str:
+    """What metrics and pages call it: its engine, with the precision where that is not of floats."""
+    return form.engine if form.precision == FLOAT else f"{form.engine}-{form.precision}"
 
 
 def _times(folder: Path) -> dict[str, float]:

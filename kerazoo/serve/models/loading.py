@@ -36,16 +36,20 @@ class Loading:
 
     Attributes:
         engine: For bundles: `auto`, or the one that is forced.
+        precision: For bundles: `auto` stays in floats where they have any; or one of `kerazoo.formats.PRECISIONS`.
         batching: TF Serving's, where it was asked for; without it bundles batch as far as it helps.
         warmup: Whether recorded requests are replayed, and `warmup_times` how often.
+        exact_pixels: Whether bundles decode large pictures whole, whatever their cards say.
         cores: How many bundles may use; `None` for all that the process has.
     """
 
     engine: str = "auto"
+    precision: str = "auto"
     session: session.SessionOptions = session.DEFAULTS
     batching: Batching | None = None
     warmup: bool = True
     warmup_times: int = 0
+    exact_pixels: bool = False
     cores: int | None = None
 
 
@@ -59,7 +63,7 @@ def loader(how: Loading, metrics: Metrics) -> Load:
 
         folders.check(folder)
         if engines.is_bundle(folder):
-            servable = engines.load(folder, how.engine, how.session, seen, cores)
+            servable = engines.load(folder, how.engine, how.session, seen, cores, how.exact_pixels, how.precision)
         else:
             # A copy that is under way may bring its card last.
             servable = replace(session.load(folder, how.session), outdated=lambda: engines.is_bundle(folder))

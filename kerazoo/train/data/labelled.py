@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,17 +11,12 @@ from typing import Any
 import numpy as np
 
 from kerazoo.codecs.image import SUFFIXES, Image
-from kerazoo.errors import InputError, UsageError
+from kerazoo.errors import UsageError
 from kerazoo.ops import numpy as ops
+from kerazoo.train.data import files
 
 COLUMNS = ("path", "label")
 """Of a table; without a first row that names them, the first and the second."""
-
-NAMED = 5
-"""Unreadable pictures that are named; the others are counted."""
-
-SPLITS = {"train": ("train",), "held out": ("val", "valid", "validation", "test")}
-"""Sub-folders, and the ends of the names of an .npz file's arrays, that say which part of the data they hold."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +46,7 @@ def read(source: Path, part: str = "train") -> Labelled:
     Args:
         source: A folder with a folder of pictures for each class, or with `train` and `val` that are such; a .csv of
             path and label, paths beginning at its own folder; or an .npz with x and y, or x_train, y_train and so on.
-        part: A key of `SPLITS`: which part of a source that says it.
+        part: A key of `kerazoo.train.data.files.PARTS`: which part of a source that says it.
 
     Raises:
         UsageError: There is nothing of the kind, or fewer than two classes.
@@ -81,18 +75,8 @@ def read(source: Path, part: str = "train") -> Labelled:
 
 
 def _folder(source: Path, part: str) -> list[tuple[Path, str]]:
-    inner = {path.name: path for path in sorted(source.iterdir()) if path.is_dir() and not path.name.startswith(".")}
-    known = {name for names in SPLITS.values() for name in names}
-    if "train" in inner and set(inner) <= known:
-        chosen = next((inner[name] for name in SPLITS[part] if name in inner), None)
-        if chosen is None:
-            raise UsageError(f"{source} has no folder {' or '.join(SPLITS[part])}; it has {', '.join(inner)}.")
-        return _folder(chosen, part)
-    found = []
-    for name, folder in inner.items():
-        files = (path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES and path.is_file())
-        found += [(path, name) for path in files]
-    return found
+    inner = files.folders(files.part_of(source, part))
+    return [(path, name) for name, folder in inner.items() for path in files.pictures(folder)]
 
 
 def _table(source: Path) -> list[tuple[Path, str]]:
@@ -114,27 +98,9 @@ def _table(source: Path) -> list[tuple[Path, str]]:
 
 
 def _arrays(source: Path, part: str) -> Labelled:
-    names = [*(f"_{name}" for name in SPLITS[part]), ""]
-    try:
-        # NumPy leaves a file open that is no archive.
-        with source.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            end = next((end for end in names if {f"x{end}", f"y{end}"} <= set(stored.files)), None)
-            if end is None:
-                raise UsageError(
-                    f"{source} holds {', '.join(stored.files) or 'nothing'}; "
-                    f"it must hold {' or '.join(f'x{end} and y{end}' for end in names)}."
-                )
-            pictures, labels = stored[f"x{end}"], stored[f"y{end}"].reshape(-1)
-    except UsageError:
-        raise
-    except Exception as error:  # zipfile, zlib and NumPy each raise their own.
-        raise UsageError(f"{source} is a damaged .npz file: {error}") from None
-    fits = pictures.ndim == 3 or (pictures.ndim == 4 and pictures.shape[-1] in (1, 3))
-    if pictures.dtype != np.uint8 or not fits or 0 in pictures.shape:
-        raise UsageError(
-            f"{source}: x{end} must be uint8 [n, height, width] or [n, height, width, 1 or 3]; "
-            f"it is {pictures.dtype} {list(pictures.shape)}."
-        )
+    end, (pictures, labels) = files.arrays(source, part, ("x", "y"))
+    files.check_pictures(source, f"x{end}", pictures)
+    labels = labels.reshape(-1)
     if labels.dtype.kind not in "iu" or len(labels) != len(pictures) or labels.min() < 0:
         raise UsageError(
             f"{source}: y{end} must be one number of a class, 0 or more, for each of {len(pictures)} rows."
@@ -167,47 +133,22 @@ def fit(
     # A class of which a split holds nothing is another matter than one whose files are all damaged.
     before = set(found.labels.tolist())
     out = np.empty((len(found.labels), image.height, image.width, image.channels), np.uint8)
-    with ThreadPoolExecutor() as pool:
-        faults = list(pool.map(lambda row: _fit(found.pictures[row], image, out[row]), range(len(out))))
-    bad = [row for row, fault in enumerate(faults) if fault is not None]
-    kept = np.array([fault is None for fault in faults])
-    named = [f"{found.pictures[row]}: {faults[row]}" for row in bad[:NAMED]]
-    if bad and (strict or len(bad) == len(out)):
-        raise InputError(f"{len(bad)} of {len(out)} pictures cannot be read.\n{named[0]}")
-    for line in named:
-        say(f"left out {line}")
-    if bad:
-        say(f"{len(bad)} of {len(out)} pictures cannot be read and are left out.")
+
+    def read_one(row: int) -> None:
+        picture = found.pictures[row]
+        pixels: Any = (
+            files.with_channels(picture, image.channels)
+            if isinstance(picture, np.ndarray)
+            else ops.decode_picture(picture.read_bytes(), image.channels)
+        )
+        out[row] = np.clip(np.rint(image.fit(ops, pixels)[0]), 0, 255)
+
+    names = [f"row {row}" for row in range(len(out))] if isinstance(found.pictures, np.ndarray) else found.pictures
+    kept = files.each(names, read_one, strict=strict, say=say)
     empty = [found.names[number] for number in sorted(before - set(found.labels[kept].tolist()))]
     if empty:
-        raise UsageError(f"No picture of {', '.join(empty)} can be read.\n{named[0]}")
-    return (out[kept] if bad else out), found.labels[kept], len(bad)
-
-
-def _fit(picture: Any, image: Image, out: np.ndarray) -> str | None:
-    """Why it cannot be read."""
-    try:
-        if isinstance(picture, np.ndarray):
-            picture = picture if picture.ndim == 3 else picture[..., None]
-            if picture.shape[-1] != image.channels:
-                picture = _channels(picture, image.channels)
-            pixels: Any = picture
-        else:
-            pixels = ops.decode_picture(picture.read_bytes(), image.channels)
-        out[:] = np.clip(np.rint(image.fit(ops, pixels)[0]), 0, 255)
-    except OSError as error:
-        return error.strerror or str(error)
-    except InputError as error:
-        return str(error)
-    return None
-
-
-def _channels(picture: np.ndarray, channels: int) -> np.ndarray:
-    from PIL import Image as Pillow
-
-    if channels == 3:
-        return np.repeat(picture, 3, axis=-1)
-    return np.asarray(Pillow.fromarray(picture).convert("L"))[..., None]
+        raise UsageError(f"No picture of {', '.join(empty)} can be read.")
+    return (out if kept.all() else out[kept]), found.labels[kept], int(np.sum(~kept))
 
 
 def split(labels: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,13 +1,22 @@
-"""Pictures of several sizes: pieces of them, drawn anew each time."""
+"""Pictures alone, of any sizes, and pieces of them, drawn anew each time."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from PIL import Image as Pillow
 
+from kerazoo.codecs.image import SUFFIXES
+from kerazoo.errors import InputError, UsageError
+from kerazoo.ops import numpy as ops
+from kerazoo.tasks.redraw import luma_chroma
+from kerazoo.train.data import files
 from kerazoo.train.recipe import Batch
 
 
@@ -61,3 +70,82 @@ class Enlarged:
         piece = small[top : top + whole, left : left + whole]
         top, left, side = (top + around) * scale, (left + around) * scale, self.side * scale
         return piece, large[top : top + side, left : left + side]
+
+
+def read(
+    source: Path,
+    channels: int,
+    part: str = "train",
+    *,
+    least: int = 1,
+    strict: bool = False,
+    say: Callable[[str], Any] = lambda line: None,
+) -> tuple[list[np.ndarray], int]:
+    """Pictures without anything said of them.
+
+    Args:
+        source: A folder of pictures, those in folders within it too; or one with `train` and `val` that are such; or
+            an .npz of x, or x_train and so on.
+        channels: 1 for grey pictures, 3 for colour.
+        part: A key of `kerazoo.train.data.files.PARTS`.
+        least: Pixels of a side; smaller ones are left out.
+        strict: Refuse where a picture cannot be read or is too small, instead of leaving it out.
+        say: Is told which are left out, and how many.
+
+    Returns:
+        uint8 [h, w, channels], each of its own size, and how many were left out.
+
+    Raises:
+        UsageError, InputError: There is none.
+    """
+    if source.is_dir():
+        names: Sequence[Any] = files.pictures(files.part_of(source, part))
+        if not names:
+            raise UsageError(f"{source} holds no pictures: {', '.join(SUFFIXES)}.")
+    elif source.suffix.lower() == ".npz" and source.is_file():
+        end, (array,) = files.arrays(source, part, ("x",))
+        files.check_pictures(source, f"x{end}", array)
+        names = [f"row {row} of {source}" for row in range(len(array))]
+    else:
+        what = "no such file or folder" if not source.exists() else "not a kind that is known"
+        raise UsageError(f"{source} is {what}.\nA folder of pictures, or an .npz of x_train is.")
+    out: list[Any] = [None] * len(names)
+
+    def read_one(row: int) -> None:
+        name = names[row]
+        picture = (
+            ops.decode_image(name.read_bytes(), channels)
+            if isinstance(name, Path)
+            else files.with_channels(array[row], channels)
+        )
+        if min(picture.shape[:2]) < least:
+            raise InputError(f"its sides are {picture.shape[1]} and {picture.shape[0]} pixels; {least} are needed")
+        out[row] = picture
+
+    kept = files.each(names, read_one, strict=strict, say=say)
+    return [picture for picture in out if picture is not None], int(np.sum(~kept))
+
+
+def whole(picture: np.ndarray, scale: int) -> np.ndarray:
+    """A picture [h, w, ...] cut to sides that the scale divides."""
+    height, width = (extent // scale * scale for extent in picture.shape[:2])
+    return picture[:height, :width]
+
+
+def smaller(picture: np.ndarray, scale: int) -> np.ndarray:
+    """A picture uint8 [h, w, 3], `scale` times smaller, bicubically as Pillow does it."""
+    drawn = Pillow.fromarray(np.ascontiguousarray(picture))
+    size = (drawn.width // scale, drawn.height // scale)
+    return np.asarray(drawn.resize(size, Pillow.Resampling.BICUBIC))
+
+
+def luma(picture: np.ndarray) -> np.ndarray:
+    """Of a picture uint8 [h, w, 3], as super-resolution sees it: uint8 [h, w, 1]."""
+    return luma_chroma(ops, picture)[0]
+
+
+def enlarged(pictures: Sequence[np.ndarray], scale: int, side: int, context: int, times: int) -> Enlarged:
+    """Pictures uint8 [h, w, 3], made smaller, as samples of their luma; see `Enlarged`."""
+    large = [whole(picture, scale) for picture in pictures]
+    small = tuple(luma(smaller(picture, scale)) for picture in large)
+    return Enlarged(small, tuple(map(luma, large)), side, context, times)

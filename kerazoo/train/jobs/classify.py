@@ -10,15 +10,19 @@ import numpy as np
 
 from kerazoo.codecs.image import Image, Normalise
 from kerazoo.errors import UsageError
+from kerazoo.lazy import keras
 from kerazoo.tasks.classify import Classify
 from kerazoo.train import losses
+from kerazoo.train.balance import roc_auc
 from kerazoo.train.data import labelled
 from kerazoo.train.data.arrays import Arrays
+from kerazoo.train.descent import answering
 from kerazoo.train.jobs import Job, Request
 from kerazoo.train.recipe import Recipe
-from kerazoo.train.start import Network, resized
+from kerazoo.train.start import Network
 from kerazoo.train.state import State
 from kerazoo.train.steps.supervised import Supervised
+from kerazoo.train.techniques import applied
 
 
 def job(asked: Request) -> Job:
@@ -39,37 +43,46 @@ def job(asked: Request) -> Job:
     image = _sized(task.input, settings.size)
     pictures, labels, skipped = labelled.fit(found, image, strict=asked.strict, say=asked.say)
     held: tuple[np.ndarray, np.ndarray] | None = None
-    if isinstance(asked.validation, Path):
-        other = labelled.renumbered(labelled.read(asked.validation, "held out"), found.names, asked.validation)
+    share = asked.held
+    if isinstance(share, Path):
+        other = labelled.renumbered(labelled.read(share, "held out"), found.names, share)
         *measured, more = labelled.fit(other, image, strict=asked.strict, say=asked.say)
         held, skipped = (measured[0], measured[1]), skipped + more
-    elif asked.validation:
-        kept, rows = labelled.split(labels, asked.validation, asked.seed)
+    elif share:
+        kept, rows = labelled.split(labels, share, asked.seed)
         if len(rows):
             held = pictures[rows], labels[rows]
             pictures, labels = pictures[kept], labels[kept]
     output = task.output if keeps else "logits"
     normalise = start.normalise or _usual(image)
-    measure = Accuracy(*held, normalise, _loss(start, output)) if held is not None else None
+    ranked = settings.balance != "none"
+    measure = Accuracy(*held, normalise, _loss(start, output), ranked) if held is not None else None
     optimizer, schedule = settings.made()
+    network = _network(asked, None if keeps else len(found.names))
     recipe = Recipe(
-        name=f"{Path(start.word).stem} on {asked.source.stem}",
-        model=_network(asked, None if keeps else len(found.names), image),
+        name=asked.name,
+        model=replace(network, sample=normalise(_some(pictures))),
         data=Arrays((pictures, labels)),
         step=Supervised(_loss(start, output), metrics={"accuracy": losses.accuracy}, prepare=normalise),
         optimizer=optimizer,
         schedule=schedule,
         augment=settings.augmented,
         measure=measure,
-        best=("val_accuracy", "max") if measure else None,
+        best=("val_auc" if ranked else "val_accuracy", "max") if measure else None,
         seed=asked.seed,
         batch=settings.batch,
         epochs=settings.epochs,
     )
+    recipe = applied(recipe, settings, labels, len(found.names))
     counts = np.bincount(labels, minlength=len(found.names)).tolist()
     notes = {"classes": dict(zip(found.names, counts, strict=True)), "held out": 0 if held is None else len(held[1])}
     made = Classify(image, found.names, output=output)
     return Job(recipe, {"classify": made}, normalise, {**notes, "left out": skipped})
+
+
+def _some(pictures: np.ndarray) -> np.ndarray:
+    """A few hundred of all classes, which stand one after the other."""
+    return pictures[:: max(1, len(pictures) // 256)][:256]
 
 
 def _plain_top(task: Classify) -> bool:
@@ -94,14 +107,13 @@ def _loss(start: Any, output: str) -> Any:
     return losses.cross_entropy if output == "logits" else losses.of_probabilities
 
 
-def _network(asked: Request, classes: int | None, image: Image) -> Network:
-    start, size = asked.start, asked.settings.size
-    if start.config is None:
-        if size and size != start.task.input.height:  # type: ignore[attr-defined]
-            raise UsageError(f"size={size}: {start.word} is a file of its own size; only a variant's can be changed.")
-        return Network(start, None, classes, asked.freeze)
-    config = replace(start.config, classes=classes) if classes is not None else start.config
-    return Network(start, resized(config, size) if size else config, None, asked.freeze)
+def _network(asked: Request, classes: int | None) -> Network:
+    config = asked.sized()
+    if config is None:
+        return Network(asked.start, None, classes, asked.freeze)
+    # A new top ends in logits.
+    config = replace(config, classes=classes, activation=None) if classes else config
+    return Network(asked.start, config, None, asked.freeze)
 
 
 @dataclass(frozen=True)
@@ -112,29 +124,31 @@ class Accuracy:
         pictures, labels: uint8 [n, h, w, channels] and int64 [n].
         normalise: What makes pixels the network's input.
         loss: Of labels and the network's output.
+        ranked: Whether the mean of the classes' areas under the ROC curve is measured, too.
     """
 
     pictures: np.ndarray
     labels: np.ndarray
     normalise: Normalise
     loss: Any
+    ranked: bool = False
 
     def __call__(self, state: State) -> dict[str, float]:
-        import tensorflow as tf
-
-        model = state.model
-
-        def traced() -> Any:
-            return tf.function(
-                lambda pictures: model(self.normalise(tf.cast(pictures, tf.float32)), training=False),
-                reduce_retracing=True,
-            )
-
-        answer = state.once("accuracy", traced)
+        ops = keras.ops
+        answer = state.once(
+            "accuracy", lambda: answering(state.model, lambda pixels: self.normalise(ops.cast(pixels, "float32")))
+        )
         total, right = 0.0, 0.0
+        outputs = []
         for start in range(0, len(self.labels), 100):
             labels = self.labels[start : start + 100]
-            output = answer(tf.constant(self.pictures[start : start + 100]))
-            total += float(tf.reduce_sum(self.loss(labels, output) * tf.ones(len(labels))))
-            right += float(tf.reduce_sum(losses.right(labels, output)))
-        return {"loss": total / len(self.labels), "accuracy": right / len(self.labels)}
+            output = answer(self.pictures[start : start + 100])
+            total += float(ops.sum(self.loss(labels, output) * ops.ones(len(labels))))
+            right += float(ops.sum(losses.right(labels, output)))
+            outputs.append(ops.convert_to_numpy(output))
+        figures = {"loss": total / len(self.labels), "accuracy": right / len(self.labels)}
+        if self.ranked:
+            # Of probabilities: a logit alone says nothing of the other classes.
+            areas = roc_auc(self.labels, ops.convert_to_numpy(ops.softmax(np.concatenate(outputs))))
+            figures["auc"] = float(np.nanmean(areas))
+        return figures

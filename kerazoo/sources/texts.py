@@ -1,0 +1,91 @@
+"""Sentences with their translations, and pairs of texts with how alike people found them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+
+from kerazoo.errors import UsageError
+from kerazoo.printable import printable
+from kerazoo.sources import files
+from kerazoo.sources.files import Sample
+from kerazoo.sources.labelled import rows_of, table
+
+
+def parallel(
+    sources: Sequence[Path], only: str | None = None, languages: tuple[str, str] | None = None
+) -> list[Sample]:
+    """Sentences, the truth of each its translation.
+
+    Args:
+        sources: Two text files of as many lines, what is read first; or one file with a tab in every line between them,
+            or a .csv with the columns source and target; or a folder or .tar with one such .tsv, or with files such as
+            `val.de` and `val.en`.
+        only: See `files.opened`.
+        languages: The ends of such files, what is read first: `("de", "en")`.
+
+    Raises:
+        UsageError: There is nothing of the kind, or the files differ in their number of lines.
+    """
+    if len(sources) == 2:
+        return _zipped([(str(path), files.text(path)) for path in sources])
+    if len(sources) != 1:
+        raise UsageError(f"Parallel text is one source or two files; {len(sources)} were given.")
+    source, columns = sources[0], ("source", "target")
+    if source.is_file() and source.suffix != ".tar":
+        if languages is not None:
+            raise UsageError(f"{source} is one file; languages choose among files of a folder.")
+        return _pairs(table(source, columns, columns))
+    found = files.opened(source, only)
+    if languages is None:
+        tables = files.held_out([Sample(name, name) for name in found.those((".tsv", ".tsv.gz"))], source)
+        if len(tables) != 1:
+            raise UsageError(
+                f"{source} holds {len(tables)} .tsv files; one is expected.\n"
+                "Or say which languages are read and written: de-en for val.de and val.en."
+            )
+        return _pairs(rows_of(found.text(tables[0].name), tables[0].name, columns, columns))
+    pair = []
+    for language in languages:
+        ends = (f".{language}", f".{language}.gz", f".{language}.txt")
+        names = [name for name in found.names if name.endswith(ends) and "train" not in PurePosixPath(name).name]
+        names = names or [name for name in found.names if name.endswith(ends)]
+        if len(names) != 1:
+            what = ", ".join(map(printable, names[:5])) or "none"
+            raise UsageError(f"{source} must hold one file that ends in .{language}; there is {what}.")
+        pair.append((f"{source}: {names[0]}", found.text(names[0])))
+    return _zipped(pair)
+
+
+def _pairs(rows: Iterable[tuple[int, list[str]]]) -> list[Sample]:
+    return [Sample(f"line {number}", asked, right) for number, (asked, right) in rows]
+
+
+def _zipped(pair: Sequence[tuple[str, str]]) -> list[Sample]:
+    (first, asked), (second, right) = ((name, text.rstrip("\n").split("\n")) for name, text in pair)
+    if len(asked) != len(right):
+        raise UsageError(
+            f"{first} has {len(asked)} lines, {second} has {len(right)}; line by line they must go together."
+        )
+    if asked == [""]:
+        raise UsageError(f"{first} is empty.")
+    rows = enumerate(zip(asked, right, strict=True), 1)
+    return [Sample(f"line {number}", one.strip(), other.strip()) for number, (one, other) in rows]
+
+
+def alike(source: Path) -> list[Sample]:
+    """Pairs of texts, the truth of each pair a number: the larger, the more alike.
+
+    Args:
+        source: A .tsv of score, first and second text; or a .csv or .tsv whose first row names these columns.
+
+    Raises:
+        UsageError: There is nothing of the kind at `source`, or a score is no number.
+    """
+    samples = []
+    for number, (score, one, other) in table(source, ("score", "first", "second"), ("score", "first", "second")):
+        try:
+            samples.append(Sample(f"line {number}", (one, other), float(score)))
+        except ValueError:
+            raise UsageError(f"{source}, line {number}: {printable(score)!r} is no number.") from None
+    return samples

@@ -1,0 +1,143 @@
+"""The pages of docs/learn: their files say what they claim."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import optimize
+
+LEARN = Path(__file__).parents[2] / "docs" / "learn"
+
+
+def opened(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(name, LEARN / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+backprop, kkt = opened("backprop"), opened("kkt")
+
+
+@given(st.lists(st.integers(1, 6), min_size=2, max_size=5), st.integers(1, 7), st.integers(0, 2**31))
+@settings(max_examples=30, deadline=None)
+def test_gradients_are_those_of_finite_differences(sizes: list[int], batch: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    layers = backprop.initial(sizes, rng)
+    inputs, labels = rng.normal(size=(batch, sizes[0])), rng.integers(0, sizes[-1], batch)
+    exact = backprop.backward(layers, backprop.forward(layers, inputs), labels)
+    for one, other in zip(exact, backprop.slopes(layers, inputs, labels), strict=True):
+        for a, b in zip(one, other, strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-8, rtol=1e-5)
+
+
+def test_gradients_are_those_of_keras() -> None:
+    import tensorflow as tf
+
+    rng = np.random.default_rng(0)
+    layers = backprop.initial((5, 7, 6, 3), rng)
+    inputs, labels = rng.normal(size=(9, 5)), rng.integers(0, 3, 9)
+    model = keras.Sequential([keras.Input((5,), dtype="float64")])
+    for index, (kernel, bias) in enumerate(layers):
+        model.add(keras.layers.Dense(len(bias), None if index == 2 else "tanh", dtype="float64", name=f"dense{index}"))
+        model.layers[-1].set_weights([kernel, bias])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    with tf.GradientTape() as tape:
+        value = loss(labels, model(inputs))
+    theirs = tape.gradient(value, model.trainable_variables)
+    values = backprop.forward(layers, inputs)
+    assert backprop.loss(values[-1], labels) == pytest.approx(float(value), rel=1e-6)
+    ours = [array for layer in backprop.backward(layers, values, labels) for array in layer]
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(one, other.numpy(), rtol=1e-5, atol=1e-7)  # Keras makes the inputs float32.
+
+
+@pytest.mark.parametrize("logits", [[[1000.0, -1000.0]], [[-1e4, 0.0]]])
+def test_large_logits_overflow_nowhere(logits: list[list[float]]) -> None:
+    assert np.isfinite(backprop.loss(np.array(logits), np.array([1])))
+    assert np.isfinite(backprop.probabilities(np.array(logits))).all()
+
+
+def test_the_network_learns_two_spirals() -> None:
+    done = subprocess.run([sys.executable, LEARN / "backprop.py"], capture_output=True, text=True, check=True)
+    assert float(done.stdout.rpartition(": ")[2].split()[0]) > 99
+    page = (LEARN / "backprop.md").read_text(encoding="utf-8")
+    told = re.search(r"^step 0.*?points.*?$", page, re.MULTILINE | re.DOTALL)
+    assert told is not None
+    numbers = [[float(word) for word in re.findall(r"[\d.]+", text)] for text in (told[0], done.stdout)]
+    assert numbers[1] == pytest.approx(numbers[0], rel=0.02, abs=2e-3)
+
+
+def problem(rng: np.random.Generator, count: int, bounds: int, equal: int) -> Any:
+    """With a point within all bounds, so that there is a solution."""
+    root, inside = rng.normal(size=(count, count)), rng.normal(size=count)
+    G, A = rng.normal(size=(bounds, count)), rng.normal(size=(equal, count))
+    h = G @ inside + rng.uniform(0.01, 1, bounds)
+    return kkt.Problem(root @ root.T + 0.1 * np.eye(count), 3 * rng.normal(size=count), G, h, A, A @ inside)
+
+
+@given(st.integers(1, 5), st.integers(0, 6), st.integers(0, 2**31))
+@settings(max_examples=25, deadline=None)
+def test_the_solution_is_scipys_and_meets_the_conditions(count: int, bounds: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    made = problem(rng, count, bounds, int(rng.integers(0, count)))
+    found = kkt.solve(made)
+    assert max(kkt.conditions(made, found).values()) < 1e-6
+    limits = [{"type": "ineq", "fun": lambda x: made.h - made.G @ x, "jac": lambda x: -made.G}] if bounds else []
+    if len(made.b):
+        limits.append({"type": "eq", "fun": lambda x: made.A @ x - made.b, "jac": lambda x: made.A})
+    start = np.linalg.lstsq(made.A, made.b, rcond=None)[0] if len(made.b) else np.zeros(count)
+    theirs = optimize.minimize(
+        made.value, start, jac=lambda x: made.P @ x + made.q, constraints=limits, method="SLSQP",
+        options={"ftol": 1e-12, "maxiter": 500},
+    )  # fmt: skip
+    if theirs.success:
+        # The problem is convex: ours is no worse than anybody's, and theirs, which may miss the bounds a little, near.
+        assert made.value(found.x) == pytest.approx(theirs.fun, rel=1e-5, abs=1e-5)
+        np.testing.assert_allclose(found.x, theirs.x, atol=1e-3)
+
+
+def test_multipliers_say_what_a_bound_costs() -> None:
+    made = problem(np.random.default_rng(4), 4, 5, 1)
+    found = kkt.solve(made)
+    held = int(found.mu.argmax())
+    assert found.mu[held] > 0.1
+    wider = kkt.Problem(made.P, made.q, made.G, made.h + 1e-4 * (np.arange(5) == held), made.A, made.b)
+    gained = made.value(found.x) - made.value(kkt.solve(wider).x)
+    assert gained / 1e-4 == pytest.approx(found.mu[held], rel=1e-2)
+
+
+def test_conditions_tell_what_is_no_solution() -> None:
+    made = problem(np.random.default_rng(4), 4, 5, 1)
+    found = kkt.solve(made)
+    off = kkt.Solution(found.x + 0.1, found.mu - 1, found.lam)
+    missed = kkt.conditions(made, off)
+    assert missed["stationarity"] > 0.01 and missed["dual feasibility"] > 0.1 and missed["primal feasibility"] > 0.01
+
+
+@pytest.mark.parametrize("q", [-1.0, 1.0])
+def test_what_has_no_solution_is_refused(q: float) -> None:
+    empty = np.zeros((0, 1))
+    # Downward for ever; and between 1 and -1, where nothing is.
+    bounds = (np.array([[1.0], [-1.0]]), np.array([-1.0, -1.0])) if q > 0 else (np.array([[-1.0]]), np.array([0.0]))
+    with pytest.raises(ValueError, match="cannot be met"):
+        kkt.solve(kkt.Problem(np.zeros((1, 1)), np.array([q]), *bounds, empty, np.zeros(0)))
+
+
+def test_a_support_vector_machine_is_held_by_few() -> None:
+    done = subprocess.run([sys.executable, LEARN / "kkt.py"], capture_output=True, text=True, check=True)
+    assert done.stdout.count("held by") == 3
+    page = (LEARN / "kkt.md").read_text(encoding="utf-8")
+    assert done.stdout.partition("w = ")[2] in page
