@@ -188,7 +188,7 @@ class Anchored:
         )
 
     def compare(self, expected: Tensors, got: Tensors) -> dict[str, float]:
-        """Each box by the one of its class that it overlaps most: of two as sure, rounding chooses the order.
+        """Each box by the one of its class that is most like it: of two as sure, rounding chooses the order.
 
         Places differ by the share of the union that is not shared, the counts by the share of boxes without a partner
         in the other answer. One that is hardly shown, or that a full answer has no more room for, needs none.
@@ -201,11 +201,14 @@ class Anchored:
                 least = max(self.least, other.scores[-1] if full else 0.0) + NEAR
                 shared = overlaps(np.array(one.boxes).reshape(-1, 4), np.array(other.boxes).reshape(-1, 4))
                 shared *= np.array(one.indices)[:, None] == np.array(other.indices)[None]
+                # Boxes that end at the picture's border may be the same and yet two: then the score tells.
+                differ = np.abs(np.array(one.scores)[:, None] - np.array(other.scores)[None])
+                unlike = np.where(shared > SAME, 1.0 - shared + differ, np.inf)
                 for index, score in enumerate(one.scores):
-                    partner = int(shared[index].argmax()) if other.scores else -1
+                    partner = int(unlike[index].argmin()) if other.scores else -1
                     if partner >= 0 and shared[index, partner] > SAME:
                         apart.append(1.0 - shared[index, partner])
-                        scores.append(abs(score - other.scores[partner]))
+                        scores.append(differ[index, partner])
                         names = max(names, float(one.labels[index] != other.labels[partner]))
                     else:
                         alone += score > least
