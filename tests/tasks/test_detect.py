@@ -166,6 +166,10 @@ def test_answers_are_compared_by_what_overlaps():
     # What is hardly shown may be missing.
     assert task().compare(mine, response((0.8, 0, ONE), (0.79, 1, TWO), (0.505, 2, ONE)))["count"] == 0
     assert task().compare(response(), response())["count"] == 0
+    # What lies beside the picture has no area in it.
+    beside = response((0.8, 0, (0, 0, 50, 0)), (0.7, 0, (0, 0, 90, 0)))
+    assert set(task().compare(beside, beside).values()) == {0.0}
+    assert task().compare(beside, response((0.8, 0, (0, 0, 50, 0))))["count"] > 0
     # Two that the picture's border makes the same are still two.
     twice = response((0.9, 0, ONE), (0.7, 0, ONE))
     assert task().compare(twice, twice)["score"] == 0
