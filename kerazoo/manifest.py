@@ -29,6 +29,7 @@ FORMATS = (
     "slim",
     "onnx",
     "caffe",
+    "darknet",
     "litert",
     "deep_compressed",
     "frozen_graph",

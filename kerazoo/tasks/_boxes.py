@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from kerazoo.contract import Tensor
+
+BAND = 128
+"""So many boxes at once are compared with all others."""
 
 
 def nms(
@@ -36,25 +41,21 @@ def nms(
     score, place = ops.top_k(ops.reshape(scores, (rows, many * classes)), size)
     kind = place % classes
     box = ops.gather_batched(boxes, place // classes)
-    top, left, bottom, right = (box[:, :, side] for side in range(4))
-
-    shared_height = ops.minimum(bottom[:, :, None], bottom[:, None]) - ops.maximum(top[:, :, None], top[:, None])
-    shared_width = ops.minimum(right[:, :, None], right[:, None]) - ops.maximum(left[:, :, None], left[:, None])
-    shared = ops.maximum(shared_height, 0.0) * ops.maximum(shared_width, 0.0)
-    area = (bottom - top) * (right - left)
     order = ops.arange(size)
-    # [batch, a, b]: whether a, if it stays, takes b away.
-    over = shared > overlap * (area[:, :, None] + area[:, None] - shared)
-    takes = over & (kind[:, :, None] == kind[:, None]) & (order[:, None] < order)
+    # A band of them against all, so that what is worked on stays in a processor's cache.
+    bands = [slice(start, start + BAND) for start in range(0, size, BAND)]
+    takes = [_takes(ops, box, kind, order, band, overlap) for band in bands]
 
     # Whoever is taken away only by what does not stay, stays after all. Each round settles one box more at least,
     # and rounds are few, because chains of overlapping boxes are short.
     def unsettled(stays: Tensor, before: Tensor) -> Tensor:
-        return ops.sum(ops.sum(ops.cast(stays != before, "int32"), 1), 0) > 0
+        return ops.any(ops.any(stays != before, 1), 0)
 
     def again(stays: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
-        taken = ops.sum(ops.cast(takes & stays[:, :, None], "int32"), 1) > 0
-        return ~taken & (score > least), stays
+        free = score > least
+        for band, its in zip(bands, takes, strict=True):
+            free = free & ~ops.any(its & stays[:, band, None], 1)
+        return free, stays
 
     stays, _ = ops.while_loop(unsettled, again, (score > least, score < score))
     # Those that stay first, each in its order.
@@ -66,3 +67,26 @@ def nms(
     box = ops.where(shown[:, :, None], ops.gather_batched(box, kept), ops.full((1, 1, 1), 0.0, "float32"))
     found = ops.sum(ops.cast(shown, "int32"), 1)
     return ops.pad(box, (*missing, (0, 0))), ops.pad(score, missing), ops.pad(kind, missing), found
+
+
+def _takes(ops: Any, box: Tensor, kind: Tensor, order: Tensor, band: slice, overlap: float) -> Tensor:
+    """[batch, a, b]: whether a, a box of the band, takes b away if it stays."""
+    top, left, bottom, right = (box[:, :, side] for side in range(4))
+
+    def shared(near: Tensor, far: Tensor) -> Tensor:
+        side = ops.minimum(far[:, band, None], far[:, None]) - ops.maximum(near[:, band, None], near[:, None])
+        return ops.maximum(side, 0.0)
+
+    both = shared(top, bottom) * shared(left, right)
+    area = (bottom - top) * (right - left)
+    over = both > overlap * (area[:, band, None] + area[:, None] - both)
+    return over & (kind[:, band, None] == kind[:, None]) & (order[band, None] < order)
+
+
+def overlaps(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Intersection over union of boxes [n, 4] and [m, 4], two corners each: [n, m]; 0 where neither has an area."""
+    shared = np.minimum(one[:, None, 2:], other[None, :, 2:]) - np.maximum(one[:, None, :2], other[None, :, :2])
+    shared = np.maximum(shared, 0.0).prod(-1)
+    area, its = ((box[:, 2:] - box[:, :2]).prod(-1) for box in (one, other))
+    union = area[:, None] + its[None] - shared
+    return np.divide(shared, union, out=np.zeros_like(union), where=union > 0)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import colorsys
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from kerazoo.ops import numpy as ops
 from kerazoo.ops.pictures import open_image
@@ -16,6 +17,10 @@ LONGEST = 1024
 
 SHOWN = 0.6
 """Share of a class's colour in its pixels; the rest is the picture."""
+
+
+GOLDEN = 0.618034
+"""Share of the circle of colours between those of two classes that follow each other."""
 
 
 def palette(classes: int) -> np.ndarray:
@@ -66,6 +71,37 @@ def skeleton(
     for index in np.flatnonzero(drawn):
         (x, y), radius = at[index], 1.5 * thick
         draw.ellipse((x - radius, y - radius, x + radius, y + radius), tuple(colours[index]))
+    return _png(image)
+
+
+def boxed(
+    boxes: Sequence[Sequence[float]],
+    captions: Sequence[str],
+    kinds: Sequence[int],
+    size: tuple[int, int],
+    picture: bytes,
+) -> bytes:
+    """The picture with a frame around each box, its name within, the surest on top.
+
+    Args:
+        boxes: Left, top, right, bottom in pixels of the picture, the surest first.
+        captions: What is written at each.
+        kinds: Number of each box's class, by which it has its colour.
+        size: Height and width of the picture.
+        picture: Its bytes.
+    """
+    image = ground_of(picture)
+    draw, thick = ImageDraw.Draw(image), max(2, max(image.size) // 256)
+    font = ImageFont.load_default(max(10, max(image.size) // 40))
+    sides = np.tile(np.array(image.size) / size[::-1], 2)
+    for box, caption, kind in reversed(list(zip(boxes, captions, kinds, strict=True))):
+        left, top, right, bottom = np.minimum(np.array(box) * sides, np.tile(np.array(image.size) - 1, 2))
+        # Bright colours on any picture, those of near numbers far apart.
+        colour = tuple(round(255 * part) for part in colorsys.hsv_to_rgb(kind * GOLDEN % 1, 0.8, 1.0))
+        draw.rectangle((left, top, right, bottom), outline=colour, width=thick)
+        written = draw.textbbox((left + thick, top), caption, font)
+        draw.rectangle((left, top, written[2] + thick, written[3] + thick), colour)
+        draw.text((left + thick, top), caption, "black", font)
     return _png(image)
 
 

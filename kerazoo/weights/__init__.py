@@ -18,6 +18,7 @@ from kerazoo.errors import UsageError, WeightsDamaged
 from kerazoo.lazy import keras
 from kerazoo.weights import (
     caffe,
+    darknet,
     deep_compressed,
     frozen_graph,
     keras_h5,
@@ -48,6 +49,7 @@ READERS: Mapping[str, Any] = {
     "onnx": onnx,
     "caffe": caffe,
     "frozen_graph": frozen_graph,
+    "darknet": darknet,
 }
 """Format -> module with `ABOUT`, `recognises(path, head)` and `read(path)`; those without a signature come last."""
 

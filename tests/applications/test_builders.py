@@ -28,7 +28,7 @@ CLASSIFIERS = [
     if next(iter(inspect.getmodule(getattr(applications, name)).VARIANTS.values())).task == "classify"
 ]
 
-MORE = {"MLP", "SNN", "MobileNet", "GoogLeNet"}
+MORE = {"MLP", "SNN", "MobileNet", "MobileNetV2", "GoogLeNet"}
 """Builders with arguments of their own beside the common ones."""
 
 

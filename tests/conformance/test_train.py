@@ -99,6 +99,17 @@ def separate(made: Any) -> Handful:
     return Handful([seen], [known], losses.squared, rate=1e-2)
 
 
+def detect(made: Any) -> Handful:
+    """Any logits at each place of every output."""
+    inputs, random = _seen(made, ROWS), np.random.RandomState(0)
+    known = [random.uniform(size=(ROWS, *output.shape[1:])).astype(np.float32) for output in made.keras.outputs]
+
+    def loss(coarse: Any, output: Any, *finer: Any) -> Any:
+        return sum(losses.squared(*pair) for pair in zip((coarse, *finer), output, strict=True))
+
+    return Handful(inputs, known, loss, rate=3e-3)
+
+
 def taught(made: Any) -> Handful:
     """For a kind of which the table has nothing: the answers of the same network with other weights."""
     random = np.random.RandomState(0)
@@ -122,7 +133,7 @@ def taught(made: Any) -> Handful:
     return Handful(inputs, outputs, loss)
 
 
-HANDFULS = {each.__name__: each for each in (classify, segment, redraw, sample, nodes, separate, translate)}
+HANDFULS = {each.__name__: each for each in (classify, detect, segment, redraw, sample, nodes, separate, translate)}
 
 
 def _given(inputs: list[np.ndarray]) -> Any:

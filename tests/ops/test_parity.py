@@ -213,6 +213,7 @@ CASES: dict[str, Case] = {
         absolute=1e-4,
     ),
     "round": Case(st.tuples(_sized(2)), lambda ops, x: ops.round(x)),
+    "any": Case(st.tuples(_sized(2, "bool")), lambda ops, x: ops.any(x, 1)),
     "cumsum": Case(st.tuples(_sized(2, "int32")), lambda ops, x: ops.cumsum(x)),
     "sqrt": Case(st.tuples(_sized(1, low=0)), lambda ops, x: ops.sqrt(x), relative=1e-6),
     "sigmoid": Case(st.tuples(_sized(1, low=-1000, high=1000)), lambda ops, x: ops.sigmoid(x), absolute=1e-6),

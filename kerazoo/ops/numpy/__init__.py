@@ -5,6 +5,7 @@ Each function has its twin of the same name in `kerazoo.ops.tensorflow`; a test 
 
 from kerazoo.ops.numpy.arrays import (
     abs,
+    any,
     arange,
     argmax,
     bincount,

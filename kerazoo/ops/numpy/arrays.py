@@ -53,9 +53,17 @@ def top_k(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     return np.take_along_axis(scores, order, axis=-1), order.astype(np.int64)
 
 
+BLOCK = 64
+
+
 def _largest(row: np.ndarray, k: int) -> np.ndarray:
     falling = -row
-    (reaching,) = np.nonzero(falling <= np.partition(falling, k - 1)[k - 1])
+    # Of blocks the least, of these the k-th: no less is the k-th of all, and few reach it.
+    blocks = falling[: len(row) // BLOCK * BLOCK].reshape(-1, BLOCK)
+    highest = np.partition(blocks.min(1), k - 1)[k - 1] if len(blocks) >= k else np.float32(np.inf)
+    near = falling[falling <= highest]
+    bound = np.partition(near, k - 1)[k - 1] if len(near) >= k else np.nan
+    (reaching,) = np.nonzero(falling <= bound)
     if len(reaching) < k:  # NaN reaches nothing.
         reaching = np.arange(len(row))
     return reaching[np.argsort(falling[reaching], kind="stable")[:k]]
@@ -117,6 +125,11 @@ def sum(array: Any, axis: int, keepdims: bool = False) -> np.ndarray:
     """Sum along one axis, in the array's own dtype."""
     array = np.asarray(array)
     return array.sum(axis=axis, keepdims=keepdims, dtype=array.dtype)
+
+
+def any(array: np.ndarray, axis: int) -> np.ndarray:
+    """Whether anything along one axis is true."""
+    return np.any(array, axis=axis)
 
 
 def cumsum(array: Any) -> np.ndarray:

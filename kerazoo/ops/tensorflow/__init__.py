@@ -7,6 +7,7 @@ other. What the graph cannot do, the host does before it asks: EXIF rotation, tr
 
 from kerazoo.ops.tensorflow.arrays import (
     abs,
+    any,
     arange,
     argmax,
     bincount,

@@ -84,6 +84,10 @@ def sum(array: Any, axis: int, keepdims: bool = False) -> Any:
     return tf.reduce_sum(array, axis=axis, keepdims=keepdims)
 
 
+def any(array: Any, axis: int) -> Any:
+    return tf.reduce_any(array, axis)
+
+
 def cumsum(array: Any) -> Any:
     return tf.cumsum(array, axis=-1)
 

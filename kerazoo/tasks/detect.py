@@ -1,0 +1,228 @@
+"""`detect`: a picture in, what is in it and where out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from kerazoo.codecs.image import Image
+from kerazoo.contract import Network, Port, Signature, Tensor, Tensors
+from kerazoo.tasks import _drawing
+from kerazoo.tasks._boxes import nms, overlaps
+
+WIDEST = 10.0
+"""A box is at most e to the power of it times its anchor: no logit makes it endless."""
+
+SAME = 0.5
+"""Two answers mean the same box where they overlap by more of their union."""
+
+NEAR = 0.01
+"""A box whose score is no further than this from the least that is shown may be missing from an equal answer."""
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """What is in one picture, the surest first; it may be nothing.
+
+    Attributes:
+        labels, indices, scores: Of equal length; scores are probabilities.
+        boxes: Left, top, right and bottom of each, in pixels of the picture from its top left corner.
+        size: Height and width of the picture.
+        ground: The picture itself, where boxes are to be drawn on it.
+    """
+
+    labels: tuple[str, ...]
+    indices: tuple[int, ...]
+    scores: tuple[float, ...]
+    boxes: tuple[tuple[float, float, float, float], ...]
+    size: tuple[int, int]
+    ground: bytes | None = None
+
+    def on(self, picture: bytes) -> Boxes:
+        """The same, shown on the picture that was asked about."""
+        return replace(self, ground=picture)
+
+    def to_json(self, limit: int = 5) -> dict[str, Any]:
+        """Every box: they are no ranking, each is there beside the others."""
+        rows = zip(self.labels, self.indices, self.scores, self.boxes, strict=True)
+        return {
+            "boxes": [
+                {"label": label, "index": index, "score": round(score, 6), "box": [round(side, 2) for side in box]}
+                for label, index, score, box in rows
+            ]
+        }
+
+    def rows(self, limit: int = 5) -> list[str]:
+        rows = zip(self.labels, self.scores, self.boxes, strict=True)
+        return [f"{score:7.2%}  {' '.join(f'{side:7.1f}' for side in box)}  {label}" for label, score, box in rows] or [
+            "nothing"
+        ]
+
+    def files(self) -> dict[str, bytes]:
+        if self.ground is None:
+            return {}
+        captions = [f"{label} {score:.2f}" for label, score in zip(self.labels, self.scores, strict=True)]
+        return {"boxes.png": _drawing.boxed(self.boxes, captions, self.indices, self.size, self.ground)}
+
+
+@dataclass(frozen=True)
+class Head:
+    """One output of the network, with some anchors at each place.
+
+    Attributes:
+        stride: Pixels of the network's picture between two places.
+        anchors: Width and height of each, in those pixels.
+        reach: How far a centre moves from its place's middle: over this many places in all. More than 1 lets it reach
+            the border of its place.
+    """
+
+    stride: int
+    anchors: tuple[tuple[float, float], ...]
+    reach: float = 1.0
+
+
+@dataclass(frozen=True)
+class Anchored:
+    """Boxes as YOLOv3 predicts them: for each anchor a centre, a size, whether anything is there, and what.
+
+    Source: Redmon, Farhadi, arXiv:1804.02767, sections 2.1 and 2.2; classes do not exclude each other.
+
+    Attributes:
+        input: How a picture is made to fit; sides are multiples of every stride.
+        labels: One name a class, in the order of the logits.
+        heads: The network's outputs.
+        count: How many boxes an answer holds; fewer are filled up with zeros.
+        least: Boxes are shown whose score, there times class, is above it.
+        overlap: Intersection over union beyond which two boxes of a class show the same.
+    """
+
+    kind: ClassVar[str] = "detect"
+    batched: ClassVar[bool] = True
+
+    input: Image
+    labels: tuple[str, ...]
+    heads: tuple[Head, ...]
+    count: int = 100
+    least: float = 0.5
+    overlap: float = 0.45
+
+    @property
+    def request(self) -> tuple[Port, ...]:
+        return (self.input.port,)
+
+    @property
+    def response(self) -> tuple[Port, ...]:
+        shape = (None, self.count)
+        return (
+            Port("box", "float32", (*shape, 4)),
+            Port("label", "string", shape, "text"),
+            Port("index", "int64", shape),
+            Port("score", "float32", shape),
+            Port("count", "int32", (None,)),
+            Port("size", "float32", (None, 2)),
+        )
+
+    @property
+    def parts(self) -> Mapping[str, Signature]:
+        return {
+            "network": Signature((self.input.tensor,), tuple(self._port(index) for index in range(len(self.heads))))
+        }
+
+    def _port(self, index: int) -> Port:
+        head = self.heads[index]
+        places = (self.input.height // head.stride, self.input.width // head.stride)
+        return Port(f"head{index}", "float32", (None, *places, len(head.anchors) * (5 + len(self.labels))))
+
+    def answer(self, network: Network, request: Tensors) -> Tensors:
+        ops = network.ops
+        seen, placements = self.input.place(ops, request["image_bytes"])
+        outputs = network({self.input.tensor.name: seen})
+        found = [self._found(ops, index, outputs[self._port(index).name]) for index in range(len(self.heads))]
+        boxes, scores = (ops.concat([each[field] for each in found], 1) for field in range(2))
+
+        # One picture at a time: what overlaps what takes memory, and with it that is bounded.
+        def kept(row: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+            chosen = nms(ops, boxes[row][None], scores[row][None], self.count, self.overlap, self.least)
+            box, score, index, count = (field[0] for field in chosen)
+            placed = placements.of(row).boxes(ops, box)
+            # A box of zeros fills up; in the picture it would lie elsewhere.
+            shown = ops.cast(ops.arange(self.count) < count, "float32")[:, None]
+            return ops.stack([placed[:, side] for side in (1, 0, 3, 2)], -1) * shown, score, index, count
+
+        shapes = ((self.count, 4), (self.count,), (self.count,), ())
+        rows = ops.arange(ops.length(seen))
+        box, score, index, count = ops.map_items(kept, rows, shapes, ("float32", "float32", "int64", "int32"))
+        shown = ops.arange(self.count)[None] < count[:, None]
+        none = ops.full((1, 1), len(self.labels), "int64")
+        label = ops.gather((*self.labels, ""), ops.where(shown, index, none))
+        return {"box": box, "label": label, "index": index, "score": score, "count": count, "size": placements.size}
+
+    def _found(self, ops: Any, index: int, output: Tensor) -> tuple[Tensor, Tensor]:
+        """A head's output to boxes [batch, n, 4], top, left, bottom, right in the network's pixels, and scores."""
+        head, (_, tall, wide, _) = self.heads[index], self._port(index).shape
+        each, classes = len(head.anchors), len(self.labels)
+        values = ops.reshape(output, (ops.length(output), int(tall or 0) * int(wide or 0) * each, 5 + classes))
+        down, across, anchor = (
+            axis.reshape(-1) for axis in np.meshgrid(range(tall or 0), range(wide or 0), range(each), indexing="ij")
+        )
+        place = np.stack([across, down], -1).astype(np.float32) - np.float32((head.reach - 1) / 2)
+        centre = (ops.sigmoid(values[:, :, :2]) * np.float32(head.reach) + place) * np.float32(head.stride)
+        anchors = np.asarray(head.anchors, np.float32)[anchor]
+        half = ops.exp(ops.minimum(values[:, :, 2:4], np.float32(WIDEST))) * (anchors * np.float32(0.5))
+        near, far = centre - half, centre + half
+        boxes = ops.stack([near[:, :, 1], near[:, :, 0], far[:, :, 1], far[:, :, 0]], -1)
+        return boxes, ops.sigmoid(values[:, :, 4:5]) * ops.sigmoid(values[:, :, 5:])
+
+    def read(self, response: Tensors, row: int) -> Boxes:
+        count = int(response["count"][row])
+        height, width = response["size"][row]
+        return Boxes(
+            tuple(label.decode() for label in response["label"][row][:count].tolist()),
+            tuple(response["index"][row][:count].tolist()),
+            tuple(np.asarray(response["score"][row][:count], np.float64).tolist()),
+            tuple(tuple(box) for box in np.asarray(response["box"][row][:count], np.float64).tolist()),
+            (int(height), int(width)),
+        )
+
+    def compare(self, expected: Tensors, got: Tensors) -> dict[str, float]:
+        """Each box by the one of its class that is most like it: of two as sure, rounding chooses the order.
+
+        Places differ by the share of the union that is not shared, the counts by the share of boxes without a partner
+        in the other answer. One that is hardly shown, or that a full answer has no more room for, needs none.
+        """
+        apart, scores, alone, whole, names = [0.0], [0.0], 0, 0, 0.0
+        for row in range(len(expected["count"])):
+            mine, theirs = (self.read(response, row) for response in (expected, got))
+            for one, other in ((mine, theirs), (theirs, mine)):
+                full = len(other.scores) == self.count
+                least = max(self.least, other.scores[-1] if full else 0.0) + NEAR
+                box, its = (np.array(each.boxes).reshape(-1, 4) for each in (one, other))
+                shared = overlaps(box, its)
+                # A box beside the picture, on the ground of its letterbox, has no area within it.
+                flat, its_flat = ((each[:, 2:] <= each[:, :2]).any(-1) for each in (box, its))
+                near = np.abs(box[:, None] - its[None]).max(-1, initial=0.0) < 1.0
+                shared[flat[:, None] & its_flat[None] & near] = 1.0
+                shared *= np.array(one.indices)[:, None] == np.array(other.indices)[None]
+                # Boxes that end at the picture's border may be the same and yet two: then the score tells.
+                differ = np.abs(np.array(one.scores)[:, None] - np.array(other.scores)[None])
+                unlike = np.where(shared > SAME, 1.0 - shared + differ, np.inf)
+                for index, score in enumerate(one.scores):
+                    partner = int(unlike[index].argmin()) if other.scores else -1
+                    if partner >= 0 and shared[index, partner] > SAME:
+                        apart.append(1.0 - shared[index, partner])
+                        scores.append(differ[index, partner])
+                        names = max(names, float(one.labels[index] != other.labels[partner]))
+                    else:
+                        alone += score > least
+                    whole += 1
+        sizes = np.abs(np.asarray(expected["size"], np.float64) - np.asarray(got["size"], np.float64))
+        return {
+            "box": float(max(apart)),
+            "label": names,
+            "score": float(max(scores)),
+            "count": alone / max(whole, 1),
+            "size": float(sizes.max(initial=0.0)),
+        }

@@ -1,0 +1,79 @@
+"""What docs/detection.md shows is run as it is printed, over real weights; and a server says the same boxes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import kerazoo
+from kerazoo import registry
+from kerazoo.export import prepare
+from kerazoo.loading import load
+from kerazoo.serve import server
+from kerazoo.serve.models.catalogue import Watch
+from kerazoo.serve.models.versions import Retries
+from kerazoo.serve.server import Options, one_model
+
+DATA = Path(os.environ.get("KERAZOO_TEST_DATA", "/nowhere"))
+NAME = "mobilenetv2_yolov3_nano:coco"
+PAGE = Path(__file__).parents[1] / "docs" / "detection.md"
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+pytestmark = [
+    pytest.mark.skipif(not DATA.is_dir(), reason="KERAZOO_TEST_DATA names no folder of data"),
+    pytest.mark.slow,
+]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KERAZOO_HOME", str(tmp_path_factory.mktemp("home")))
+        patch.setenv("KERAZOO_MIRROR", str(DATA / "weights"))
+        yield
+
+
+def test_the_page_runs_from_top_to_bottom(home, tmp_path):
+    shutil.copy(DATA / "photos" / "pets.jpg", tmp_path)
+    for suffix in ("weights", "cfg"):
+        shutil.copy(DATA / "weights" / f"mobilenetv2_yolov3_nano_coco.{suffix}", tmp_path / f"mine.{suffix}")
+    env = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    said = {}
+    for kind, body in BLOCKS:
+        for step in [body] if kind == "python" else body.strip().splitlines():
+            command = [sys.executable, "-c", step] if kind == "python" else ["bash", "-c", step]
+            done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+            assert done.returncode == 0, (step, done.stderr)
+            said[step] = done.stdout
+    predicted = [out for step, out in said.items() if "predict" in step and "-m" in step]
+    assert [row["label"] for row in json.loads(predicted[1])["boxes"]] == ["dog", "dog"]
+    assert all(
+        [line.split()[-1] for line in predicted[place].splitlines()[:2]] == ["dog", "dog"] for place in (0, 2, 3)
+    )
+    assert (tmp_path / "seen.png").is_file() and (tmp_path / "boxes.png").is_file()
+    assert "[(None, 7, 10, 24), (None, 14, 20, 24)]" in " ".join(said.values())
+
+
+def test_the_same_boxes_over_rest(home):
+    base = prepare.bundle(registry.find(NAME), lambda line: None)
+    variant = NAME.partition(":")[0]
+    options = Options(models=[one_model(variant, base)], grpc=0, rest=0, watch=Watch(0, Retries(0)))
+    running = server.start(options)
+    try:
+        remote, here = kerazoo.Client(f"http://127.0.0.1:{running.rest.port}", variant), load(NAME, "keras")
+        for name in ("pets", "owl", "grace_hopper"):
+            mine, theirs = (each(DATA / "photos" / f"{name}.jpg") for each in (here, remote))
+            assert mine.labels == theirs.labels
+            np.testing.assert_allclose(theirs.scores, mine.scores, atol=0.02)
+            np.testing.assert_allclose(theirs.boxes, mine.boxes, atol=3)
+            assert theirs.files()
+    finally:
+        running.close(1)
