@@ -202,9 +202,9 @@ class Anchored:
                 box, its = (np.array(each.boxes).reshape(-1, 4) for each in (one, other))
                 shared = overlaps(box, its)
                 # A box beside the picture, on the ground of its letterbox, has no area within it.
-                flat, its_flat = ((each[:, 2:] <= each[:, :2]).any(-1) for each in (box, its))
+                flat, its_flat = (np.any(each[:, 2:] <= each[:, :2], axis=-1) for each in (box, its))
                 near = np.abs(box[:, None] - its[None]).max(-1, initial=0.0) < 1.0
-                shared[flat[:, None] & its_flat[None] & near] = 1.0
+                shared[np.logical_and.outer(flat, its_flat) & near] = 1.0
                 shared *= np.array(one.indices)[:, None] == np.array(other.indices)[None]
                 # Boxes that end at the picture's border may be the same and yet two: then the score tells.
                 differ = np.abs(np.array(one.scores)[:, None] - np.array(other.scores)[None])
