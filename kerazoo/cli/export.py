@@ -49,7 +49,7 @@ def export(
     \b
     kerazoo export lenet5:mnist --to onnx
     kerazoo export resnet50 --to savedmodel --to litert -o out/
-    kerazoo export squeezenet_v1_0 --to litert --precision int8 --calibrate photos/
+    kerazoo export squeezenet_v1_0 --to onnx --precision int8 --calibrate photos/
     kerazoo export mine.keras --to onnx -o out/
 
     --labels, --size and what follows state what a file does that has no card;

@@ -167,11 +167,13 @@ def test_a_changed_setting_is_no_builder_s(tmp_path):
 
 @pytest.mark.slow
 def test_keras_applications():
-    """MobileNet has the same layers there as here; DenseNet is not among ours."""
+    """MobileNets have the same layers there as here; DenseNet is not among ours."""
     theirs = keras.applications.MobileNet(weights=None, alpha=0.25, input_shape=(64, 64, 3), classes=5)
     variant, config = recognise(theirs)
     assert (variant, config.classes, config.alpha, config.input_shape) == ("mobilenet_v1_025", 5, 0.25, (64, 64, 3))
-    assert recognise(keras.applications.MobileNetV2(weights=None, alpha=0.35, input_shape=(64, 64, 3))) is None
+    theirs = keras.applications.MobileNetV2(weights=None, alpha=0.35, input_shape=(64, 64, 3))
+    assert recognise(theirs)[0] == "mobilenet_v2_035"
+    assert recognise(keras.applications.DenseNet121(weights=None, input_shape=(64, 64, 3))) is None
 
 
 def test_every_variant_has_its_layers():

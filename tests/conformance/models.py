@@ -57,6 +57,8 @@ def _waiting(names: Iterable[str], quick: Collection[str]) -> list[Any]:
 
 
 every_variant = pytest.mark.parametrize("name", _waiting(NAMES, FIRST))
+converting = pytest.mark.parametrize("name", _waiting(NAMES, CONVERTED))
+"""For what takes seconds a variant."""
 
 
 def family(name: str) -> Any:

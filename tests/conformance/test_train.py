@@ -18,7 +18,7 @@ from kerazoo.train.data.arrays import Arrays
 from kerazoo.train.recipe import Recipe
 from kerazoo.train.schedules import Constant, Optimizer
 from kerazoo.train.steps.supervised import Supervised
-from tests.conformance.models import asked, every_variant, family, flat, fresh
+from tests.conformance.models import asked, converting, family, flat, fresh
 
 ROWS, STEPS = 4, 60
 
@@ -72,8 +72,12 @@ def redraw(made: Any) -> Handful:
 
 
 def sample(made: Any) -> Handful:
-    shape = made.keras.inputs[0].shape[1:]
-    pictures = (np.random.RandomState(0).uniform(size=(ROWS, *shape)) > 0.5).astype(np.float32)
+    """Pictures to themselves; of an adversarial pair noise to verdicts, through both halves."""
+    shape, random = (ROWS, *made.keras.inputs[0].shape[1:]), np.random.RandomState(0)
+    if len(shape) == 2:
+        verdicts = np.array([[1.0], [-1.0]] * (ROWS // 2), np.float32)
+        return Handful([random.standard_normal(shape).astype(np.float32)], [verdicts], losses.squared)
+    pictures = (random.uniform(size=shape) > 0.5).astype(np.float32)
     return Handful([pictures], [pictures], family(made.name).reconstruction())
 
 
@@ -99,6 +103,13 @@ def separate(made: Any) -> Handful:
     return Handful([seen], [known], losses.squared, rate=1e-2)
 
 
+def pose(made: Any) -> Handful:
+    """Any heat at each place."""
+    inputs, random = _seen(made, ROWS), np.random.RandomState(0)
+    heat = random.uniform(size=(ROWS, *made.keras.output.shape[1:])).astype(np.float32)
+    return Handful(inputs, [heat], losses.squared, rate=3e-3)
+
+
 def detect(made: Any) -> Handful:
     """Any logits at each place of every output."""
     inputs, random = _seen(made, ROWS), np.random.RandomState(0)
@@ -122,7 +133,7 @@ def taught(made: Any) -> Handful:
 
     inputs = [like(tensor) for tensor in made.keras.inputs]
     before = made.keras.get_weights()
-    made.keras.set_weights([array + random.normal(0, np.std(array) + 1e-3, array.shape) for array in before])
+    made.keras.set_weights([array * random.uniform(0.5, 1.5, array.shape) for array in before])
     outputs = [np.asarray(each) for each in keras.tree.flatten(made.keras(_given(inputs), training=False))]
     made.keras.set_weights(before)
 
@@ -133,14 +144,16 @@ def taught(made: Any) -> Handful:
     return Handful(inputs, outputs, loss)
 
 
-HANDFULS = {each.__name__: each for each in (classify, detect, segment, redraw, sample, nodes, separate, translate)}
+HANDFULS = {
+    each.__name__: each for each in (classify, detect, pose, segment, redraw, sample, nodes, separate, translate)
+}
 
 
 def _given(inputs: list[np.ndarray]) -> Any:
     return inputs if len(inputs) > 1 else inputs[0]
 
 
-@every_variant
+@converting
 def test_a_handful_is_learnt_saved_and_answered_alike(name: str, tmp_path: Path) -> None:
     made = fresh(name)
     model = made.keras

@@ -81,7 +81,7 @@ def data(tmp_path: Path) -> Path:
 def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """The command on a model whose answers are known, called `lenet5:mnist`."""
     model = Predictor("lenet5:mnist", PREDICTOR.task, "keras", PREDICTOR.answer)
-    monkeypatch.setattr(evaluation, "opened", lambda *arguments: model)
+    monkeypatch.setattr(evaluation, "opened", lambda *arguments, **more: model)
     from kerazoo.cli import run
 
     def call(capsys: Any, *arguments: Any) -> tuple[int, str, str]:

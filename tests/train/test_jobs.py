@@ -157,7 +157,7 @@ def test_a_source_becomes_a_model_that_answers(
     row = json.loads(capsys.readouterr().out)
     if kind == "segment":
         assert row["share"].keys() == {"ground", "disc"}
-        guess = opened(answer)
+        guess = opened(answer / "mask.png")
         assert guess.shape == (70, 70) and card.metrics["val_iou"] > 0.6
         _, inside = disc(np.random.default_rng(9), 70)
         assert np.mean((guess == 1) == inside) > 0.85
