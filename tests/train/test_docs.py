@@ -46,4 +46,4 @@ def test_the_blocks_run_one_after_the_other(tmp_path: Path) -> None:
         assert done.returncode == 0, f"{body}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
         if "predict" in body:
             assert "light" in done.stdout
-    assert (tmp_path / "exported" / "model.onnx").exists()
+    assert (tmp_path / "out" / "model.keras").exists()
