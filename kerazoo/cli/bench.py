@@ -46,7 +46,7 @@ def bench(
     \b
     kerazoo bench lenet5:mnist
     kerazoo bench lenet5:mnist --to all --calibrate digits/
-    kerazoo bench resnet20:cifar10 out/model.keras --data cifar10.npz --plot out.png
+    kerazoo bench resnet20:cifar10 mine.keras --data cifar10.npz --plot out.png
 
     Times are of the network for one request, its median and 95th percentile; "per
     s" is with as many threads as cores. The last line tells machine and versions.

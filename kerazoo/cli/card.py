@@ -29,7 +29,7 @@ def card(file: Path, out: Path, task: str, exact_pixels: bool, stated: dict[str,
     found and what was assumed is told. Everything that takes a MODEL takes the copy.
 
     \b
-    kerazoo card net.onnx --labels labels.txt --size 224 --preprocess torch -o mine.onnx
+    kerazoo card net.onnx --labels l.txt --size 224 --preprocess torch -o my.onnx
     kerazoo predict photo.jpg -m mine.onnx
     """
     from kerazoo import tasks

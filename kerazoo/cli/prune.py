@@ -37,7 +37,7 @@ def prune(
 
     \b
     kerazoo prune resnet20:cifar10 --sparsity 0.8 --data cifar10.npz -o out/
-    kerazoo prune mine.keras --sparsity 0.5 --structure channel --data pics/ -o out/
+    kerazoo prune my.keras --sparsity 0.5 --structure channel --data none -o out/
     kerazoo predict -m out/model.keras picture.jpg
 
     OUT gets model.keras, a plain model that every command takes, and report.json:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from kerazoo import registry
+from kerazoo.cli import COMMANDS
 from kerazoo.cli import models as models_
 
 
@@ -110,7 +111,7 @@ _kerazoo_completion kerazoo && echo "${COMPREPLY[@]}"
     assert (done.stdout, done.stderr) == ("lenet5:mnist\n", "")
 
 
-@pytest.mark.parametrize("command", [[], ["predict"], ["export"], ["evaluate"], ["models"], ["completion"]], ids=str)
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)], ids=str)
 def test_help_has_examples_and_fits(kerazoo: Any, command: list[str]) -> None:
     done = kerazoo(*command, "--help")
     assert "\n  kerazoo " in done.out or 'eval "$(kerazoo ' in done.out
