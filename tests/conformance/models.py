@@ -39,9 +39,6 @@ FACTS = json.loads((Path(__file__).parent / "facts.json").read_text(encoding="ut
 
 NAMES = tuple(registry.variants())
 
-CANNOT: dict[tuple[str, str], str] = {}
-"""(variant, format) -> why it cannot be exported there; a test holds that each really cannot."""
-
 FIRST = tuple({family: name for name, (family, _) in reversed(registry.variants().items())}.values())
 """Of each family the first variant: the others differ from it in sizes alone, and wait for the slow run."""
 
@@ -77,12 +74,6 @@ def assets(sizes: Any) -> Assets:
         words: Any = {"source": placeholder(sizes.source_words), "target": placeholder(sizes.target_words)}
         return Assets(vocabulary=words)
     return Assets()
-
-
-def exporting(format_: str) -> Any:
-    """Parametrises over the variants that can be exported to a format."""
-    names = [name for name in NAMES if (name, format_) not in CANNOT]
-    return pytest.mark.parametrize("name", _waiting(names, CONVERTED))
 
 
 @functools.cache

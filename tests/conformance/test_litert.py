@@ -6,10 +6,10 @@ from kerazoo import formats
 from kerazoo.engines import litert
 from kerazoo.export import golden as golden_
 from kerazoo.export import verify
-from tests.conformance.models import asked, built, converted, exporting, golden
+from tests.conformance.models import asked, built, converted, converting, golden
 
 
-@exporting("litert")
+@converting
 def test_says_what_keras_says(name, shared):
     made = converted(name, shared)
     network, card = litert.open_network(made.path("litert"))
@@ -19,7 +19,7 @@ def test_says_what_keras_says(name, shared):
     golden_.from_card(card.golden)
 
 
-@exporting("litert")
+@converting
 def test_ports_keep_their_names(name, shared):
     network, _ = litert.open_network(converted(name, shared).path("litert"))
     for part, signature in built(name).parts.items():
@@ -27,7 +27,7 @@ def test_ports_keep_their_names(name, shared):
         assert set(network.part(part)(call.inputs)) == {port.name for port in signature.outputs}
 
 
-@exporting("litert")
+@converting
 def test_batches(name, shared):
     made = built(name)
     if not made.task.batched:

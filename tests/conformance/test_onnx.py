@@ -8,13 +8,13 @@ from kerazoo import formats
 from kerazoo.engines import onnx
 from kerazoo.export import golden as golden_
 from kerazoo.export import verify
-from tests.conformance.models import NAMES, asked, built, converted, exporting, golden
+from tests.conformance.models import NAMES, asked, built, converted, converting, golden
 
 SECOND = ("gcn_cora", "lenet5", "rnn_encdec", "squeezenet_v1_0")
 """Variants whose files a second runtime runs quickly; the others wait for the slow run."""
 
 
-@exporting("onnx")
+@converting
 def test_says_what_keras_says(name, shared):
     made = converted(name, shared)
     network, card = onnx.open_network(made.path("onnx"))
@@ -24,7 +24,7 @@ def test_says_what_keras_says(name, shared):
     golden_.from_card(card.golden)
 
 
-@exporting("onnx")
+@converting
 def test_ports_keep_their_names(name, shared):
     network, _ = onnx.open_network(converted(name, shared).path("onnx"))
     for part, signature in built(name).parts.items():
@@ -32,7 +32,7 @@ def test_ports_keep_their_names(name, shared):
         assert set(network.part(part)(call.inputs)) == {port.name for port in signature.outputs}
 
 
-@exporting("onnx")
+@converting
 def test_batches(name, shared):
     made = built(name)
     if not made.task.batched:
@@ -48,7 +48,7 @@ def _files(path):
     return {file.stem: file for file in sorted(path.glob("*.onnx"))} if path.is_dir() else {None: path}
 
 
-@exporting("onnx")
+@converting
 def test_the_checker_finds_nothing(name, shared):
     for file in _files(converted(name, shared).path("onnx")).values():
         onnx_.checker.check_model(str(file), full_check=True)

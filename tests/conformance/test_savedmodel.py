@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.conformance.models import built, converted, exporting
+from tests.conformance.models import built, converted, converting
 
 SERVER = """
 import json, pathlib, sys
@@ -50,7 +50,7 @@ def served(shared, request):
     return unsaid | {row["name"]: row for row in rows}
 
 
-@exporting("savedmodel")
+@converting
 def test_a_fresh_process_says_the_same(name, served):
     said = served[name]
     assert "error" not in said, said["error"]
@@ -58,7 +58,7 @@ def test_a_fresh_process_says_the_same(name, served):
     assert {port.name for port in built(name).task.response} <= set(said["differences"]) | {"index"}
 
 
-@exporting("savedmodel")
+@converting
 def test_signatures_are_the_ports(name, served):
     task = built(name).task
     expected = {part: (signature.inputs, signature.outputs) for part, signature in task.parts.items()}
