@@ -142,6 +142,18 @@ def test_published_weights_keep_their_top_where_the_classes_are_theirs(tmp_path:
     assert "val_accuracy" not in done.figures
 
 
+@pytest.mark.parametrize("count", [2, 12])
+def test_numbers_of_other_classes_get_a_top_of_their_own(count: int, trained: Path, tmp_path: Path) -> None:
+    """Two classes of one's own are not the first two of those that the model knows by name."""
+    pictures, lines = np.random.default_rng(0).integers(0, 256, (count, 28, 28), np.uint8), []
+    np.savez(tmp_path / "numbers.npz", x_train=pictures, y_train=np.arange(count))
+    done = kerazoo.train(  # type: ignore[operator]
+        trained / "model.keras", tmp_path / "numbers.npz", tmp_path / "out", epochs=1, validation=0, say=lines.append
+    )
+    assert own.find(done.path).build().task.labels == tuple(map(str, range(count)))  # type: ignore[attr-defined]
+    assert any(f"0 to {count - 1}" in line and "of their own" in line for line in lines), lines
+
+
 def test_pictures_that_cannot_be_read_are_named_left_out_and_counted(pictures: Path, tmp_path: Path) -> None:
     import shutil
 

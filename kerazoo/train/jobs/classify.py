@@ -35,8 +35,14 @@ def job(asked: Request) -> Job:
     if not isinstance(task, Classify) or not isinstance(task.input, Image):
         raise UsageError(f"{start.word} classifies no pictures; its task is {type(task).__name__}.")
     found = labelled.read(asked.source)
-    if found.numbered and len(found.names) <= len(task.labels) and start.built is not None:
-        found = labelled.renumbered(found, task.labels, asked.source)
+    if found.numbered and start.built is not None:
+        if len(found.names) == len(task.labels) or set(found.names) <= set(task.labels):
+            found = labelled.renumbered(found, task.labels, asked.source)
+        else:
+            asked.say(
+                f"{asked.source} numbers its classes 0 to {len(found.names) - 1}, {start.word} has {len(task.labels)}: "
+                "they are taken for others, and get a top of their own."
+            )
     keeps = start.built is not None and sorted(found.names) == sorted(task.labels) and _plain_top(task)
     if keeps:
         found = labelled.renumbered(found, task.labels, asked.source)
