@@ -97,9 +97,12 @@ def shape(sizes: list[int | None]) -> str:
 
 
 def metric(row: dict[str, Any]) -> str:
-    """The first measured metric, else the first published one, in brackets; its name where it is not top-1."""
+    """The first measured metric, else the first published one, in brackets; its name where it is not top-1.
+
+    Under which conditions (behind the name's first comma) is told by `kerazoo info` and `--json`.
+    """
     for key, form in (("measured", "{}"), ("metrics", "({})")):
         for found in row[key][:1]:
-            named = "" if found["metric"] == "top-1" else f"{found['metric']} "
+            named = "" if found["metric"] == "top-1" else f"{found['metric'].partition(',')[0]} "
             return form.format(f"{named}{found['value']:.4g}")
     return "-"

@@ -6,6 +6,8 @@ import csv
 import json
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -196,9 +198,9 @@ def _npz(path: Path, **arrays: Any) -> Path:
 
 
 def _bad_sources(folder: Path) -> list[tuple[Path, str]]:
-    for name in ("empty", "one/cat", "none/cat", "none/dog"):
+    for name in ("empty", "loose", "one/cat", "none/cat", "none/dog"):
         (folder / name).mkdir(parents=True)
-    for name in ("one/cat", "."):
+    for name in ("one/cat", "loose", "."):
         Image.new("RGB", (8, 8)).save(folder / name / "a.png")
     (folder / "short.csv").write_text("path,label\na.png\n")
     (folder / "one.csv").write_text("a.png,cat\na.png,cat\n")
@@ -212,6 +214,7 @@ def _bad_sources(folder: Path) -> list[tuple[Path, str]]:
         (folder / "empty", "0 pictures of 0 classes"),
         (folder / "one", r"1 pictures of 1 class \(cat\)"),
         (folder / "none", "0 pictures"),
+        (folder / "loose", "1 pictures lie in it, in no folder"),
         (folder / "short.csv", "row 1 has no path and label"),
         (folder / "one.csv", r"1 class \(cat\)"),
         (folder / "binary.csv", "cannot be read"),
@@ -223,6 +226,13 @@ def _bad_sources(folder: Path) -> list[tuple[Path, str]]:
         (_npz(folder / "same.npz", x=x, y=[1, 1, 1, 1]), "1 class"),
         (_npz(folder / "object.npz", x=x, y=np.array([{}] * 4, object)), "damaged"),
     ]
+
+
+def test_the_command_s_stderr_is_the_error_alone(tmp_path: Path) -> None:
+    """TensorFlow announces itself on file descriptor 2 wherever it is imported first."""
+    command = [sys.executable, "-m", "kerazoo", "train", "lenet5", "--data", "nothing", "-o", "out"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.startswith("error: nothing is no such file or folder.")
 
 
 def test_sources_that_cannot_be_learnt_from_say_why(tmp_path: Path) -> None:

@@ -46,9 +46,10 @@ def holds_out(source: Path) -> bool:
     return bool(folders(source).keys() & set(PARTS["held out"]) - {"test"})
 
 
-def pictures(folder: Path) -> list[Path]:
-    """The pictures in a folder and in those within it, by suffix, sorted."""
-    return [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES and path.is_file()]
+def pictures(folder: Path, *, deep: bool = True) -> list[Path]:
+    """The pictures in a folder and, where it is to be `deep`, in those within it, by suffix, sorted."""
+    found = folder.rglob("*") if deep else folder.glob("*")
+    return [path for path in sorted(found) if path.suffix.lower() in SUFFIXES and path.is_file()]
 
 
 def arrays(source: Path, part: str, names: Sequence[str]) -> tuple[str, list[np.ndarray]]:

@@ -65,9 +65,11 @@ def read(source: Path, part: str = "train") -> Labelled:
         )
     names = tuple(sorted({label for _, label in found}))
     if len(names) < 2:
+        loose = len(files.pictures(source, deep=False)) if source.is_dir() else 0
+        beside = f" {loose} pictures lie in it, in no folder that names their class." if loose else ""
         raise UsageError(
             f"{source} holds {len(found)} pictures of {len(names)} class{'' if len(names) == 1 else 'es'}"
-            f"{f' ({names[0]})' if names else ''}; there is nothing to tell apart.\n"
+            f"{f' ({names[0]})' if names else ''}; there is nothing to tell apart.{beside}\n"
             f"Pictures end in {', '.join(SUFFIXES)}, and lie in a folder named after their class."
         )
     numbers = {name: number for number, name in enumerate(names)}

@@ -13,8 +13,7 @@ import numpy as np
 
 from kerazoo.codecs.image import Normalise
 from kerazoo.errors import GateError, UsageError
-from kerazoo.layers.quantised import FakeQuant, FakeQuantProduct, symmetric
-from kerazoo.lazy import keras
+from kerazoo.lazy import keras, own_layers
 from kerazoo.train.calls import Call, calls
 from kerazoo.train.jobs import Job
 
@@ -112,7 +111,7 @@ def quantised(model: Any, ends: tuple[float, float]) -> Any:
     tensors: dict[int, Any] = {}
     given = [keras.Input(batch_shape=each.shape, dtype=each.dtype, name=each.name) for each in model.inputs]
     for tensor, new in zip(model.inputs, given, strict=True):
-        tensors[id(tensor)] = FakeQuant(least=ends[0], most=ends[1], name=f"{tensor.name}_range")(new)
+        tensors[id(tensor)] = own_layers.FakeQuant(least=ends[0], most=ends[1], name=f"{tensor.name}_range")(new)
     for call in several:
         layer, output = call.layer, call.outputs[0]
         if id(output) in tensors:
@@ -128,7 +127,7 @@ def quantised(model: Any, ends: tuple[float, float]) -> Any:
             made = call.again(copy, tensors)
             copy.set_weights(layer.get_weights())
         if _rounds(layer, sole(output)):
-            made = FakeQuant(name=f"{layer.name}_range")(made)
+            made = own_layers.FakeQuant(name=f"{layer.name}_range")(made)
         tensors[id(output)] = made
     outputs = [tensors[id(tensor)] for tensor in model.outputs]
     return keras.Model(
@@ -154,10 +153,10 @@ def _folds(layer: Any, after: Any) -> bool:
     return isinstance(after, keras.layers.BatchNormalization) and after.axis in (-1, 3) and linear
 
 
-def _product(layer: Any, norm: Any) -> FakeQuantProduct:
+def _product(layer: Any, norm: Any) -> own_layers.FakeQuantProduct:
     """Both, with their weights."""
     copies = [type(each).from_config(each.get_config()) for each in (layer, norm) if each is not None]
-    made = FakeQuantProduct(*copies, name=layer.name)
+    made = own_layers.FakeQuantProduct(*copies, name=layer.name)
     made.build(layer.input.shape)
     for copy, each in zip(copies, (layer, norm), strict=False):
         copy.set_weights(each.get_weights())
@@ -177,19 +176,19 @@ def folded(model: Any) -> Any:
     """A trained network with its normalisations in its weights, whose ranges are numbers of their own."""
 
     def fold(layer: Any) -> Any:
-        if not isinstance(layer, FakeQuantProduct):
+        if not isinstance(layer, own_layers.FakeQuantProduct):
             return type(layer).from_config(layer.get_config())
         inner = type(layer.inner).from_config({**layer.inner.get_config(), "use_bias": True})
-        return FakeQuantProduct(inner, ranged=True, name=layer.name)
+        return own_layers.FakeQuantProduct(inner, ranged=True, name=layer.name)
 
     made = keras.models.clone_model(model, clone_function=fold)
     for layer in model.layers:
         new = made.get_layer(layer.name)
-        if not isinstance(layer, FakeQuantProduct):
+        if not isinstance(layer, own_layers.FakeQuantProduct):
             new.set_weights(layer.get_weights())
             continue
         kernel, bias = layer.folded()
-        high = np.asarray(symmetric(kernel, layer.one))
+        high = np.asarray(own_layers.quantised.symmetric(kernel, layer.one))
         new.inner.kernel.assign(np.asarray(kernel).reshape(new.inner.kernel.shape))
         new.inner.bias.assign(np.broadcast_to(np.asarray(bias), new.inner.bias.shape))
         new.low.assign(-high)

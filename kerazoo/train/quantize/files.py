@@ -17,7 +17,7 @@ from kerazoo.errors import GateError
 from kerazoo.export import convert, finish, verify
 from kerazoo.export import golden as golden_
 from kerazoo.formats import Format
-from kerazoo.layers import FakeQuant
+from kerazoo.lazy import own_layers
 
 PRECISION = "int8"
 
@@ -62,7 +62,7 @@ def main(word: str) -> list[dict[str, Any]]:
 
 def step(model: Any) -> float:
     """How far apart the numbers are that a network can answer: the 255th part of its last range."""
-    last = [layer for layer in model.layers if isinstance(layer, FakeQuant)][-1]
+    last = [layer for layer in model.layers if isinstance(layer, own_layers.FakeQuant)][-1]
     return (float(last.high) - float(last.low)) / 255
 
 
