@@ -5,8 +5,15 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+# A busy machine is no fault of what is tested; folders and models are shared by a property's examples on purpose.
+settings.register_profile(
+    "kerazoo", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
+settings.load_profile("kerazoo")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -114,11 +114,20 @@ def read_labels(labels: str | os.PathLike[str] | Iterable[str]) -> tuple[str, ..
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"The labels in {path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    return labels_of(text, str(path))
+
+
+def labels_of(text: str, name: str) -> tuple[str, ...]:
+    """One name a class, of the text of a file of this name.
+
+    Raises:
+        UsageError: It is empty, or a line is.
+    """
     lines = [line.strip() for line in text.rstrip().split("\n")]
     if not any(lines):
-        raise UsageError(f"{path} is empty; it must hold one label a line, in the order of the model's output.")
+        raise UsageError(f"{name} is empty; it must hold one label a line, in the order of the model's output.")
     if "" in lines:
-        raise UsageError(f"Line {lines.index('') + 1} of {path} is empty; every line names a class.")
+        raise UsageError(f"Line {lines.index('') + 1} of {name} is empty; every line names a class.")
     # A line is the name, or an identifier (a WordNet id), a tab and the name.
     return tuple(line.rpartition("\t")[2].strip() or line for line in lines)
 

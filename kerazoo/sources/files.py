@@ -55,12 +55,31 @@ class Files:
 
     Attributes:
         source: The folder or the .tar.
-        names: Paths within it, with forward slashes, sorted.
+        names: Paths within it, or within one of its folders, with forward slashes, sorted.
+        root: That folder, with a slash behind it; empty for the whole.
     """
 
     source: Path
     names: tuple[str, ...]
+    root: str = ""
     _places: dict[str, tuple[int, int]] | None = field(default=None, repr=False)
+
+    def called(self, name: str = "") -> str:
+        """What people call one of the names, or the folder itself."""
+        if self._places is None:
+            return printable(str(self.source / self.root / name))
+        inner = printable(self.root + name).rstrip("/")
+        return f"{self.source}: {inner}" if inner else str(self.source)
+
+    def folders(self) -> tuple[str, ...]:
+        """The outermost folders that hold anything, sorted."""
+        return tuple(sorted({name.partition("/")[0] for name in self.names if "/" in name}))
+
+    def within(self, folder: str) -> Files:
+        """What lies in one of the folders."""
+        start = f"{folder}/"
+        names = tuple(name.removeprefix(start) for name in self.names if name.startswith(start))
+        return Files(self.source, names, self.root + start, self._places)
 
     def read(self, name: str) -> bytes:
         """The bytes of one of the names.
@@ -69,10 +88,10 @@ class Files:
             InputError: It cannot be read, or is larger than any input may be.
         """
         if self._places is None:
-            return read_file(self.source / name)
-        start, size = self._places[name]
+            return read_file(self.source / self.root / name)
+        start, size = self._places[self.root + name]
         if size > MAX_BYTES:
-            raise InputError(f"{printable(name)} is larger than {MAX_BYTES >> 20} MiB.")
+            raise InputError(f"{self.called(name)} is larger than {MAX_BYTES >> 20} MiB.")
         try:
             with self.source.open("rb") as file:
                 file.seek(start)
@@ -80,7 +99,7 @@ class Files:
         except OSError as error:
             raise InputError(f"{self.source} cannot be read: {error.strerror or error}") from None
         if len(data) < size:
-            raise InputError(f"{printable(name)}: {self.source} ends within it.")
+            raise InputError(f"{self.called(name)}: the archive ends within it.")
         return data
 
     def text(self, name: str) -> str:
@@ -90,7 +109,7 @@ class Files:
             UsageError: It cannot be read, or is no text.
         """
         try:
-            return decoded(self.read(name), f"{self.source}: {printable(name)}", name.endswith(".gz"))
+            return decoded(self.read(name), self.called(name), name.endswith(".gz"))
         except InputError as error:
             raise UsageError(str(error)) from None
 
@@ -98,6 +117,11 @@ class Files:
         """The names that end so, in any case."""
         ends = tuple(suffixes)
         return [name for name in self.names if name.lower().endswith(ends)]
+
+
+def is_tree(source: Path) -> bool:
+    """Whether it can be `opened`."""
+    return source.is_dir() or (source.suffix == ".tar" and source.is_file())
 
 
 def opened(source: Path, only: str | None = None) -> Files:
@@ -114,7 +138,7 @@ def opened(source: Path, only: str | None = None) -> Files:
     places: dict[str, tuple[int, int]] | None = None
     if source.is_dir():
         names = [path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file()]
-    elif source.suffix == ".tar" and source.is_file():
+    elif is_tree(source):
         try:
             with tarfile.open(source, "r:") as archive:
                 members = [member for member in archive.getmembers() if member.isreg() and not member.issparse()]
@@ -130,7 +154,7 @@ def opened(source: Path, only: str | None = None) -> Files:
         if names and not kept:
             raise UsageError(f"{source}: none of {len(names)} files matches {only!r}; one is {printable(names[0])}.")
         names = kept
-    return Files(source, tuple(names), places)
+    return Files(source, tuple(names), "", places)
 
 
 def held_out(samples: Sequence[Sample], source: Path, say: Say = silent) -> list[Sample]:
@@ -151,8 +175,16 @@ def held_out(samples: Sequence[Sample], source: Path, say: Say = silent) -> list
     return kept
 
 
-def arrays(source: Path, names: Sequence[str], only: str | None = None) -> tuple[str, list[np.ndarray]]:
+def arrays(
+    source: Path, names: Sequence[str], only: str | None = None, parts: Sequence[str] = HELD_OUT
+) -> tuple[str, list[np.ndarray]]:
     """Arrays of an .npz file, called as they are or with the end of a part: `x_test` and `y_test`, or `x` and `y`.
+
+    Args:
+        source: The file.
+        names: Of the arrays, without an end.
+        only: Refused; see `opened`.
+        parts: Ends; the first that is there is taken.
 
     Returns:
         The end (`_test`), and the arrays in the order of the names.
@@ -162,7 +194,7 @@ def arrays(source: Path, names: Sequence[str], only: str | None = None) -> tuple
     """
     if only is not None:
         raise UsageError(f"{source} holds arrays; {only!r} chooses among files.")
-    ends = [*(f"_{part}" for part in HELD_OUT), ""]
+    ends = [*(f"_{part}" for part in parts), ""]
     try:
         # NumPy leaves a file open that is no archive.
         with source.open("rb") as file, np.load(file, allow_pickle=False) as stored:
@@ -171,8 +203,7 @@ def arrays(source: Path, names: Sequence[str], only: str | None = None) -> tuple
             if end is not None:
                 return end, [stored[f"{name}{end}"] for name in names]
     except Exception as error:  # zipfile, zlib and NumPy each raise their own.
-        wanted = " and ".join(f"{name}{ends[0]}" for name in names)
-        raise UsageError(f"{source} must hold the arrays {wanted}, and cannot be read: {error}") from None
+        raise UsageError(f"{source} is no .npz file, or a damaged one: {error}") from None
     wanted = " or ".join(" and ".join(f"{name}{end}" for name in names) for end in ends)
     raise UsageError(f"{source} holds {', '.join(held) or 'nothing'}; it must hold {wanted}.")
 

@@ -4,7 +4,7 @@ import dataclasses
 
 import keras
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from kerazoo import applications
@@ -99,7 +99,7 @@ def test_whatever_the_arguments(builder, tmp_path):
     strategies = {"weights": st.none()} | BUILDERS[builder]
     examples = 3 if builder in ("MobileNet", "ResNet20", "SqueezeNetV1_0", "SqueezeNetV1_1") else 6
 
-    @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+    @settings(max_examples=examples, phases=[Phase.generate])
     @given(arguments=st.fixed_dictionaries(strategies))
     def check(arguments):
         keras.backend.clear_session()

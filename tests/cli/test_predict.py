@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -266,7 +266,7 @@ def test_bad_pictures_are_one_row_each(kerazoo: Any, tmp_path: Path, name: str) 
     assert words in plain.err
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(st.binary(max_size=300), st.integers(0, 1200))
 def test_no_bytes_end_the_program(kerazoo: Any, tmp_path: Path, noise: bytes, cut: int) -> None:
     path = tmp_path / "x"

@@ -150,7 +150,7 @@ def test_a_small_file_that_declares_hours_costs_nothing():
         ops.decode_audio(bytes(data), 2)
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150, derandomize=True)
 @given(st.sampled_from(["PCM_16", "PCM_24", "FLOAT"]), st.integers(0, 80), st.binary(min_size=1, max_size=4))
 def test_a_damaged_header_is_refused_or_read_but_nothing_else(subtype, at, junk):
     data = bytearray(written(STEREO[:20], subtype=subtype))
@@ -195,7 +195,7 @@ def test_the_example_is_heard():
     assert audio.level(ops.open_sound(data)[0]) > 0.05
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(64, 700), st.sampled_from([(64, 16), (64, 32), (64, 20), (32, 8), (10, 3)]), st.integers(1, 2))
 def test_the_transform_is_scipys(samples, sizes, channels):
     frame, hop = sizes

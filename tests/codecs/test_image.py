@@ -60,7 +60,7 @@ def placed(recipe: Image, *pictures: bytes) -> tuple[np.ndarray, Placement]:
 
 
 @every_recipe
-@settings(max_examples=6, deadline=None, derandomize=True)
+@settings(max_examples=6, derandomize=True)
 @given(st.integers(1, 90), st.integers(1, 90))
 def test_every_pixel_shows_what_the_placement_says(recipe, height, width):
     pixels, placement = placed(recipe, png(slopes(height, width)))
@@ -112,7 +112,7 @@ def test_no_picture_is_an_empty_batch():
 
 
 @every_recipe
-@settings(max_examples=5, deadline=None, derandomize=True)
+@settings(max_examples=5, derandomize=True)
 @given(st.integers(1, 70), st.integers(1, 70), st.sampled_from([(24, 40), (6, 10), (3, 5)]))
 def test_values_are_spread_over_the_picture_again(recipe, height, width, cells):
     _, placement = recipe.fit(host, scene(height, width))

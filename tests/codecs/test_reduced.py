@@ -73,7 +73,7 @@ def encoded(image: Pillow.Image, kind: str, orientation: int = 1) -> bytes:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=14, deadline=None, derandomize=True)
+@settings(max_examples=14, derandomize=True)
 @given(st.sampled_from(list(RECIPES)), st.integers(1, 8), st.integers(1, 420), st.integers(1, 420))
 @example("crop", 6, 403, 301)
 @example("letterbox", 3, 257, 419)
@@ -96,7 +96,7 @@ def test_the_reduced_way_stays_near_the_exact_way(kind, recipe, orientation, hei
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=10, deadline=None, derandomize=True)
+@settings(max_examples=10, derandomize=True)
 @given(st.integers(1, 8), st.integers(1, 600), st.integers(1, 600), st.integers(1, 90), st.integers(1, 90))
 @example(1, 599, 600, 20, 20)
 def test_enough_is_left_and_no_more_than_needed(kind, orientation, height, width, tall, wide):
@@ -125,7 +125,7 @@ def test_a_photograph_of_720_lines_is_decoded_to_half():
     assert open_picture(encoded(waves(720, 1280), "jpeg"), "RGB", fit.enough).step == 2
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40, derandomize=True)
 @given(st.data())
 def test_a_rectangle_of_a_reduced_picture_is_where_it_was(data):
     height, width, step = (data.draw(st.integers(1, most)) for most in (90, 90, 8))

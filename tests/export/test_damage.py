@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import onnx
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kerazoo.engines import card as card_
@@ -17,7 +17,7 @@ from kerazoo.export import golden as golden_
 from kerazoo.export import verify
 from kerazoo.formats import FORMATS
 
-ONCE = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+ONCE = settings(max_examples=30)
 
 
 def _plain_onnx(path):

@@ -46,7 +46,7 @@ def _equal(mine, theirs):
         assert np.array_equal(array, theirs[name]), name
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(request=SIDE, response=SIDE)
 def test_cards(request, response):
     back = golden_.from_card(golden_.to_card(Golden(request, response, ())))
@@ -55,7 +55,7 @@ def test_cards(request, response):
     assert back.calls == ()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(request=SIDE, response=SIDE, calls=CALLS)
 def test_files(request, response, calls):
     file = io.BytesIO()

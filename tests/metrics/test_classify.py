@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kerazoo.codecs.text import SPECIAL, Text, Vocabulary
@@ -23,7 +23,6 @@ from tests.test_predictor import COLOURS, picture
 LABELS = st.lists(st.integers(0, 3), min_size=1, max_size=30)
 
 
-@settings(deadline=None)
 @given(LABELS, st.randoms())
 def test_every_sample_is_in_the_matrix_once(truths: list[int], random: Any) -> None:
     guesses = [random.randrange(4) for _ in truths]
@@ -58,7 +57,6 @@ def test_calibration_by_hand() -> None:
     assert classify.calibration([0.2, 1.0], [True, True], bins=5).counts.tolist() == [1, 0, 0, 0, 1]
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=1, max_size=12))
 def test_precision_and_recall_at_every_threshold(rows: list[tuple[bool, int]]) -> None:
     right, scores = np.array([row[0] for row in rows]), np.array([row[1] for row in rows], float)

@@ -175,7 +175,6 @@ def test_ratios_of_known_noise() -> None:
 # --- embeddings -------------------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(-3, 3), st.integers(-3, 3)), min_size=2, max_size=20))
 def test_spearman_is_scipys(pairs: list[tuple[int, int]]) -> None:
     import warnings
@@ -310,7 +309,7 @@ BOX = st.tuples(*[st.integers(0, 12)] * 2, *[st.integers(3, 11)] * 2).map(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.lists(BOX, max_size=4), st.lists(BOX, max_size=4)), min_size=1, max_size=3), st.randoms())
 def test_precision_is_that_of_the_rule_itself(pictures: Any, random: Any) -> None:
     pytest.importorskip("pycocotools")

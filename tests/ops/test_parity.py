@@ -272,7 +272,7 @@ def test_twins(name: str) -> None:
     assert list(inspect.signature(one).parameters) == list(inspect.signature(other).parameters)
     case = CASES[name]
 
-    @settings(max_examples=case.examples, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=case.examples, derandomize=True, suppress_health_check=list(HealthCheck))
     @given(case.draw)
     def agree(arguments: tuple[Any, ...]) -> None:
         expected = _leaves(case.call(host, *arguments))

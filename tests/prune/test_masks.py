@@ -21,7 +21,7 @@ scores = st.lists(st.lists(st.integers(0, 5), min_size=1, max_size=40), min_size
 
 
 @given(scores, shares)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_exactly_that_share_goes_and_what_goes_scores_no_more_than_what_stays(found, share) -> None:
     made = masks.unstructured(found, share, "global")
     kept = np.concatenate([made[name] for name in found])
@@ -34,7 +34,7 @@ def test_exactly_that_share_goes_and_what_goes_scores_no_more_than_what_stays(fo
 
 
 @given(scores, shares, shares, st.sampled_from(masks.SCOPES))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_what_is_zero_stays_zero(found, first, second, scope) -> None:
     low, high = sorted((first, second))
     before = masks.unstructured(found, low, scope)
@@ -87,7 +87,7 @@ def test_the_cubic_schedule_is_that_of_the_paper() -> None:
 
 
 @given(st.integers(0, 50), st.integers(0, 300), st.integers(1, 70), st.floats(0.01, 0.99))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_whatever_the_steps_the_schedule_arrives(begin, length, every, final) -> None:
     course = Gradual(final, end=begin + length, begin=begin, every=every)
     found = [share for step in range(begin + length + 1) if (share := course.at(step)) is not None]

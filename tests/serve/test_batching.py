@@ -57,7 +57,7 @@ def ones(rows, *shape, value=1.0):
     return np.full((rows, *shape), value, np.float32)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(sizes=st.lists(st.integers(0, 5), min_size=1, max_size=8), sized=st.booleans())
 def test_10_2_everyone_gets_their_own_rows(sizes, sized):
     model = Model()

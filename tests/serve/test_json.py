@@ -44,7 +44,7 @@ values = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(value=values, indent=st.sampled_from([None, 1]))
 def test_3_2_both_readers_read_what_python_writes(value, indent):
     text = json.dumps(value, indent=indent)
@@ -109,7 +109,7 @@ def test_3_3_parse_errors(text, message):
         assert refused(json_text.parse, text.encode()) == message
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(data=st.binary(max_size=60) | st.text('[]{}",:0123456789.eE+-tfnNI \\u', max_size=30).map(str.encode))
 def test_garbage_is_a_value_or_a_status(data):
     try:
@@ -280,7 +280,7 @@ def test_4_5_doubles():
     assert json_tensors.floats(np.array([1 / 3])) == ["0.33333333333333331"]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(value=st.floats(width=32))
 def test_4_5_every_float_reads_back(value):
     found = json_text.parse(json_tensors.floats(np.float32([value]))[0].encode())

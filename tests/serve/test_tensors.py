@@ -28,7 +28,7 @@ def ours(proto):
     return protos.core("TensorProto").FromString(proto.SerializeToString())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(array=arrays, as_content=st.booleans())
 def test_round_trip_and_tensorflow_reads_the_same(array, as_content):
     proto = tensors.to_proto(array, as_content)
@@ -37,7 +37,7 @@ def test_round_trip_and_tensorflow_reads_the_same(array, as_content):
     assert bool(proto.tensor_content) == (as_content and array.size > 0)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(array=arrays)
 def test_what_tensorflow_writes_is_read(array):
     np.testing.assert_array_equal(tensors.to_array(ours(tf.make_tensor_proto(array)), "x"), array)

@@ -8,14 +8,14 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kerazoo import store
 from kerazoo.errors import KerazooError, UnknownModel, UsageError, WeightsDamaged, WeightsUnavailable
 
 CONTENT = bytes(range(256)) * 5 + b"odd"
-ANY = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+ANY = settings(max_examples=60)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kerazoo import http, store
@@ -19,7 +19,7 @@ from kerazoo.errors import KerazooError, UsageError, WeightsDamaged, WeightsUnav
 from kerazoo.store import receipts
 
 CONTENT = bytes(range(256)) * 40
-ANY = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+ANY = settings(max_examples=25)
 
 
 def leftovers(cache: Path) -> list[str]:

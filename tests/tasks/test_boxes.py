@@ -39,7 +39,7 @@ def iou(a, b):
     return shared / union if union else 0.0
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=25, derandomize=True)
 @given(
     st.integers(0, 10**6), st.integers(1, 2), st.integers(1, 14), st.integers(1, 3), st.integers(1, 12),
     st.sampled_from([0.0, 0.3, 0.5, 1.0]), st.sampled_from([0.0, 0.4]),

@@ -105,7 +105,7 @@ def test_the_length_penalty_favours_the_long():
         assert written.tokens.tolist() == [expected]
 
 
-@settings(max_examples=8, deadline=None, derandomize=True)
+@settings(max_examples=8, derandomize=True)
 @given(st.integers(0, 10**6), st.integers(1, 3), st.integers(2, 5), st.integers(1, 4), st.sampled_from([0.0, 0.6, 1.5]))
 def test_a_beam_as_wide_as_the_tree_finds_the_best_of_all(seed, rows, words, limit, penalty):
     table = random_table(seed, rows, words)
@@ -125,7 +125,7 @@ def test_a_beam_as_wide_as_the_tree_finds_the_best_of_all(seed, rows, words, lim
         assert written.total[row] == pytest.approx(likelihood(table[row], words - 1, found), abs=1e-4)
 
 
-@settings(max_examples=8, deadline=None, derandomize=True)
+@settings(max_examples=8, derandomize=True)
 @given(st.integers(0, 10**6), st.integers(1, 4), st.integers(2, 6), st.integers(1, 7), st.floats(0, 2))
 def test_a_beam_of_one_is_greedy(seed, rows, words, limit, penalty):
     automaton, rules = Automaton(random_table(seed, rows, words)), Rules(words, END, limit)
@@ -136,7 +136,7 @@ def test_a_beam_of_one_is_greedy(seed, rows, words, limit, penalty):
     np.testing.assert_allclose(one.total, other.total, rtol=1e-5)
 
 
-@settings(max_examples=8, deadline=None, derandomize=True)
+@settings(max_examples=8, derandomize=True)
 @given(st.integers(0, 10**6), st.integers(2, 4), st.integers(1, 5))
 def test_a_row_does_not_depend_on_its_neighbours(seed, rows, width):
     table, rules = random_table(seed, rows, 5), Rules(5, END, 6)
@@ -213,7 +213,7 @@ def test_draws_follow_the_probabilities_and_their_seed():
     np.testing.assert_allclose(share, [0.625, 0.375, 0, 0], atol=0.03)
 
 
-@settings(max_examples=6, deadline=None, derandomize=True)
+@settings(max_examples=6, derandomize=True)
 @given(st.integers(0, 10**6), st.integers(1, 4), st.integers(2, 6), st.sampled_from([0.3, 1.0, 2.5]))
 def test_draws_are_the_same_on_both_op_sets_and_one_of_one_is_greedy(seed, rows, words, temperature):
     automaton, rules = Automaton(random_table(seed, rows, words)), Rules(words, END, 6)

@@ -27,7 +27,7 @@ def array(edges):
     return np.array(edges, np.int64).reshape(-1, 2)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(GRAPHS)
 def test_normalised_adjacency(drawn):
     nodes, edges = drawn
@@ -57,7 +57,7 @@ def averaged(ops, features, source, target, weight):
     return {"logits": ops.stack(columns, -1) * 9.0}
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(GRAPHS)
 def test_answer(drawn):
     nodes, edges = drawn

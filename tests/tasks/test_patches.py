@@ -44,7 +44,7 @@ class np_ops:
     concat = staticmethod(np.concatenate)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(1, 40), st.integers(1, 40), st.sampled_from([(8, 5), (6, 6), (7, 2), (4, 1)]), st.integers(9, 30))
 def test_every_patch_counts_once(height, width, sizes, block):
     patch, stride = sizes

@@ -37,7 +37,7 @@ def authors(heat):
     return found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 10**6), st.sampled_from([2, 100]))
 def test_places_are_those_of_the_authors_program(height, width, seed, levels):
     heat = np.random.default_rng(seed).integers(-levels, levels, (2, height, width, 3)).astype(np.float32)

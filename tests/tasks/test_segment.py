@@ -55,7 +55,7 @@ def test_mirrored(size, place):
     assert mirrored(ops, np.array([place]), size)[0] == around[place + 45]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 4))
 def test_tiles_go_through_together_but_never_more_than_allowed(height, width, together):
     task = Tiled(("a", "b", "c", "d"), tile=16, shrink=2, together=together)

@@ -65,7 +65,7 @@ def test_what_differs_in_frequency_comes_apart(output):
     assert again(task) == task
 
 
-@settings(max_examples=8, deadline=None, derandomize=True)
+@settings(max_examples=8, derandomize=True)
 @given(st.integers(1, 3000), st.integers(1, 20))
 def test_stems_add_up_to_the_mixture_whatever_its_length(count, frames):
     task = Separate(("a", "b"), RATE, 1, 64, 16, frames)

@@ -55,7 +55,7 @@ def short_pieces(monkeypatch):
     monkeypatch.setattr("kerazoo.tasks.separate.PIECE", 0.1)
 
 
-@settings(max_examples=12, deadline=None, derandomize=True)
+@settings(max_examples=12, derandomize=True)
 @given(st.integers(1, 9000), st.sampled_from([RATE, 11025, 44100, 192000]), st.integers(1, 2))
 def test_stems_are_as_long_as_the_song_and_add_up_to_it(count, rate, channels):
     with pytest.MonkeyPatch.context() as patch:

@@ -59,7 +59,7 @@ def test_encode_and_decode():
 WORDS = vocabulary([tokens("the two dogs' run l'homme état, 日本語 voit-il ! ? a b c")], 40)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(
         st.one_of(

@@ -286,7 +286,7 @@ def _bad_masks(folder: Path) -> list[tuple[Path, str]]:
         (folder / "missing", "no such file"),
         (folder / "empty", "no folders images and masks"),
         (folder / "alone", "no folders images and masks"),
-        (folder / "none", "no pictures"),
+        (folder / "none", "no folders images and masks; it has none"),
         (folder / "one.npz", "1 class; there is nothing to tell apart"),
         (folder / "size.npz", "class of each pixel"),
         (folder / "float.npz", "float64"),

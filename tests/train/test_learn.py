@@ -32,7 +32,7 @@ backprop, kkt = opened("backprop"), opened("kkt")
 
 
 @given(st.lists(st.integers(1, 6), min_size=2, max_size=5), st.integers(1, 7), st.integers(0, 2**31))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_gradients_are_those_of_finite_differences(sizes: list[int], batch: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     layers = backprop.initial(sizes, rng)
@@ -89,7 +89,7 @@ def problem(rng: np.random.Generator, count: int, bounds: int, equal: int) -> An
 
 
 @given(st.integers(1, 5), st.integers(0, 6), st.integers(0, 2**31))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_the_solution_is_scipys_and_meets_the_conditions(count: int, bounds: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     made = problem(rng, count, bounds, int(rng.integers(0, count)))

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kerazoo.codecs.image import Normalise
@@ -50,7 +50,6 @@ def test_a_loss_that_is_not_known_is_refused_with_a_near_one() -> None:
         losses.Classes("hing")
 
 
-@settings(deadline=None)
 @given(st.integers(2, 9), st.floats(0, 0.9), st.integers(0, 99))
 def test_smoothed_labels_are_shares_as_in_the_paper(classes: int, smoothing: float, seed: int) -> None:
     labels = np.random.default_rng(seed).integers(0, classes, 5)

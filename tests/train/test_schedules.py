@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kerazoo.train.rates import CycledSGD, Lines, Triangles
@@ -20,7 +20,6 @@ def rates(schedule: Any, steps: int, epochs: int) -> np.ndarray:
     return np.array([float(rate(step)) for step in range(steps * epochs)])
 
 
-@settings(deadline=None)
 @given(st.floats(1e-5, 1e-2), st.floats(1.5, 100), st.integers(1, 50), st.sampled_from([1.0, 0.5]), st.integers(0, 400))
 def test_triangles_are_the_papers_formula(low: float, factor: float, half: int, fall: float, step: int) -> None:
     high = low * factor
@@ -48,7 +47,6 @@ def test_one_cycle_goes_up_down_and_far_below_and_momentum_the_other_way() -> No
     assert abs(momenta.argmin() - top) <= 1 and momenta.min() == pytest.approx(0.85, abs=0.005)
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(0.01, 1), min_size=2, max_size=5), st.integers(0, 100))
 def test_lines_are_numpys_interpolation(values: list[float], step: int) -> None:
     places = [10.0 * number for number in range(len(values))]

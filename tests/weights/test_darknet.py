@@ -4,7 +4,7 @@ import struct
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kerazoo.errors import UsageError, WeightsDamaged
@@ -142,7 +142,7 @@ def test_a_cfg_of_another_network(old, new, told):
     assert len(str(caught.value).splitlines()) <= 3
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.data())
 def test_a_damaged_cfg_is_a_network_or_an_error(data):
     content = bytearray(CFG)
@@ -154,7 +154,7 @@ def test_a_damaged_cfg_is_a_network_or_an_error(data):
         assert len(str(error).splitlines()) <= 3
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(data=st.data())
 def test_a_file_that_is_cut_or_changed(data, tmp_path):
     content = bytearray(written(tmp_path / "whole.weights", np.ones(50)).read_bytes())

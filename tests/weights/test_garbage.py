@@ -8,7 +8,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kerazoo.errors import UsageError, WeightsDamaged
@@ -55,7 +55,7 @@ CHECKED = ("torch_zip", "npz", "slim.tgz", "slim.zip")
 
 
 def hard(examples):
-    return settings(max_examples=examples, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    return settings(max_examples=examples)
 
 
 def outcome(path, data):

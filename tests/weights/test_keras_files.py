@@ -6,7 +6,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kerazoo import loading, weights
@@ -152,7 +152,7 @@ def test_no_keras_weights(fill, inside, sound, tmp_path, monkeypatch):
     assert len(str(caught.value).splitlines()) <= 3
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(data=st.data())
 def test_any_damaged_byte(data, sound, tmp_path, monkeypatch):
     """In an archive every byte of weights is under a checksum: they are the same, or refused."""

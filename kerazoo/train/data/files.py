@@ -1,4 +1,4 @@
-"""What sources have in common: their parts, the pictures in a folder, and what is done about what cannot be read."""
+"""What sources have in common: their parts, and what is done about what cannot be read."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from kerazoo.codecs.image import SUFFIXES
 from kerazoo.errors import InputError, UsageError
+from kerazoo.sources import files
+from kerazoo.sources.files import Files
+from kerazoo.sources.pictures import SEEN
 
 PARTS = {"train": ("train",), "held out": ("val", "valid", "validation", "test")}
 """Sub-folders, and the ends of the names of an .npz file's arrays, that say which part of the data they hold."""
@@ -19,77 +21,59 @@ NAMED = 5
 """What cannot be read is named so many times; the rest is counted."""
 
 
-def folders(source: Path) -> dict[str, Path]:
-    """The folders in a folder by name, sorted; hidden ones are not seen."""
-    return {path.name: path for path in sorted(source.iterdir()) if path.is_dir() and not path.name.startswith(".")}
-
-
-def part_of(source: Path, part: str) -> Path:
-    """The folder of a part, where `source` holds folders of parts and nothing else; else `source` itself.
+def opened(source: Path) -> Files:
+    """What lies in a folder, or in a .tar: in the one folder that everything in it lies in, where there is one.
 
     Raises:
-        UsageError: It holds parts, and not this one.
+        UsageError: It is neither, or cannot be read.
     """
-    inner = folders(source)
+    found = files.opened(source)
+    while not source.is_dir() and len(found.folders()) == 1 and all("/" in name for name in found.names):
+        found = found.within(found.folders()[0])
+    return found
+
+
+def part_of(found: Files, part: str) -> Files:
+    """What a part holds, where there are folders of parts and nothing else; else everything.
+
+    Raises:
+        UsageError: There are parts, and not this one.
+    """
+    inner = found.folders()
     if "train" not in inner or not set(inner) <= {name for names in PARTS.values() for name in names}:
-        return source
-    chosen = next((inner[name] for name in PARTS[part] if name in inner), None)
+        return found
+    chosen = next((name for name in PARTS[part] if name in inner), None)
     if chosen is None:
-        raise UsageError(f"{source} has no folder {' or '.join(PARTS[part])}; it has {', '.join(inner)}.")
-    return chosen
+        raise UsageError(f"{found.called()} has no folder {' or '.join(PARTS[part])}; it has {', '.join(inner)}.")
+    return found.within(chosen)
 
 
 def holds_out(source: Path) -> bool:
-    """Whether a folder says itself what is to be measured on: it has `train` and `val`. A `test` is not for that."""
-    if not source.is_dir() or part_of(source, "train") == source:
+    """Whether a source says itself what is to be measured on: it has `train` and `val`, or its pictures' folder has.
+
+    A `test` is not for that.
+    """
+    if not files.is_tree(source):
         return False
-    return bool(folders(source).keys() & set(PARTS["held out"]) - {"test"})
-
-
-def pictures(folder: Path, *, deep: bool = True) -> list[Path]:
-    """The pictures in a folder and, where it is to be `deep`, in those within it, by suffix, sorted."""
-    found = folder.rglob("*") if deep else folder.glob("*")
-    return [path for path in sorted(found) if path.suffix.lower() in SUFFIXES and path.is_file()]
+    found = opened(source)
+    pictures = (found.within(folder) for folder in found.folders() if folder.casefold() in SEEN)
+    return any(
+        part_of(each, "train") is not each and bool(set(each.folders()) & set(PARTS["held out"]) - {"test"})
+        for each in (found, *pictures)
+    )
 
 
 def arrays(source: Path, part: str, names: Sequence[str]) -> tuple[str, list[np.ndarray]]:
-    """Arrays of an .npz file, called as they are or with the end of a part: `x_train` and `y_train`, or `x` and `y`.
-
-    Returns:
-        The end, and the arrays in the order of the names.
-
-    Raises:
-        UsageError: One is missing, or the file is damaged.
-    """
-    ends = [*(f"_{name}" for name in PARTS[part]), ""]
-    try:
-        # NumPy leaves a file open that is no archive.
-        with source.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            end = next((end for end in ends if {f"{name}{end}" for name in names} <= set(stored.files)), None)
-            if end is not None:
-                return end, [stored[f"{name}{end}"] for name in names]
-            held = ", ".join(stored.files) or "nothing"
-    except Exception as error:  # zipfile, zlib and NumPy each raise their own.
-        raise UsageError(f"{source} is a damaged .npz file: {error}") from None
-    wanted = " or ".join(" and ".join(f"{name}{end}" for name in names) for end in ends)
-    raise UsageError(f"{source} holds {held}; it must hold {wanted}.")
-
-
-def check_pictures(source: Path, name: str, array: np.ndarray) -> None:
-    """Refuses what is not pictures, uint8 [n, height, width] or [n, height, width, 1 or 3]."""
-    fits = array.ndim == 3 or (array.ndim == 4 and array.shape[-1] in (1, 3))
-    if array.dtype != np.uint8 or not fits or 0 in array.shape:
-        raise UsageError(
-            f"{source}: {name} must be uint8 [n, height, width] or [n, height, width, 1 or 3]; "
-            f"it is {array.dtype} {list(array.shape)}."
-        )
+    """Arrays of a part of an .npz file: see `kerazoo.sources.files.arrays`."""
+    return files.arrays(source, names, parts=PARTS[part])
 
 
 def with_channels(picture: np.ndarray, channels: int) -> np.ndarray:
-    """uint8 [h, w] or [h, w, 1 or 3] to [h, w, channels]."""
+    """uint8 [h, w] or [h, w, 1, 3 or 4] to [h, w, channels]; what is transparent is seen as if it were not."""
     from PIL import Image as Pillow
 
     picture = picture if picture.ndim == 3 else picture[..., None]
+    picture = picture[..., :3]
     if picture.shape[-1] == channels:
         return picture
     if channels == 3:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import csv
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from kerazoo.codecs._files import read_file
 from kerazoo.codecs.image import SUFFIXES, Image
 from kerazoo.errors import UsageError
 from kerazoo.ops import numpy as ops
+from kerazoo.sources.files import Sample, check_pictures, is_tree, item_of
+from kerazoo.sources.labelled import table
 from kerazoo.train.data import files
 
 COLUMNS = ("path", "label")
@@ -24,13 +27,13 @@ class Labelled:
     """Pictures and the numbers of their classes.
 
     Attributes:
-        pictures: Paths, or one array uint8 [n, h, w] or [n, h, w, channels].
+        pictures: Functions that read one's bytes, or one array uint8 [n, h, w] or [n, h, w, channels].
         labels: int64 [n].
         names: One a class, in the order of the numbers; where the source holds numbers alone, these.
         numbered: Whether the source holds numbers alone.
     """
 
-    pictures: Sequence[Path] | np.ndarray
+    pictures: Sequence[Sample] | np.ndarray
     labels: np.ndarray
     names: tuple[str, ...]
     numbered: bool = False
@@ -44,15 +47,17 @@ def read(source: Path, part: str = "train") -> Labelled:
     """What a source holds.
 
     Args:
-        source: A folder with a folder of pictures for each class, or with `train` and `val` that are such; a .csv of
-            path and label, paths beginning at its own folder; or an .npz with x and y, or x_train, y_train and so on.
+        source: A folder or .tar with a folder of pictures for each class, or with `train` and `val` that are such; a
+            .csv of path and label, paths beginning at its own folder; or an .npz with x and y, or x_train, y_train and
+            so on.
         part: A key of `kerazoo.train.data.files.PARTS`: which part of a source that says it.
 
     Raises:
         UsageError: There is nothing of the kind, or fewer than two classes.
     """
-    if source.is_dir():
-        found = _folder(source, part)
+    loose = 0
+    if is_tree(source):
+        found, loose = _folder(source, part)
     elif source.suffix.lower() == ".csv" and source.is_file():
         found = _table(source)
     elif source.suffix.lower() == ".npz" and source.is_file():
@@ -60,12 +65,11 @@ def read(source: Path, part: str = "train") -> Labelled:
     else:
         what = "no such file or folder" if not source.exists() else "not a kind that is known"
         raise UsageError(
-            f"{source} is {what}.\nA folder with a folder of pictures for each class, a .csv of path and label, or an "
-            ".npz of x_train and y_train is."
+            f"{source} is {what}.\nA folder or .tar with a folder of pictures for each class, a .csv of path and "
+            "label, or an .npz of x_train and y_train is."
         )
     names = tuple(sorted({label for _, label in found}))
     if len(names) < 2:
-        loose = len(files.pictures(source, deep=False)) if source.is_dir() else 0
         beside = f" {loose} pictures lie in it, in no folder that names their class." if loose else ""
         raise UsageError(
             f"{source} holds {len(found)} pictures of {len(names)} class{'' if len(names) == 1 else 'es'}"
@@ -73,35 +77,28 @@ def read(source: Path, part: str = "train") -> Labelled:
             f"Pictures end in {', '.join(SUFFIXES)}, and lie in a folder named after their class."
         )
     numbers = {name: number for number, name in enumerate(names)}
-    return Labelled([path for path, _ in found], np.array([numbers[label] for _, label in found]), names)
+    return Labelled([sample for sample, _ in found], np.array([numbers[label] for _, label in found]), names)
 
 
-def _folder(source: Path, part: str) -> list[tuple[Path, str]]:
-    inner = files.folders(files.part_of(source, part))
-    return [(path, name) for name, folder in inner.items() for path in files.pictures(folder)]
+def _folder(source: Path, part: str) -> tuple[list[tuple[Sample, str]], int]:
+    """Pictures with the name of their class, and how many lie in no class's folder."""
+    held = files.part_of(files.opened(source), part)
+    found = [
+        (Sample(held.called(name), functools.partial(held.read, name)), name.partition("/")[0])
+        for name in held.those(SUFFIXES)
+        if "/" in name
+    ]
+    return found, len(held.those(SUFFIXES)) - len(found)
 
 
-def _table(source: Path) -> list[tuple[Path, str]]:
-    try:
-        with source.open(newline="", encoding="utf-8-sig") as file:
-            rows = [row for row in csv.reader(file) if row and any(cell.strip() for cell in row)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"{source} cannot be read as a CSV in UTF-8: {error}") from None
-    places = (0, 1)
-    if rows and set(COLUMNS) <= {cell.strip().lower() for cell in rows[0]}:
-        head = [cell.strip().lower() for cell in rows.pop(0)]
-        places = (head.index(COLUMNS[0]), head.index(COLUMNS[1]))
-    found = []
-    for number, row in enumerate(rows, start=1):
-        if len(row) <= max(places) or not row[places[1]].strip():
-            raise UsageError(f"{source}: row {number} has no path and label: {', '.join(row)[:100]}")
-        found.append((source.parent / row[places[0]].strip(), row[places[1]].strip()))
-    return found
+def _table(source: Path) -> list[tuple[Sample, str]]:
+    rows = [(source.parent / path, label) for _, (path, label) in table(source, COLUMNS, COLUMNS)]
+    return [(Sample(str(path), functools.partial(read_file, path)), label) for path, label in rows]
 
 
 def _arrays(source: Path, part: str) -> Labelled:
     end, (pictures, labels) = files.arrays(source, part, ("x", "y"))
-    files.check_pictures(source, f"x{end}", pictures)
+    check_pictures(pictures, source, f"x{end}")
     labels = labels.reshape(-1)
     if labels.dtype.kind not in "iu" or len(labels) != len(pictures) or labels.min() < 0:
         raise UsageError(
@@ -141,11 +138,12 @@ def fit(
         pixels: Any = (
             files.with_channels(picture, image.channels)
             if isinstance(picture, np.ndarray)
-            else ops.decode_picture(picture.read_bytes(), image.channels)
+            else ops.decode_picture(item_of(picture), image.channels)
         )
         out[row] = np.clip(np.rint(image.fit(ops, pixels)[0]), 0, 255)
 
-    names = [f"row {row}" for row in range(len(out))] if isinstance(found.pictures, np.ndarray) else found.pictures
+    arrays = isinstance(found.pictures, np.ndarray)
+    names = [f"row {row}" if arrays else found.pictures[row].name for row in range(len(out))]
     kept = files.each(names, read_one, strict=strict, say=say)
     empty = [found.names[number] for number in sorted(before - set(found.labels[kept].tolist()))]
     if empty:

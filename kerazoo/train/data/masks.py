@@ -8,20 +8,20 @@ import io
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
-from kerazoo.codecs.image import Image
+from kerazoo.codecs.image import SUFFIXES, Image
 from kerazoo.errors import InputError, UsageError
 from kerazoo.ops import numpy as ops
 from kerazoo.ops.pictures import FORMATS
+from kerazoo.own.stating import labels_of
+from kerazoo.sources.files import check_pictures, is_tree
+from kerazoo.sources.pictures import MASKS, SEEN
 from kerazoo.train.data import files
 from kerazoo.train.recipe import Batch
-
-PICTURES, MASKS = ("images", "image", "pictures"), ("masks", "mask", "labels", "label")
-"""What the two folders can be called."""
 
 NAMES = "classes.txt"
 """Beside the two folders: a name a line, in the order of the classes."""
@@ -70,8 +70,9 @@ def read(
     """What a source holds.
 
     Args:
-        source: A folder with `images` and `masks`, whose files have equal names up to their suffix, or with `train` and
-            `val` that are such; or an .npz of x (pictures) and y (masks), or x_train, y_train and so on.
+        source: A folder or .tar with `images` and `masks` (or called as `kerazoo.sources.pictures` says), whose files
+            have equal names up to their suffix, or with `train` and `val` that are such; or an .npz of x (pictures) and
+            y (masks), or x_train, y_train and so on.
         channels: 1 for grey pictures, 3 for colour.
         part: A key of `kerazoo.train.data.files.PARTS`.
         white: Whether 0 and 255 are the classes 0 and 1; by default if the masks hold nothing else.
@@ -81,15 +82,15 @@ def read(
     Raises:
         UsageError, InputError: There is nothing of the kind.
     """
-    if source.is_dir():
-        pictures, masks, names, kept = _folder(files.part_of(source, part), channels, strict, say)
+    if is_tree(source):
+        pictures, masks, names, kept = _folder(source, channels, part, strict, say)
     elif source.suffix.lower() == ".npz" and source.is_file():
         pictures, masks, names, kept = *_arrays(source, channels, part), None, np.ones(1, bool)
     else:
         what = "no such file or folder" if not source.exists() else "not a kind that is known"
         raise UsageError(
-            f"{source} is {what}.\nA folder with the folders {PICTURES[0]} and {MASKS[0]}, or an .npz of x_train and "
-            "y_train is."
+            f"{source} is {what}.\nA folder or .tar with the folders {SEEN[0]} and {MASKS[0]}, or an .npz of x_train "
+            "and y_train is."
         )
     values = np.zeros(256, bool)
     for mask in masks:
@@ -112,51 +113,48 @@ def read(
 
 
 def _folder(
-    source: Path, channels: int, strict: bool, say: Callable[[str], Any]
+    source: Path, channels: int, part: str, strict: bool, say: Callable[[str], Any]
 ) -> tuple[list[np.ndarray], list[np.ndarray], tuple[str, ...] | None, np.ndarray]:
-    inner = files.folders(source)
-    where = [next((inner[name] for name in names if name in inner), None) for names in (PICTURES, MASKS)]
-    if where[0] is None or where[1] is None:
+    whole = files.opened(source)
+    held = files.part_of(whole, part)
+    inner = {folder.casefold(): held.within(folder) for folder in held.folders()}
+    where = [next((inner[name] for name in names if name in inner), None) for names in (SEEN, MASKS)]
+    seen, known = where
+    if seen is None or known is None:
         raise UsageError(
-            f"{source} has no folders {PICTURES[0]} and {MASKS[0]}; it has {', '.join(inner) or 'none'}.\n"
+            f"{held.called()} has no folders {SEEN[0]} and {MASKS[0]}; it has {', '.join(held.folders()) or 'none'}.\n"
             "A picture and its mask have the same name in them."
         )
-    paths = files.pictures(where[0])
-    if not paths:
-        raise UsageError(f"{where[0]} holds no pictures.")
-    places = {_key(path, where[1]): path for path in files.pictures(where[1])}
-    out: list[Any] = [None] * len(paths)
+    seen, known = files.part_of(seen, part), files.part_of(known, part)
+    names = seen.those(SUFFIXES)
+    if not names:
+        raise UsageError(f"{seen.called()} holds no pictures.")
+    places = {_key(name): name for name in known.those(SUFFIXES)}
+    out: list[Any] = [None] * len(names)
 
     def read_one(row: int) -> None:
-        key = _key(paths[row], where[0])
+        key = _key(names[row])
         if key not in places:
-            raise InputError(f"there is no mask {key} in {where[1]}")
-        picture = ops.decode_image(paths[row].read_bytes(), channels)
-        mask = mask_of(places[key].read_bytes())
+            raise InputError(f"there is no mask {key} in {known.called()}")
+        picture = ops.decode_image(seen.read(names[row]), channels)
+        mask = mask_of(known.read(places[key]))
         if mask.shape != picture.shape[:2]:
             sizes = (f"{shape[1]} x {shape[0]}" for shape in (mask.shape, picture.shape))
             raise InputError("its mask is {} pixels, it is {}".format(*sizes))
         out[row] = picture, mask
 
-    kept = files.each(paths, read_one, strict=strict, say=say)
-    alone = len(places.keys() - {_key(path, where[0]) for path in paths})
+    kept = files.each([seen.called(name) for name in names], read_one, strict=strict, say=say)
+    alone = len(places.keys() - {_key(name) for name in names})
     if alone:
         say(f"{alone} masks have no picture.")
     pairs = [pair for pair in out if pair is not None]
-    names = next((file for file in (source / NAMES, source.parent / NAMES) if file.is_file()), None)
-    return [pair[0] for pair in pairs], [pair[1] for pair in pairs], _names(names), kept
+    told = next((each for each in (held, whole) if NAMES in each.names), None)
+    classes = labels_of(told.text(NAMES), told.called(NAMES)) if told is not None else None
+    return [pair[0] for pair in pairs], [pair[1] for pair in pairs], classes, kept
 
 
-def _key(path: Path, folder: Path | None) -> str:
-    return path.relative_to(folder or path.parent).with_suffix("").as_posix()
-
-
-def _names(path: Path | None) -> tuple[str, ...] | None:
-    if path is None:
-        return None
-    from kerazoo.own.stating import read_labels
-
-    return read_labels(path)
+def _key(name: str) -> str:
+    return PurePosixPath(name).with_suffix("").as_posix()
 
 
 def mask_of(data: bytes) -> np.ndarray:
@@ -194,7 +192,7 @@ def mask_of(data: bytes) -> np.ndarray:
 
 def _arrays(source: Path, channels: int, part: str) -> tuple[list[np.ndarray], list[np.ndarray]]:
     end, (pictures, masks) = files.arrays(source, part, ("x", "y"))
-    files.check_pictures(source, f"x{end}", pictures)
+    check_pictures(pictures, source, f"x{end}")
     masks = masks[..., 0] if masks.ndim == 4 and masks.shape[-1] == 1 else masks
     if masks.dtype.kind not in "uib" or masks.shape != pictures.shape[:3] or masks.min() < 0 or masks.max() > 255:
         raise UsageError(

@@ -34,9 +34,9 @@ def read(sources: Sequence[Path], part: str = "train") -> list[Pair]:
         UsageError: There is nothing of the kind.
     """
     if len(sources) == 1 and sources[0].is_dir():
-        folder = files.part_of(sources[0], part)
-        inner = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-        tables = [path for path in inner if path.suffix == ".tsv"]
+        held = files.part_of(files.opened(sources[0]), part)
+        folder = held.source / held.root
+        tables = [folder / name for name in held.names if "/" not in name and name.endswith(".tsv")]
         if len(tables) != 1:
             raise UsageError(
                 f"{folder} holds {len(tables)} .tsv files; one is expected.\n"

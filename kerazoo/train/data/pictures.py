@@ -15,6 +15,7 @@ from PIL import Image as Pillow
 from kerazoo.codecs.image import SUFFIXES
 from kerazoo.errors import InputError, UsageError
 from kerazoo.ops import numpy as ops
+from kerazoo.sources.files import Sample, check_pictures, is_tree, item_of
 from kerazoo.tasks.redraw import luma_chroma
 from kerazoo.train.data import files
 from kerazoo.train.recipe import Batch
@@ -84,8 +85,8 @@ def read(
     """Pictures without anything said of them.
 
     Args:
-        source: A folder of pictures, those in folders within it too; or one with `train` and `val` that are such; or
-            an .npz of x, or x_train and so on.
+        source: A folder or .tar of pictures, those in folders within it too; or with `train` and `val` that are such;
+            or an .npz of x, or x_train and so on.
         channels: 1 for grey pictures, 3 for colour.
         part: A key of `kerazoo.train.data.files.PARTS`.
         least: Pixels of a side; smaller ones are left out.
@@ -98,31 +99,28 @@ def read(
     Raises:
         UsageError, InputError: There is none.
     """
-    if source.is_dir():
-        names: Sequence[Any] = files.pictures(files.part_of(source, part))
-        if not names:
+    if is_tree(source):
+        held = files.part_of(files.opened(source), part)
+        samples = [Sample(held.called(name), functools.partial(held.read, name)) for name in held.those(SUFFIXES)]
+        if not samples:
             raise UsageError(f"{source} holds no pictures: {', '.join(SUFFIXES)}.")
     elif source.suffix.lower() == ".npz" and source.is_file():
         end, (array,) = files.arrays(source, part, ("x",))
-        files.check_pictures(source, f"x{end}", array)
-        names = [f"row {row} of {source}" for row in range(len(array))]
+        check_pictures(array, source, f"x{end}")
+        samples = [Sample(f"row {row} of {source}", picture) for row, picture in enumerate(array)]
     else:
         what = "no such file or folder" if not source.exists() else "not a kind that is known"
-        raise UsageError(f"{source} is {what}.\nA folder of pictures, or an .npz of x_train is.")
-    out: list[Any] = [None] * len(names)
+        raise UsageError(f"{source} is {what}.\nA folder or .tar of pictures, or an .npz of x_train is.")
+    out: list[Any] = [None] * len(samples)
 
     def read_one(row: int) -> None:
-        name = names[row]
-        picture = (
-            ops.decode_image(name.read_bytes(), channels)
-            if isinstance(name, Path)
-            else files.with_channels(array[row], channels)
-        )
+        item = item_of(samples[row])
+        picture = ops.decode_image(item, channels) if isinstance(item, bytes) else files.with_channels(item, channels)
         if min(picture.shape[:2]) < least:
             raise InputError(f"its sides are {picture.shape[1]} and {picture.shape[0]} pixels; {least} are needed")
         out[row] = picture
 
-    kept = files.each(names, read_one, strict=strict, say=say)
+    kept = files.each([sample.name for sample in samples], read_one, strict=strict, say=say)
     return [picture for picture in out if picture is not None], int(np.sum(~kept))
 
 
