@@ -48,7 +48,7 @@ def train(
     """Trains MODEL on SOURCE into the folder OUT.
 
     MODEL is a variant (lenet5: fresh weights), variant:weights, or a .keras file
-    of your own. SOURCE suits what it does:
+    of your own. SOURCE suits what it does; a .tar of a folder is one, too:
 
     \b
     classify   a folder with a folder of pictures for each class, a .csv of path
