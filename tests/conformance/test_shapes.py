@@ -4,9 +4,7 @@ import numpy as np
 import pytest
 
 from kerazoo.engines import keras as keras_engine
-from tests.conformance.models import NAMES, asked, built
-
-CASES = [(name, rows) for name in NAMES for rows in (1, 3)]
+from tests.conformance.models import asked, built, every_variant
 
 
 def _fits(port, array, rows):
@@ -20,7 +18,8 @@ def _fits(port, array, rows):
             assert there == rows, (port.name, array.shape)
 
 
-@pytest.mark.parametrize(("name", "rows"), CASES)
+@every_variant
+@pytest.mark.parametrize("rows", [1, 3])
 def test_declared_shapes_are_what_the_network_gives(name, rows):
     made = built(name)
     if not made.task.batched and rows > 1:
@@ -43,7 +42,7 @@ def test_declared_shapes_are_what_the_network_gives(name, rows):
             _fits(port, call.outputs[port.name], batch)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@every_variant
 def test_results_are_read(name):
     made = built(name)
     told = asked(made, keras_engine.network(made))
@@ -52,7 +51,7 @@ def test_results_are_read(name):
     assert result.to_json()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@every_variant
 def test_a_row_does_not_depend_on_its_neighbours(name):
     made = built(name)
     if not made.task.batched:
