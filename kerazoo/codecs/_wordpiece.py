@@ -251,7 +251,8 @@ class WordPiece:
         return out + self._plain(text[at:])
 
     def _plain(self, text: str) -> list[int]:
-        known, out = self._known, []
+        known = self._known
+        out: list[int] = []
         for word in text.translate(_CLEANING).split():
             found = known.get(word)
             if found is None:
@@ -279,7 +280,8 @@ class WordPiece:
         unknown = [self.numbers[UNKNOWN]]
         if len(word) > self.longest:
             return unknown
-        out, begin = [], 0
+        out: list[int] = []
+        begin = 0
         while begin < len(word):
             for end in range(min(len(word), begin + self._most), begin, -1):
                 piece = word[begin:end] if begin == 0 else GOES_ON + word[begin:end]
@@ -337,8 +339,14 @@ class WordPiece:
         return rows[:, : ops.sum(ops.cast(ops.any(rows != 0, 0), "int32"), 0)]
 
 
-def placeholder(size: int) -> Vocabulary:
-    """A vocabulary of the alphabet and of invented words, for trying a network that has been trained on none."""
+def placeholder(size: int, end: int = 3) -> Vocabulary:
+    """A vocabulary of the alphabet and of invented words, for trying a network that has been trained on none.
+
+    Args:
+        size: Pieces.
+        end: The number of `[SEP]`.
+    """
     alphabet = [*"abcdefghijklmnopqrstuvwxyz"]
-    first = [PAD, UNKNOWN, START, END, MASK, *alphabet, *(GOES_ON + letter for letter in alphabet)]
-    return Vocabulary([*first, *(f"word{index}" for index in range(len(first), size))][:size])
+    words = [PAD, UNKNOWN, START, MASK, *alphabet, *(GOES_ON + letter for letter in alphabet)]
+    words += [f"word{index}" for index in range(len(words), size)]
+    return Vocabulary([*words[:end], END, *words[end:]][:size])

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from kerazoo.codecs._wordpiece import WordPiece
 from kerazoo.codecs.image import Image
 from kerazoo.codecs.text import Text
 from kerazoo.contract import Network, Port, Signature, Tensors
@@ -55,7 +56,7 @@ class Embed:
     kind: ClassVar[str] = "embed"
     batched: ClassVar[bool] = True
 
-    input: Image | Text
+    input: Image | Text | WordPiece
     size: int
     part: str = "network"
     unit: bool = False
