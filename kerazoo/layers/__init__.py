@@ -3,6 +3,7 @@
 Importing this registers them, so that `keras.saving.load_model` finds them in a saved model.
 """
 
+from kerazoo.layers.bert import Bias, Positions, Segments, SelfAttention, TextMean, gelu_erf, gelu_tanh
 from kerazoo.layers.convolution import GroupedConv2D
 from kerazoo.layers.lenet import RadialBasis, Subsampling2D, TableConv2D, scaled_tanh
 from kerazoo.layers.normalization import LocalResponseNormalization
@@ -12,14 +13,21 @@ from kerazoo.layers.spatial import AffineTransformer, IdentityMap
 
 __all__ = [
     "AffineTransformer",
+    "Bias",
     "FakeQuant",
     "FakeQuantProduct",
     "BilinearResize",
     "GroupedConv2D",
     "IdentityMap",
     "LocalResponseNormalization",
+    "Positions",
     "RadialBasis",
+    "Segments",
+    "SelfAttention",
     "Subsampling2D",
     "TableConv2D",
+    "TextMean",
+    "gelu_erf",
+    "gelu_tanh",
     "scaled_tanh",
 ]

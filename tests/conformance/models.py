@@ -26,6 +26,7 @@ from PIL import Image
 from kerazoo import manifest, registry
 from kerazoo.assets import Assets
 from kerazoo.codecs import image as image_
+from kerazoo.codecs._wordpiece import placeholder as pieces
 from kerazoo.codecs.image import Normalise, from_preprocessing
 from kerazoo.codecs.text import placeholder
 from kerazoo.contract import Network, Task
@@ -73,6 +74,8 @@ def assets(sizes: Any) -> Assets:
     if hasattr(sizes, "source_words"):
         words: Any = {"source": placeholder(sizes.source_words), "target": placeholder(sizes.target_words)}
         return Assets(vocabulary=words)
+    if hasattr(sizes, "separator"):
+        return Assets(vocabulary=pieces(sizes.vocabulary, sizes.separator))
     return Assets()
 
 
@@ -103,6 +106,14 @@ def _normalise(name: str, task: Task) -> Normalise | None:
 def golden(name: str) -> golden_.Golden:
     """The golden request, answered by Keras on NumPy ops."""
     return asked(built(name), keras_engine.network(built(name)))
+
+
+def calls(name: str) -> tuple[golden_.Call, ...]:
+    """What the goldens of all tasks ask of the network."""
+    made = built(name)
+    network = keras_engine.network(made)
+    others = [task for task in made.tasks.values() if task is not made.task]
+    return golden(name).calls + tuple(call for task in others for call in golden_.answer(task, network).calls)
 
 
 def fill(model: Any) -> None:

@@ -21,10 +21,15 @@ def test_names_do_not_depend_on_what_was_built_before(name):
 def test_ports_agree_with_the_task(name):
     made = built(name)
     for part, signature in made.task.parts.items():
-        model = made.keras if part == "network" else made.keras.get_layer(part)
+        # A model within the model; or the whole, of whose named outputs a part has some.
+        model = {layer.name: layer for layer in made.keras.layers}.get(part, made.keras)
+        assert part in ("network", model.name) or isinstance(model.output, dict)
+        outputs = model.outputs
+        if isinstance(model.output, dict):
+            outputs = [model.output[port.name] for port in signature.outputs]
         assert len(model.inputs) == len(signature.inputs)
-        assert len(model.outputs) == len(signature.outputs)
-        for ports, tensors in ((signature.inputs, model.inputs), (signature.outputs, model.outputs)):
+        assert len(outputs) == len(signature.outputs)
+        for ports, tensors in ((signature.inputs, model.inputs), (signature.outputs, outputs)):
             for port, tensor in zip(ports, tensors, strict=True):
                 assert port.dtype == tensor.dtype, port.name
                 assert len(port.shape) == len(tensor.shape), port.name

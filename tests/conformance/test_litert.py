@@ -6,7 +6,7 @@ from kerazoo import formats
 from kerazoo.engines import litert
 from kerazoo.export import golden as golden_
 from kerazoo.export import verify
-from tests.conformance.models import asked, built, converted, converting, golden
+from tests.conformance.models import asked, built, calls, converted, converting
 
 
 @converting
@@ -23,7 +23,7 @@ def test_says_what_keras_says(name, shared):
 def test_ports_keep_their_names(name, shared):
     network, _ = litert.open_network(converted(name, shared).path("litert"))
     for part, signature in built(name).parts.items():
-        call = next(call for call in golden(name).calls if call.part == part)
+        call = next(call for call in calls(name) if call.part == part)
         assert set(network.part(part)(call.inputs)) == {port.name for port in signature.outputs}
 
 

@@ -8,7 +8,7 @@ from kerazoo import formats
 from kerazoo.engines import onnx
 from kerazoo.export import golden as golden_
 from kerazoo.export import verify
-from tests.conformance.models import NAMES, asked, built, converted, converting, golden
+from tests.conformance.models import NAMES, asked, built, calls, converted, converting
 
 SECOND = ("gcn_cora", "lenet5", "rnn_encdec", "squeezenet_v1_0")
 """Variants whose files a second runtime runs quickly; the others wait for the slow run."""
@@ -28,7 +28,7 @@ def test_says_what_keras_says(name, shared):
 def test_ports_keep_their_names(name, shared):
     network, _ = onnx.open_network(converted(name, shared).path("onnx"))
     for part, signature in built(name).parts.items():
-        call = next(call for call in golden(name).calls if call.part == part)
+        call = next(call for call in calls(name) if call.part == part)
         assert set(network.part(part)(call.inputs)) == {port.name for port in signature.outputs}
 
 

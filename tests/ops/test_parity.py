@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
+from kerazoo.codecs._wordpiece import WordPiece, placeholder
 from kerazoo.errors import InputError
 from kerazoo.ops import numpy as host
 from kerazoo.ops import tensorflow as graph
@@ -231,6 +232,11 @@ CASES: dict[str, Case] = {
     ),
     "whole": Case(st.tuples(_sized(2, low=-400, high=400)), lambda ops, x: ops.whole(x)),
     "code_points": Case(st.tuples(TEXTS), lambda ops, text: ops.code_points(text)),
+    "word_pieces": Case(
+        st.tuples(TEXTS),
+        lambda ops, text: ops.word_pieces(text, WordPiece(placeholder(60), longest=10)),
+        examples=3,  # A graph of many operations; tests of the codec hold one for many texts.
+    ),
     "join": Case(
         st.tuples(st.lists(TEXTS, min_size=4, max_size=4)),
         lambda ops, words: ops.join(ops.reshape(ops.strings(words), (2, 2))),

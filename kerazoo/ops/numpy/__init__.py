@@ -47,4 +47,4 @@ from kerazoo.ops.numpy.pictures import (
     whole,
 )
 from kerazoo.ops.numpy.sound import decode_audio, encode_wav, istft, open_sound, stft
-from kerazoo.ops.numpy.text import code_points, join, strings
+from kerazoo.ops.numpy.text import code_points, join, strings, word_pieces

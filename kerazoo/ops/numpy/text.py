@@ -25,3 +25,8 @@ def join(strings: np.ndarray) -> np.ndarray:
     out = np.empty(len(strings), object)
     out[:] = [b"".join(row) for row in strings]
     return out
+
+
+def word_pieces(text: bytes, codec: Any) -> np.ndarray:
+    """int32 [n]: the numbers of one UTF-8 text's pieces, as a codec of pieces has them."""
+    return np.array(codec.pieces(text.decode("utf-8", "replace")), np.int32)

@@ -41,4 +41,4 @@ from kerazoo.ops.tensorflow.flow import check, map_items, map_range, while_loop
 from kerazoo.ops.tensorflow.noise import normal, uniform
 from kerazoo.ops.tensorflow.pictures import crop, decode_image, decode_picture, encode_png, resize, size, whole
 from kerazoo.ops.tensorflow.sound import decode_audio, encode_wav, istft, stft
-from kerazoo.ops.tensorflow.text import code_points, join, strings
+from kerazoo.ops.tensorflow.text import code_points, join, strings, word_pieces
