@@ -37,8 +37,15 @@ __all__ = ["MobileNetV2YOLOv3Nano", "YOLOv3", "YOLOv3Tiny"]
 Shape = tuple[int | None, int | None, int]
 
 NORMALISE = Normalise(scale=1 / 255)
+THERE = 0.01
+"""How sure a new output begins that anything is there: the many empty places then cost little at first, as Lin et al.,
+arXiv:1708.02002, section 4.1, have it."""
+
 COARSEST = 32
 """Pixels between two places of the coarsest output; of each further output half as many."""
+
+ANCHORS_EACH = 3
+"""Anchors of each place of an output."""
 
 ANCHORS = ((10, 13), (16, 30), (33, 23), (30, 61), (62, 45), (59, 119), (116, 90), (156, 198), (373, 326))
 TINY_ANCHORS = ((10, 14), (23, 27), (37, 58), (81, 82), (135, 169), (344, 319))
@@ -166,9 +173,22 @@ def tasks(config: Config, assets: Assets) -> dict[str, Task]:
     return {"detect": Anchored(image, assets.labels or tuple(f"class_{n}" for n in range(config.classes)), heads)}
 
 
+def first_weights(model: keras.Model) -> None:
+    """What fresh weights begin with, beside what is drawn."""
+    for output in model.outputs:
+        prior(output._keras_history.operation)
+
+
+def prior(layer: keras.layers.Layer) -> None:
+    """What a new output layer begins with."""
+    bias = layer.bias.numpy().reshape(ANCHORS_EACH, -1)
+    bias[:, 4] = -np.log((1 - THERE) / THERE)
+    layer.bias.assign(bias.reshape(-1))
+
+
 def sizes(model: keras.Model) -> dict[str, Any]:
     """A config's own fields as a model's layers have them."""
-    return {"classes": model.outputs[0].shape[-1] // 3 - 5}
+    return {"classes": model.outputs[0].shape[-1] // ANCHORS_EACH - 5}
 
 
 def from_darknet(config: Config, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -66,6 +66,7 @@ def evaluate(
     classify   a folder of class folders, or pictures whose names begin with the
                class index (0088_macaw.jpg), also as .tar; a .csv of path and
                label; an .npz of x_test, y_test; a .tsv of label and text
+    detect     VOC's XML files or COCO's JSON with their pictures, also as .tar
     segment    folders images/ and masks/, also as .tar; an .npz
     redraw     pictures, made smaller first; or folders input/ and target/
     translate  two text files; a .tsv; a folder with val.de, val.en

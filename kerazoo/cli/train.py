@@ -53,6 +53,7 @@ def train(
     \b
     classify   a folder with a folder of pictures for each class, a .csv of path
                and label, or an .npz of x_train and y_train
+    detect     a folder or .tar of VOC's XML files or COCO's JSON, and pictures
     segment    a folder with the folders images and masks
     redraw, sample
                a folder of pictures, or an .npz of x_train

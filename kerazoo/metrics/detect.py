@@ -3,15 +3,48 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import heapq
 import io
+import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from kerazoo.errors import InputError
+from kerazoo.metrics import plots
 from kerazoo.metrics._ranking import average_precision, precision_recall
+from kerazoo.metrics.report import Asked, Figure, Report, ask
 from kerazoo.packages import needed
+from kerazoo.predictor import Predictor
+from kerazoo.sources import boxes as sources
+from kerazoo.sources.boxes import Marked
+from kerazoo.sources.pictures import opened
+from kerazoo.tasks._boxes import overlaps
+
+MEAN, COCO_MEAN = "mAP@.5", "COCO mAP"
+
+FIGURES = {
+    MEAN: Figure("%", True, 0.5),
+    COCO_MEAN: Figure("%", True, 0.5),
+}
+
+CALLED = {"map50": (MEAN, 100.0)}
+"""What cards of trained models call a figure, and what it is multiplied with."""
+
+LEAST = 0.005
+"""A box is measured whose score is above it, whatever a task shows to people: darknet's `detector valid` has it so."""
+
+COUNT = 100
+"""Boxes of a picture that are measured, at least: COCO looks at so many."""
+
+SHOWN = 6
+"""Pictures that are drawn: those in which most was missed or taken for what it is not."""
+
+RIGHT = 0.5
+"""Intersection over union of a box that is right, in what is drawn."""
 
 
 @dataclass(frozen=True)
@@ -82,11 +115,35 @@ def coco(truths: Sequence[Truth], found: Sequence[Found], classes: int) -> dict[
     Raises:
         PackageMissing: pycocotools is not installed.
     """
+    return _twelve(_accumulated(truths, found, classes))
+
+
+def coco_classes(truths: Sequence[Truth], found: Sequence[Found], classes: int) -> list[float]:
+    """COCO's average precision of each class in percent, over overlaps of 0.5 to 0.95; NaN where there is none of it.
+
+    Args:
+        truths, found, classes: As for `coco`.
+    """
+    return _of_classes(_accumulated(truths, found, classes))
+
+
+def _accumulated(truths: Sequence[Truth], found: Sequence[Found], classes: int) -> Any:
     evaluation = _evaluated(truths, found, classes)
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation.accumulate()
         evaluation.summarize()
+    return evaluation
+
+
+def _twelve(evaluation: Any) -> dict[str, float]:
     return {name: 100 * float(v) if v >= 0 else float("nan") for name, v in zip(COCO, evaluation.stats, strict=True)}
+
+
+def _of_classes(evaluation: Any) -> list[float]:
+    # Overlaps, recalls, classes, sizes, numbers of boxes: of all sizes, and as many boxes as there may be.
+    precision = evaluation.eval["precision"][..., 0, -1]
+    each = [precision[..., number] for number in range(precision.shape[-1])]
+    return [100 * float(table[table > -1].mean()) if (table > -1).any() else float("nan") for table in each]
 
 
 def voc(truths: Sequence[Truth], found: Sequence[Found], classes: int, overlap: float = 0.5) -> list[Curve]:
@@ -177,3 +234,107 @@ def _area(box: Any) -> float:
 
 def _flag(flags: np.ndarray | None, row: int) -> bool:
     return flags is not None and bool(flags[row])
+
+
+def in_full(task: Any) -> Any:
+    """A task that answers as much as is measured, instead of what people want to be shown."""
+    return replace(task, least=LEAST, count=max(COUNT, task.count))
+
+
+def found(result: Any) -> Found:
+    """A `kerazoo.tasks.detect.Boxes` as arrays."""
+    boxes = np.array(result.boxes, np.float64).reshape(-1, 4)[:, [1, 0, 3, 2]]
+    return Found(boxes, np.array(result.indices, np.int64), np.array(result.scores, np.float64))
+
+
+def measure(predictor: Predictor, asked: Asked) -> Report:
+    """Of a model that detects, on pictures with boxes; see `kerazoo.sources.boxes.marked`.
+
+    Raises:
+        UsageError: There are none, or a box is of a class that the model does not have.
+        InputError: Nothing of it can be read.
+    """
+    needed("pycocotools.cocoeval")
+    task: Any = predictor.task
+    labels, least = tuple(task.labels), task.least
+    numbers = {label: number for number, label in enumerate(labels)}
+    source = sources.marked(asked.source, asked.only, asked.say)
+    source.check(labels, predictor.name)
+    samples = source.measured(asked.say)
+    if predictor.network is not None:
+        task = in_full(task)
+        predictor = replace(predictor, task=task, answer=functools.partial(task.answer, predictor.network))
+    else:
+        asked.say(f"The engine {predictor.engine} shows boxes above {least:g} alone; the others count as not found.")
+    truths: list[Truth] = []
+    guesses: list[Found] = []
+    before: list[Marked] = []
+    after: list[Marked] = []
+    worst: list[tuple[int, int, Any]] = []
+    answers, ties = ask(predictor, samples, asked, "pictures"), itertools.count()
+    for sample, result in answers:
+        try:
+            marked = sample.truth()
+            within = marked.within(*result.size)
+        except InputError as error:
+            answers.leave_out(sample, error, counted=True)
+            continue
+        before.append(marked)
+        after.append(within)
+        truths.append(
+            Truth(within.boxes, np.array([numbers[name] for name in within.names], int), within.difficult, within.crowd)
+        )
+        guesses.append(found(result))
+        if asked.plots:
+            shown = _shown(guesses[-1], least)
+            wrong = int(np.sum(~_right(truths[-1], shown))) + int(np.sum(~_right(shown, truths[-1])))
+            heapq.heappush(worst, (wrong, -next(ties), (sample, truths[-1], shown)))
+            if len(worst) > SHOWN:
+                heapq.heappop(worst)
+    for line in sources.remarks(before, after):
+        asked.say(line)
+    if not any(len(truth.labels) for truth in truths):
+        raise InputError(f"None of the {len(samples)} pictures of {asked.source} has a box.")
+    curves = voc(truths, guesses, len(labels))
+    evaluation = _accumulated(truths, guesses, len(labels))
+    coco_ = _twelve(evaluation)
+    drawn: dict[str, Any] = {}
+    if asked.plots:
+        rows = [each for _, _, each in sorted(worst, key=lambda each: (-each[0], -each[1]))]
+        drawn["boxes.png"] = lambda: plots.boxes([_row(*row) for row in rows], labels)
+        ranked = {
+            label: (curve.recall, curve.precision, curve.area / 100)
+            for label, curve in zip(labels, curves, strict=True)
+            if curve.count and len(curve.recall)
+        }
+        if ranked:
+            drawn["precision_recall.png"] = lambda: plots.precision_recall(ranked)
+    classes = {
+        "AP@.5": [curve.area for curve in curves],
+        "COCO AP": _of_classes(evaluation),
+        "boxes": [curve.count for curve in curves],
+    }
+    left_out = sum(len(one.names) - len(other.names) for one, other in zip(before, after, strict=True))
+    details = {
+        "boxes": sum(len(truth.labels) for truth in truths),
+        "boxes left out": left_out,
+        "coco": {name: round(value, 4) for name, value in coco_.items() if value == value},
+    }
+    figures = {MEAN: mean(curves), COCO_MEAN: coco_["AP"]}
+    return answers.report(figures, labels=labels, classes=classes, plots=drawn, details=details)
+
+
+def _shown(each: Found, least: float) -> Found:
+    kept = each.scores > least
+    return Found(each.boxes[kept], each.labels[kept], each.scores[kept])
+
+
+def _right(boxes: Any, others: Any) -> np.ndarray:
+    """Which boxes overlap one of their class among the others by more than `RIGHT`: bool [n]."""
+    shared = overlaps(boxes.boxes, others.boxes) * (boxes.labels[:, None] == others.labels[None])
+    return np.asarray(shared.max(-1, initial=0.0) > RIGHT)
+
+
+def _row(sample: Any, truth: Truth, shown: Found) -> Any:
+    picture = np.asarray(opened(sample))
+    return sample.name, picture, (truth, ~_right(truth, shown)), (shown, ~_right(shown, truth))

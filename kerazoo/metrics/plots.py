@@ -10,8 +10,8 @@ import numpy as np
 
 from kerazoo.packages import needed
 from kerazoo.printable import printable
-from kerazoo.sources import pictures
 from kerazoo.sources.files import Sample, item_of
+from kerazoo.sources.pictures import opened
 
 CURVES = 100
 """Most classes of which curves are kept."""
@@ -106,7 +106,7 @@ def precision_recall(curves: Mapping[str, tuple[Any, Any, float]]) -> Any:
         axes.step([0, *recall], [precision[0], *precision], where="pre", label=f"{_short(label)}  {100 * area:.2f} %")
     # Good curves lie in the corner, which is then drawn large: five times as much as lies beyond the equal point.
     equal = min(float(np.max(np.minimum(recall, precision))) for _, (recall, precision, _) in lowest)
-    start = 1 - 5 * (1 - equal) if equal > 0.9 else 0.0
+    start = 1 - 5 * max(1 - equal, 0.01) if equal > 0.9 else 0.0
     worst = f", the {DRAWN} lowest of {len(curves)}" if len(curves) > DRAWN else ""
     bounds = (start, 1 + 0.02 * (1 - start))
     axes.set(xlabel="recall", ylabel="precision", xlim=bounds, ylim=bounds)
@@ -128,7 +128,7 @@ def contact_sheet(shown: Sequence[tuple[Sample, str]], title: str) -> Any:
     for axes in cells:
         axes.axis("off")
     for axes, (sample, line) in zip(cells, shown, strict=False):
-        pixels = np.asarray(pictures.opened(sample))
+        pixels = np.asarray(opened(sample))
         axes.imshow(pixels, cmap="gray" if pixels.ndim == 2 else None, vmin=0, vmax=255, interpolation="nearest")
         text = printable(line).replace("$", r"\$")
         axes.set_title("\n".join(textwrap.wrap(text, 26)[:3]), fontsize=8)
@@ -180,6 +180,36 @@ def masks(rows: Sequence[tuple[str, np.ndarray, np.ndarray, np.ndarray]], labels
     patch = needed("matplotlib.patches").Patch
     legend = [patch(color=COLOURS[n % len(COLOURS)] / 255, label=_short(labels[n])) for n in sorted(present)]
     figure.legend(handles=legend, loc="outside lower center", ncols=min(len(legend), 8), frameon=False)
+    return figure
+
+
+def boxes(rows: Sequence[tuple[str, np.ndarray, Any, Any]], labels: Sequence[str]) -> Any:
+    """A picture with what there is, and with what was found, a row; what has no partner in the other is dashed.
+
+    Args:
+        rows: Title, picture, and twice a pair: what has `boxes` [n, 4] (top, left, bottom, right), `labels` and, of
+            what was found, `scores`; and bool [n], which have no partner.
+        labels: Of the classes.
+    """
+    figure = _figure(11, 4.2 * len(rows) + 0.7)
+    cells = figure.subplots(len(rows), 2, squeeze=False)
+    rectangle = needed("matplotlib.patches").Rectangle
+    present: set[int] = set()
+    for line, (title, picture, truth, guess) in zip(cells, rows, strict=True):
+        for axes, (found, alone), name in zip(line, (truth, guess), (_short(title, 40), "found"), strict=True):
+            axes.imshow(picture, cmap="gray" if picture.ndim == 2 else None, vmin=0, vmax=255)
+            for number, ((top, left, bottom, right), kind) in enumerate(zip(found.boxes, found.labels, strict=True)):
+                present.add(int(kind))
+                style = {"edgecolor": COLOURS[kind % len(COLOURS)] / 255, "linestyle": "--" if alone[number] else "-"}
+                axes.add_patch(rectangle((left, top), right - left, bottom - top, fill=False, linewidth=1.5, **style))
+                if hasattr(found, "scores"):
+                    axes.text(left, top, f"{found.scores[number]:.2f}", fontsize=6, va="bottom")
+            what = "not found" if name != "found" else "not there"
+            axes.set_title(f"{name}: {int(alone.sum())} of {len(alone)} {what}", fontsize=9)
+            axes.axis("off")
+    patch = needed("matplotlib.patches").Patch
+    legend = [patch(color=COLOURS[n % len(COLOURS)] / 255, label=_short(labels[n])) for n in sorted(present)]
+    figure.legend(handles=legend, loc="outside lower center", ncols=min(len(legend), 8) or 1, frameon=False)
     return figure
 
 

@@ -149,12 +149,21 @@ def opened(source: Path, only: str | None = None) -> Files:
     else:
         raise UsageError(f"{source} is {'no folder or .tar' if source.exists() else 'no such file or folder'}.")
     names = sorted(name for name in names if not any(part.startswith(".") for part in name.split("/")))
-    if only is not None:
-        kept = [name for name in names if fnmatch.fnmatchcase(name, only) or fnmatch.fnmatchcase(name, f"*/{only}")]
-        if names and not kept:
-            raise UsageError(f"{source}: none of {len(names)} files matches {only!r}; one is {printable(names[0])}.")
-        names = kept
-    return Files(source, tuple(names), "", places)
+    return Files(source, tuple(matching(names, only, source)), "", places)
+
+
+def matching(names: Sequence[str], only: str | None, source: Path) -> list[str]:
+    """The names that match a pattern, see `opened`; all where there is none.
+
+    Raises:
+        UsageError: None of them does.
+    """
+    if only is None:
+        return list(names)
+    kept = [name for name in names if fnmatch.fnmatchcase(name, only) or fnmatch.fnmatchcase(name, f"*/{only}")]
+    if names and not kept:
+        raise UsageError(f"{source}: none of {len(names)} files matches {only!r}; one is {printable(names[0])}.")
+    return kept
 
 
 def held_out(samples: Sequence[Sample], source: Path, say: Say = silent) -> list[Sample]:

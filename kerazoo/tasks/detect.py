@@ -83,6 +83,20 @@ class Head:
     anchors: tuple[tuple[float, float], ...]
     reach: float = 1.0
 
+    def places(self, tall: int, wide: int) -> tuple[np.ndarray, np.ndarray]:
+        """Of each anchor of each place, row by row: where its place begins, right and down in places, and its sides.
+
+        Args:
+            tall, wide: Places of the output.
+
+        Returns:
+            float32 [tall * wide * anchors, 2], twice; the anchors' width and height are in pixels.
+        """
+        down, across, anchor = (
+            axis.reshape(-1) for axis in np.meshgrid(range(tall), range(wide), range(len(self.anchors)), indexing="ij")
+        )
+        return np.stack([across, down], -1).astype(np.float32), np.asarray(self.anchors, np.float32)[anchor]
+
 
 @dataclass(frozen=True)
 class Anchored:
@@ -165,12 +179,9 @@ class Anchored:
         head, (_, tall, wide, _) = self.heads[index], self._port(index).shape
         each, classes = len(head.anchors), len(self.labels)
         values = ops.reshape(output, (ops.length(output), int(tall or 0) * int(wide or 0) * each, 5 + classes))
-        down, across, anchor = (
-            axis.reshape(-1) for axis in np.meshgrid(range(tall or 0), range(wide or 0), range(each), indexing="ij")
-        )
-        place = np.stack([across, down], -1).astype(np.float32) - np.float32((head.reach - 1) / 2)
+        place, anchors = head.places(int(tall or 0), int(wide or 0))
+        place -= np.float32((head.reach - 1) / 2)
         centre = (ops.sigmoid(values[:, :, :2]) * np.float32(head.reach) + place) * np.float32(head.stride)
-        anchors = np.asarray(head.anchors, np.float32)[anchor]
         half = ops.exp(ops.minimum(values[:, :, 2:4], np.float32(WIDEST))) * (anchors * np.float32(0.5))
         near, far = centre - half, centre + half
         boxes = ops.stack([near[:, :, 1], near[:, :, 0], far[:, :, 1], far[:, :, 0]], -1)

@@ -13,7 +13,7 @@ from kerazoo.errors import UsageError
 from kerazoo.train import product, reports
 from kerazoo.train import quantize as quantize_
 from kerazoo.train.find_rate import Found, range_test
-from kerazoo.train.jobs import Job, Request, classify, nodes, redraw, sample, segment, translate
+from kerazoo.train.jobs import Job, Request, classify, detect, nodes, redraw, sample, segment, translate
 from kerazoo.train.run import LAST, run
 from kerazoo.train.settings import chosen
 from kerazoo.train.start import find
@@ -23,6 +23,7 @@ from kerazoo.train.techniques import general, refuse
 
 JOBS: Mapping[str, tuple[Callable[[Request], Job], str]] = {
     "classify": (classify.job, "scratch"),
+    "detect": (detect.job, "boxes"),
     "nodes": (nodes.job, "graph"),
     "redraw": (redraw.job, "larger"),
     "sample": (sample.job, "noise"),

@@ -57,6 +57,9 @@ class Settings:
         words: Of each language, at most, in a vocabulary that is built from the data; 0 for as many as the variant has.
         length: Words and signs of the longest sentence, its end included; 0 for the variant's own.
         clip: Longest gradient, all weights taken together; 0 for any.
+        mosaic: Of detectors: whether pictures are put together of four.
+        scales: Of detectors: steps of the coarsest output's stride by which the sides of a batch may differ from the
+            model's, both ways; 0 for none.
         compute: How a step is computed: a key of `kerazoo.train.quick.COMPUTES`, or `fastest`, which measures it.
     """
 
@@ -88,6 +91,8 @@ class Settings:
     words: int = 0
     length: int = 0
     clip: float = 0.0
+    mosaic: bool = False
+    scales: int = 0
     compute: str = "float32"
 
     def made(self) -> tuple[Optimizer, Schedule]:
@@ -149,6 +154,7 @@ RECIPES: Mapping[str, Settings] = {
     "masks": Settings("adam", decay=0, batch=2, augment="turns", epochs=60),
     "larger": Settings("adam", decay=0, batch=16, augment="turns", epochs=60),
     "noise": Settings("adam", rate=2e-3, decay=0, batch=128, augment="none", epochs=60),
+    "boxes": Settings(decay=1e-3, batch=8, augment="mirror+crops+colour", epochs=60, clip=10.0),
     "graph": Settings("adam", rate=1e-2, schedule="constant", decay=0, batch=1, augment="none", epochs=200),
     "sentences": Settings("adam", decay=0, batch=64, augment="none", epochs=20, clip=1.0),
     "cifar": Settings("sgd", rate=0.2, warm_up=5, decay=5e-3, batch=128, augment="crops", epochs=60),
@@ -162,7 +168,7 @@ RECIPES: Mapping[str, Settings] = {
 
 
 SHARES = ("smoothing", "dropout", "alpha_dropout")
-MAY_BE_0 = ("decay", "warm_up", "momentum", "size", "mixup", "words", "length", "clip", *SHARES)
+MAY_BE_0 = ("decay", "warm_up", "momentum", "size", "mixup", "words", "length", "clip", "scales", *SHARES)
 
 
 def chosen(name: str, changes: Mapping[str, str]) -> Settings:

@@ -147,9 +147,9 @@ class Network:
             begin = getattr(start.family, "first_weights", None)
             if begin is not None:
                 begin(model)
-            return model, {[layer.name for layer in model.layers if layer.weights][-1]}
+            return model, _ends(model)
         known = {(layer.name, number): one for layer in old.layers for number, one in enumerate(layer.weights)}
-        fresh, last = set(), [layer for layer in model.layers if layer.weights][-1]
+        fresh, ends = set(), _ends(model)
         for layer in model.layers:
             for number, variable in enumerate(layer.weights):
                 same = known.get((layer.name, number))
@@ -157,12 +157,23 @@ class Network:
                     variable.assign(same)
                 else:
                     fresh.add(layer.name)
-                    if layer is last and number == 0 and not hasattr(layer, "layers"):
+                    if layer.name in ends and number == 0 and not hasattr(layer, "layers"):
                         # A new top over trained maps begins with no opinion; whatever else is drawn is wrong, loudly.
                         variable.assign(keras.ops.zeros_like(variable))
         if len(fresh) > max(1, len(model.layers) // 4):
             raise UsageError(f"The weights of {start.word} do not fit these sizes: {', '.join(sorted(fresh)[:3])}, ...")
-        return model, fresh or {last.name}
+        prior = getattr(start.family, "prior", None)
+        if prior is not None:
+            for name in sorted(fresh & ends):
+                prior(model.get_layer(name))
+        return model, fresh or ends
+
+
+def _ends(model: Any) -> set[str]:
+    """Names of the layers with weights that make the outputs; of several outputs each may have its own."""
+    made = [output._keras_history.operation for output in model.outputs]
+    last = [layer for layer in model.layers if layer.weights][-1]
+    return {layer.name for layer in made} if all(layer.weights for layer in made) else {last.name}
 
 
 def _with_top(model: Any, classes: int) -> Any:

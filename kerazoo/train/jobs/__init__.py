@@ -83,7 +83,7 @@ class Request:
             UsageError: It is none of them.
         """
         word = self.settings.augment
-        if self.settings.augmented is not None and word not in allowed:
+        if self.settings.augmented is not None and not set(word.split("+")) <= {"none", *allowed}:
             known = ", ".join(("none", *allowed))
             raise UsageError(f"augment={word} does not suit what {self.start.word} learns from; allowed are {known}.")
         return self.settings.augmented
