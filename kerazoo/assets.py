@@ -4,7 +4,7 @@ Labels and preprocessing ship with the package. Vocabularies are files of their 
 an entry of the manifest have the role `asset:vocabulary`, or `asset:vocabulary_source` and `asset:vocabulary_target`,
 and are fetched and verified like weights. Those of one's own weights lie beside them and have their name, without its
 ending: `words.npz` or `words.weights.h5` goes with `words.vocabulary.txt`, or with `words.source.txt` and
-`words.target.txt`.
+`words.target.txt`. Files of the word2vec program hold their words themselves.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ from kerazoo.manifest import Entry
 
 if TYPE_CHECKING:
     from kerazoo.codecs.text import Vocabulary
+
+WITH_WORDS = "word2vec"
+"""The format of weight files that hold their vocabulary themselves."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +83,12 @@ def _lines(name: str) -> list[tuple[str, str]]:
     return [(identifier, label) for identifier, _, label in parts]
 
 
-def of(entry: Entry) -> Assets:
+def of(entry: Entry, words: bool = True) -> Assets:
     """The assets of one manifest entry; a vocabulary is fetched where it is not in the cache.
+
+    Args:
+        entry: The weights.
+        words: Whether the vocabulary is wanted.
 
     Raises:
         WeightsUnavailable: Its vocabulary is not in the cache and cannot be fetched.
@@ -89,13 +96,16 @@ def of(entry: Entry) -> Assets:
     """
     names = {"": "asset:vocabulary", "source": "asset:vocabulary_source", "target": "asset:vocabulary_target"}
     found = {}
-    for side, role in names.items():
+    for side, role in names.items() if words else ():
         if role in entry.assets():
             path = store.fetch(entry, role)
             try:
                 found[side] = _vocabulary(path, store.sha256_of(entry, role))
             except UsageError as error:
                 raise WeightsDamaged(f"{entry.name}: {error}") from error
+    full = next((file for file in entry.files if file.role == "full"), None)
+    if words and not found and full is not None and full.format == WITH_WORDS:
+        found[""] = _in_weights(store.fetch(entry), store.sha256_of(entry))
     return Assets(
         labels=labels(entry.labels) if entry.labels else None,
         preprocessing=entry.preprocessing or None,
@@ -116,8 +126,20 @@ def beside(weights: Path) -> Assets:
     if found.keys() in ({"source"}, {"target"}):
         lacking = paths[({"source", "target"} - found.keys()).pop()]
         raise UsageError(f"{weights} has a vocabulary on one side alone; {lacking} is missing.")
+    if not found and _has_words(weights):
+        found[""] = _in_weights(weights, str(weights.stat().st_mtime_ns))
     wanted = f"{paths['']}, or {paths['source'].name} and {paths['target'].name} there"
     return Assets(vocabulary=_sides(found), missing=None if found else wanted)
+
+
+def _has_words(path: Path) -> bool:
+    from kerazoo.weights import word2vec
+
+    try:
+        with path.open("rb") as file:
+            return word2vec.recognises(path, file.read(32))
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def _sides(found: Mapping[str, Vocabulary]) -> Vocabulary | Mapping[str, Vocabulary] | None:
@@ -132,6 +154,15 @@ def _known(path: Path, sha256: str) -> Vocabulary:
 def _vocabulary(path: Path, sha256: str | None) -> Vocabulary:
     """Read once for each hash; one's own files, of which none is noted, each time."""
     return _read(path) if sha256 is None else _known(path, sha256)
+
+
+@functools.lru_cache(maxsize=4)
+def _in_weights(path: Path, sha256: str | None) -> Vocabulary:
+    """The words of a weight file that holds them beside its numbers."""
+    from kerazoo.codecs.text import Vocabulary
+    from kerazoo.weights import word2vec
+
+    return Vocabulary(word2vec.words(path))
 
 
 def _read(path: Path) -> Vocabulary:

@@ -35,6 +35,7 @@ FORMATS = (
     "frozen_graph",
     "npz",
     "npz_int8",
+    "word2vec",
 )
 TEXT = "text"
 """What assets are, and weights never."""

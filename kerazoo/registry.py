@@ -167,8 +167,8 @@ def _assets(model: Model) -> Assets:
         return assets.of(model.entry) if model.entry is not None else Assets()
     # Weights of the user's own are taken to be trained as the variant's first published ones were.
     published = next(iter(manifest.entries_of(model.variant)), None)
-    theirs = assets.of(published) if published is not None else Assets()
     own = assets.beside(model.path)
+    theirs = assets.of(published, words=own.vocabulary is None) if published is not None else Assets()
     return replace(theirs, vocabulary=own.vocabulary or theirs.vocabulary, missing=own.missing)
 
 
@@ -243,7 +243,9 @@ def rows(pattern: str = "*", task: str | None = None) -> list[dict[str, Any]]:
     return out
 
 
-def _kinds(name: str, described: Variant) -> list[str]:
+def _kinds(name: str, described: Variant, module: Any) -> list[str]:
+    if hasattr(module, "kinds"):  # Its tasks want a file, which is not fetched for a table.
+        return list(module.kinds(described.config))
     try:
         return list(tasks_of(find(name))[0])
     except UsageError:  # Without its weights it lacks what the task is made of, such as a vocabulary.
@@ -255,7 +257,7 @@ def _row(name: str, described: Variant, entry: manifest.Entry | None, module: An
     return {
         "name": name,
         "task": described.task,
-        "tasks": _kinds(name, described),
+        "tasks": _kinds(name, described, module),
         "params": described.params,
         "input": [*size, described.input[-1]] if size else list(described.input),
         "weights": entry.weights if entry else None,

@@ -202,6 +202,11 @@ def sizes(model: keras.Model) -> dict[str, Any]:
     }
 
 
+def kinds(config: Config) -> tuple[str, ...]:
+    """The words of the tasks."""
+    return (Fill.kind, Embed.kind) if config.pretraining else (Embed.kind,)
+
+
 def tasks(config: Config, assets: Assets) -> dict[str, Task]:
     """Vectors of texts, and where the heads are, words for a gap.
 

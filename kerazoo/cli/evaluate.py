@@ -72,7 +72,7 @@ def evaluate(
     translate  two text files; a .tsv; a folder with val.de, val.en
     sample     pictures, or an .npz of x_test (the lower bound)
     nodes      a graph .npz with labels and test_idx
-    embed      a .tsv of score, first and second text
+    embed      a .tsv of score, first and second text; analogies, a .txt
     separate   a folder for each song, with a file for each stem
 
     \b

@@ -77,15 +77,57 @@ def alike(source: Path) -> list[Sample]:
     """Pairs of texts, the truth of each pair a number: the larger, the more alike.
 
     Args:
-        source: A .tsv of score, first and second text; or a .csv or .tsv whose first row names these columns.
+        source: A .tsv of score, first and second text, or of both texts and then the score, in which lines that begin
+            with # are left out; or a .csv or .tsv whose first row names these columns.
 
     Raises:
         UsageError: There is nothing of the kind at `source`, or a score is no number.
     """
     samples = []
-    for number, (score, one, other) in table(source, ("score", "first", "second"), ("score", "first", "second")):
+    for number, (score, one, other) in _scored(source):
         try:
             samples.append(Sample(f"line {number}", (one, other), float(score)))
         except ValueError:
             raise UsageError(f"{source}, line {number}: {printable(score)!r} is no number.") from None
     return samples
+
+
+def _scored(source: Path) -> list[tuple[int, list[str]]]:
+    columns, behind = ("score", "first", "second"), ("first", "second", "score")
+    if not source.is_file() or source.suffix.lower() == ".csv":
+        return table(source, columns, columns)
+    lines = ["" if line.startswith("#") else line for line in files.text(source).split("\n")]
+    cells = next((line.rstrip("\r").split("\t") for line in lines if line.strip()), [""])
+    last = len(cells) > 2 and _number(cells[2]) and not _number(cells[0])
+    return rows_of("\n".join(lines), str(source), columns, behind if last else columns)
+
+
+def _number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def analogies(source: Path) -> list[tuple[str, list[str]]]:
+    """Questions of four words: of each the section that it stands in, and the words.
+
+    Args:
+        source: A text file of four words a line, in which a line that begins with a colon names a section.
+
+    Raises:
+        UsageError: It cannot be read, or a line has not four words.
+    """
+    found, section = [], ""
+    for number, line in enumerate(files.text(source).splitlines(), 1):
+        if line.startswith(":"):
+            section = line[1:].strip()
+        elif line.strip():
+            words = line.split()
+            if len(words) != 4:
+                raise UsageError(f"{source}, line {number}: an analogy has four words; this has {len(words)}.")
+            found.append((section, words))
+    if not found:
+        raise UsageError(f"{source} holds no analogies.")
+    return found

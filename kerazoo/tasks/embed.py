@@ -9,6 +9,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from kerazoo import codecs
+from kerazoo.codecs._word import Word
 from kerazoo.codecs._wordpiece import WordPiece
 from kerazoo.codecs.image import Image
 from kerazoo.codecs.text import Text
@@ -56,7 +58,7 @@ class Embed:
     kind: ClassVar[str] = "embed"
     batched: ClassVar[bool] = True
 
-    input: Image | Text | WordPiece
+    input: Image | Text | WordPiece | Word
     size: int
     part: str = "network"
     unit: bool = False
@@ -72,6 +74,10 @@ class Embed:
     @property
     def parts(self) -> Mapping[str, Signature]:
         return {self.part: Signature((self.input.tensor,), (Port("embedding", "float32", (None, self.size)),))}
+
+    def golden(self) -> dict[str, Any]:
+        own, port = getattr(self.input, "golden", None), self.input.port
+        return {port.name: own() if own is not None else codecs.of(port).example(port, np.random.default_rng(7))}
 
     def answer(self, network: Network, request: Tensors) -> Tensors:
         ops = network.ops

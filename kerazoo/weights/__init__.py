@@ -29,6 +29,7 @@ from kerazoo.weights import (
     safetensors,
     slim,
     torch,
+    word2vec,
 )
 from kerazoo.weights._fit import assign
 from kerazoo.weights.recipes import convert
@@ -49,6 +50,7 @@ READERS: Mapping[str, Any] = {
     "onnx": onnx,
     "caffe": caffe,
     "frozen_graph": frozen_graph,
+    "word2vec": word2vec,
     "darknet": darknet,
 }
 """Format -> module with `ABOUT`, `recognises(path, head)` and `read(path)`; those without a signature come last."""

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerazoo import weights
+from kerazoo import registry, weights
 from kerazoo.applications import BertTiny, MiniLML6, bert
 from kerazoo.assets import Assets
 from kerazoo.codecs._wordpiece import WordPiece, placeholder
@@ -214,6 +214,12 @@ def test_a_vocabulary_of_another_network_is_refused():
         bert.tasks(SMALL, Assets())
     with pytest.raises(UsageError, match="begins with"):
         bert.tasks(SMALL, Assets(vocabulary=Vocabulary(["a", "b", "c", "[SEP]", *map(str, range(66))])))
+
+
+def test_tables_know_the_tasks_without_a_vocabulary():
+    rows = {row["name"]: row["tasks"] for row in registry.rows("*i*", task="embed")}
+    assert rows["bert_tiny:google"] == ["fill", "embed"] == list(bert.tasks(SMALL, Assets(vocabulary=placeholder(70))))
+    assert rows["minilm_l6:all"] == ["embed"] == list(bert.tasks(MINI, Assets(vocabulary=placeholder(70))))
 
 
 def test_a_text_that_is_too_long_for_the_positions_is_refused():

@@ -74,6 +74,8 @@ def assets(sizes: Any) -> Assets:
     if hasattr(sizes, "source_words"):
         words: Any = {"source": placeholder(sizes.source_words), "target": placeholder(sizes.target_words)}
         return Assets(vocabulary=words)
+    if hasattr(sizes, "words"):
+        return Assets(vocabulary=placeholder(sizes.words))
     if hasattr(sizes, "separator"):
         return Assets(vocabulary=pieces(sizes.vocabulary, sizes.separator))
     return Assets()

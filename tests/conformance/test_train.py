@@ -141,7 +141,8 @@ def taught(made: Any) -> Handful:
         pairs = zip((first, *others), keras.tree.flatten(output), strict=True)
         return sum(keras.ops.mean(keras.ops.square(known - each)) for known, each in pairs)
 
-    return Handful(inputs, outputs, loss)
+    # A table alone moves by the rate at each step, and no deeper weight helps it.
+    return Handful(inputs, outputs, loss, rate=1e-3 if len(made.keras.layers) > 2 else 3e-2)
 
 
 HANDFULS = {
