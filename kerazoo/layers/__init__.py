@@ -5,7 +5,8 @@ Importing this registers them, so that `keras.saving.load_model` finds them in a
 
 from kerazoo.layers.convolution import GroupedConv2D
 from kerazoo.layers.lenet import RadialBasis, Subsampling2D, TableConv2D, scaled_tanh
-from kerazoo.layers.normalization import LocalResponseNormalization
+from kerazoo.layers.normalization import InstanceNormalization, LocalResponseNormalization
+from kerazoo.layers.padding import ReflectionPadding2D
 from kerazoo.layers.quantised import FakeQuant, FakeQuantProduct
 from kerazoo.layers.resizing import BilinearResize
 from kerazoo.layers.spatial import AffineTransformer, IdentityMap
@@ -17,8 +18,10 @@ __all__ = [
     "BilinearResize",
     "GroupedConv2D",
     "IdentityMap",
+    "InstanceNormalization",
     "LocalResponseNormalization",
     "RadialBasis",
+    "ReflectionPadding2D",
     "Subsampling2D",
     "TableConv2D",
     "scaled_tanh",

@@ -21,6 +21,8 @@ def test_names_do_not_depend_on_what_was_built_before(name):
 def test_ports_agree_with_the_task(name):
     made = built(name)
     for part, signature in made.task.parts.items():
+        if part != "network" and hasattr(made.task, "derived"):
+            continue  # A function of the whole network, whose answers the golden holds.
         model = made.keras if part == "network" else made.keras.get_layer(part)
         assert len(model.inputs) == len(signature.inputs)
         assert len(model.outputs) == len(signature.outputs)

@@ -60,9 +60,10 @@ def test_a_fresh_process_says_the_same(name, served):
 
 @converting
 def test_signatures_are_the_ports(name, served):
-    task = built(name).task
-    expected = {part: (signature.inputs, signature.outputs) for part, signature in task.parts.items()}
-    expected["serving_default"] = (task.request, task.response)
+    made = built(name)
+    expected = {part: (signature.inputs, signature.outputs) for part, signature in made.parts.items()}
+    for index, (kind, task) in enumerate(made.tasks.items()):
+        expected[kind if index else "serving_default"] = (task.request, task.response)
     signatures = served[name]["signatures"]
     assert set(signatures) == set(expected)
     for signature, sides in expected.items():
