@@ -90,7 +90,8 @@ class Task(Protocol):
     where values that lie far apart can mean the same (rankings, boxes); and, with one request port, `whole(item, ask)
     -> Result`, for items of any size: `ask` takes the row of a request and gives its response. With
     `agreement(expected, got) -> float` and the class attribute `AGREES` (name of the measure, how much is enough) it
-    says itself how far two responses agree, as `kerazoo.export.agreement` asks.
+    says itself how far two responses agree, as `kerazoo.export.agreement` asks. With `derived(part, model)` its parts
+    are made of the whole Keras model: functions of a part's tensors, a list where there are several, and `training`.
     """
 
     kind: ClassVar[str]

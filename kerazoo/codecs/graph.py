@@ -15,6 +15,7 @@ from kerazoo.codecs import number
 from kerazoo.codecs._files import read_bytes
 from kerazoo.contract import Port
 from kerazoo.errors import InputError
+from kerazoo.printable import printable
 
 SUFFIXES: tuple[str, ...] = (".npz", ".json")
 MIME = None
@@ -45,9 +46,10 @@ def unpack(item: Any, ports: Sequence[Port]) -> Mapping[str, Any]:
 def loads(data: bytes, name: str = "The graph") -> dict[str, np.ndarray]:
     """The bytes of a graph file to the arrays of a request.
 
-    Two layouts are read. Plain: `features` [nodes, F] and `edges` [n, 2], pairs of node numbers in any order; both as
+    Three layouts are read. Plain: `features` [nodes, F] and `edges` [n, 2], pairs of node numbers in any order; both as
     .npz and as .json with nested lists. Sparse (.npz): `edges`, and the features as the compressed sparse rows
-    `x_data`, `x_indices`, `x_indptr` and `x_shape`. Other keys are ignored.
+    `x_data`, `x_indices`, `x_indptr` and `x_shape`. NetworkX' (.json, as its `node_link_data` makes it): `nodes`, each
+    with its `id` and its `features`, and `edges` or `links` from one `id` to another. Other keys are ignored.
 
     Args:
         data: An .npz (zip) file or JSON in UTF-8.
@@ -72,7 +74,7 @@ def _open(data: bytes, name: str) -> Mapping[str, Any]:
             raise InputError(f"{name} is neither an .npz file nor JSON: {error}") from None
         if not isinstance(found, dict):
             raise InputError(f'{name} must hold an object {{"features": ..., "edges": ...}}.')
-        return found
+        return _plain(found, name) if "nodes" in found else found
     wanted = ("features", "edges", "x_data", "x_indices", "x_indptr", "x_shape")
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -85,6 +87,29 @@ def _open(data: bytes, name: str) -> Mapping[str, Any]:
         raise
     except Exception as error:  # zipfile, zlib and NumPy each raise their own.
         raise InputError(f"{name} is a damaged .npz file: {error}") from None
+
+
+def _plain(found: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """NetworkX' layout as the plain one: nodes are numbered in their order."""
+    nodes, links = found["nodes"], found.get("edges", found.get("links"))
+    for key, rows in (("nodes", nodes), ("edges or links", links)):
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise InputError(f"{name}: {key} must be a list of objects, as NetworkX' node_link_data writes them.")
+    lacks = next((row.get("id") for row in nodes if "features" not in row), None)
+    if lacks is not None:
+        raise InputError(f"{name}: the node {printable(str(lacks), 60)} has no features, a list of numbers.")
+    # Hashable whatever JSON holds; 1 and "1" are two nodes.
+    numbers = {json.dumps(row.get("id")): number for number, row in enumerate(nodes)}
+    if len(numbers) < len(nodes):
+        raise InputError(f"{name}: two nodes have the same id, or none.")
+    edges = []
+    for link in links:
+        ends = [json.dumps(link.get(end)) for end in ("source", "target")]
+        unknown = next((end for end in ends if end not in numbers), None)
+        if unknown is not None:
+            raise InputError(f"{name}: an edge names the node {printable(unknown, 60)}, which is not among its nodes.")
+        edges.append([numbers[end] for end in ends])
+    return {"features": [row["features"] for row in nodes], "edges": edges}
 
 
 def arrays(found: Mapping[str, Any], name: str = "The graph") -> dict[str, np.ndarray]:

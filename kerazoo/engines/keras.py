@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kerazoo.codecs.image import Normalise
@@ -17,6 +17,14 @@ class KerasNetwork:
     """A Keras model behind named ports, in the order of its signature.
 
     With NumPy ops it takes and gives arrays; with TensorFlow ops it can be traced into a SavedModel.
+
+    Attributes:
+        model: Called with the tensors of the part `here`, and with `training=False`.
+        parts: All of the model's.
+        normalise: What is done to pictures first.
+        ops: The array functions.
+        here: The part that a call runs.
+        derived: Part -> what makes it of the whole model, for those that are no layer of it.
     """
 
     model: Any
@@ -24,6 +32,7 @@ class KerasNetwork:
     normalise: Normalise | None
     ops: Any
     here: str = "network"
+    derived: Mapping[str, Callable[[str, Any], Any]] = field(default_factory=dict)
 
     def __call__(self, inputs: Tensors) -> Tensors:
         signature = self.parts[self.here]
@@ -47,9 +56,11 @@ class KerasNetwork:
         return dict(zip((port.name for port in signature.outputs), outputs, strict=True))
 
     def part(self, name: str) -> KerasNetwork:
+        if name in self.derived:
+            return replace(self, model=self.derived[name](name, self.model), here=name, derived={})
         # A model within the model; the single part of a model is the model itself.
         inner = {layer.name: layer for layer in self.model.layers} if len(self.parts) > 1 or name != "network" else {}
-        return KerasNetwork(inner.get(name, self.model), self.parts, self.normalise, self.ops, name)
+        return replace(self, model=inner.get(name, self.model), here=name)
 
 
 def network(built: Built, ops: Any = None) -> Network:
@@ -62,4 +73,5 @@ def network(built: Built, ops: Any = None) -> Network:
 
         inner = SavedModelNetwork(built.keras, ops=ops)
         return adapted(inner, built.adapter, built.parts, built.normalise)
-    return KerasNetwork(built.keras, built.parts, built.normalise, ops)
+    derived = {part: task.derived for task in built.tasks.values() if hasattr(task, "derived") for part in task.parts}
+    return KerasNetwork(built.keras, built.parts, built.normalise, ops, derived=derived)

@@ -6,7 +6,8 @@ Importing this registers them, so that `keras.saving.load_model` finds them in a
 from kerazoo.layers.bert import Bias, Positions, Segments, SelfAttention, TextMean, gelu_erf, gelu_tanh
 from kerazoo.layers.convolution import GroupedConv2D
 from kerazoo.layers.lenet import RadialBasis, Subsampling2D, TableConv2D, scaled_tanh
-from kerazoo.layers.normalization import LocalResponseNormalization
+from kerazoo.layers.normalization import InstanceNormalization, LocalResponseNormalization
+from kerazoo.layers.padding import ReflectionPadding2D
 from kerazoo.layers.quantised import FakeQuant, FakeQuantProduct
 from kerazoo.layers.resizing import BilinearResize
 from kerazoo.layers.spatial import AffineTransformer, IdentityMap
@@ -19,9 +20,11 @@ __all__ = [
     "BilinearResize",
     "GroupedConv2D",
     "IdentityMap",
+    "InstanceNormalization",
     "LocalResponseNormalization",
     "Positions",
     "RadialBasis",
+    "ReflectionPadding2D",
     "Segments",
     "SelfAttention",
     "Subsampling2D",

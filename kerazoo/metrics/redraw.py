@@ -9,18 +9,22 @@ from typing import Any
 import numpy as np
 from PIL import Image as Pillow
 
+from kerazoo.codecs import image
 from kerazoo.errors import InputError, UsageError
 from kerazoo.metrics import plots
 from kerazoo.metrics.report import Asked, Figure, Report, ask
+from kerazoo.ops import numpy as ops
 from kerazoo.predictor import Predictor
 from kerazoo.sources import pictures
-from kerazoo.sources.files import Sample
+from kerazoo.sources.files import Sample, item_of
+from kerazoo.tasks.redraw import Reconstruct
 
 FIGURES = {
     "PSNR": Figure("dB", True, 0.1),
     "SSIM": Figure("", True, 0.005),
     "bicubic PSNR": Figure("dB", None),
     "bicubic SSIM": Figure("", None),
+    "squared error": Figure("", False, 0.05),
 }
 
 SHOWN = 5
@@ -104,14 +108,17 @@ def alike(expected: Pillow.Image, got: Pillow.Image, border: int = 0) -> tuple[f
 def measure(predictor: Predictor, asked: Asked) -> Report:
     """Of a model that redraws pictures.
 
-    On pairs, where the source holds them (`kerazoo.sources.pictures.pairs`); else, for super-resolution, on pictures
-    alone: each is cut to sides that the scale divides, made smaller by `smaller`, drawn, and compared. The border that
-    is left out is as wide as the scale. What bicubic resizing gives is measured beside it.
+    Of what reconstructs see `reconstructed`. Else on pairs, where the source holds them
+    (`kerazoo.sources.pictures.pairs`); else, for super-resolution, on pictures alone: each is cut to sides that the
+    scale divides, made smaller by `smaller`, drawn, and compared. The border that is left out is as wide as the scale.
+    What bicubic resizing gives is measured beside it.
 
     Raises:
         UsageError: There are no pictures, or pairs are needed.
         InputError: Nothing of it can be read.
     """
+    if isinstance(predictor.task, Reconstruct):
+        return reconstructed(predictor, predictor.task, asked)
     scale: int | None = getattr(predictor.task, "scale", None)
     samples = pictures.pairs(asked.source, asked.only, asked.say)
     if not samples and scale is None:
@@ -148,6 +155,56 @@ def measure(predictor: Predictor, asked: Asked) -> Report:
     each = {name: {n: round(v, 4) for n, v in zip(FIGURES, line, strict=False)} for name, line in found.items()}
     plots_ = {"pictures.png": lambda: _drawn(rows, scale)} if asked.plots else {}
     return answers.report(figures, details={"each": each, "border": border}, plots=plots_)
+
+
+def reconstructed(predictor: Predictor, task: Reconstruct, asked: Asked) -> Report:
+    """The squared error a picture in 0..1, summed over its pixels, on average over pictures that are made to fit.
+
+    Where the model takes noise away, it is added first, drawn from a picture's place in the source.
+
+    Raises:
+        UsageError: There are no pictures.
+        InputError: Nothing of them can be read.
+    """
+    alone = pictures.alone(asked.source, asked.only, asked.say)
+    samples = [
+        Sample(each.name, partial(_noisy, each, task, row), partial(_fitted, each, task))
+        for row, each in enumerate(alone)
+    ]
+    answers = ask(predictor, samples, asked, "pictures")
+    rows: list[tuple[float, Sample, np.ndarray]] = []
+    for sample, result in answers:
+        drawn = np.asarray(Pillow.open(io.BytesIO(result.picture)))
+        right = sample.truth()
+        apart = (drawn.reshape(right.shape).astype(np.float64) - right) / 255
+        rows.append((float(np.square(apart).sum()), sample, drawn))
+    figures = {"squared error": float(np.mean([row[0] for row in rows]))}
+    worst = sorted(rows, key=lambda row: -row[0])[:SHOWN] if asked.plots else []
+    lines = [
+        [("seen", _shown(sample.item())), (f"error {value:.1f}", drawn), ("right", _shown(sample.truth()))]
+        for value, sample, drawn in worst
+    ]
+    plots_ = {"pictures.png": lambda: plots.side_by_side(lines, "Largest squared error")} if asked.plots else {}
+    return answers.report(figures, details={"noise": task.noise} if task.noise else {}, plots=plots_)
+
+
+def _fitted(sample: Sample, task: Reconstruct) -> np.ndarray:
+    """The picture as the network sees it, without noise: uint8 [height, width, channels]."""
+    fit = task.input
+    pixels = ops.decode_picture(image.read(item_of(sample), fit.port), fit.channels)
+    return ops.whole(fit.fit(ops, pixels)[0])
+
+
+def _noisy(sample: Sample, task: Reconstruct, row: int) -> np.ndarray:
+    right = _fitted(sample, task)
+    if not task.noise:
+        return right
+    noise = np.random.default_rng((row, 0x5EED)).normal(0, 255 * task.noise, right.shape)
+    return ops.whole(right + noise)
+
+
+def _shown(picture: np.ndarray) -> np.ndarray:
+    return picture[..., 0] if picture.shape[-1] == 1 else picture
 
 
 def _cut(sample: Sample, scale: int) -> Pillow.Image:

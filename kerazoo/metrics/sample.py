@@ -1,11 +1,13 @@
-"""Pictures drawn from noise: how well a variational auto-encoder describes real ones."""
+"""Pictures drawn from noise: how well a variational auto-encoder describes real ones, and how like them others are."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from PIL import Image as Pillow
 
 from kerazoo.codecs import image
 from kerazoo.codecs.image import Image
@@ -21,6 +23,10 @@ FIGURES = {
     "negative lower bound": Figure("nats", False, 1.0),
     "reconstruction": Figure("nats", None),
     "divergence": Figure("nats", None),
+    "Frechet distance": Figure("", False, 1.0),
+    "Frechet distance of real pictures": Figure("", None),
+    "confidence": Figure("%", True, 2.0),
+    "classes drawn": Figure("", True, 0.0),
 }
 
 CALLED = {"loss": ("negative lower bound", 1.0)}
@@ -101,15 +107,98 @@ def halves(model: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
     return (lambda array: run("encoder", array)[:2]), (lambda array: run("decoder", array)[0])
 
 
-def measure(predictor: Predictor, asked: Asked) -> Report:
-    """The lower bound of pictures: see `kerazoo.sources.pictures.alone`.
+def frechet(a: np.ndarray, b: np.ndarray) -> float:
+    """The Frechet distance of two normal distributions that have the means and covariances of features [n, d].
 
-    It needs the encoder, which an exported file does not hold: the engine is keras.
+    Dowson, Landau, "The Fréchet Distance between Multivariate Normal Distributions", J. Multivariate Anal. 12, 1982;
+    for pictures Heusel et al., arXiv:1706.08500, equation 6. With the features of Inception it is called FID; with
+    others it is not, and numbers of different networks cannot be compared.
+    """
+    first, second = a.astype(np.float64), b.astype(np.float64)
+    apart = first.mean(0) - second.mean(0)
+    spreads = [np.cov(each, rowvar=False) for each in (first, second)]
+    values, vectors = np.linalg.eigh(spreads[0])
+    root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
+    cross = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ spreads[1] @ root), 0)).sum()
+    return max(float(apart @ apart + np.trace(spreads[0]) + np.trace(spreads[1]) - 2 * cross), 0.0)
+
+
+FEATURES = "lenet5:mnist"
+"""The network whose last hidden layer tells how alike digits are, and whose classes they are sorted into."""
+
+MOST = 10_000
+"""Pictures that are drawn."""
+
+
+def likeness(predictor: Predictor, asked: Asked) -> Report:
+    """How like real digits those are that are drawn, as many as there are real ones.
+
+    By the features and the classes of `FEATURES`: the Frechet distance, with that of one half of the real ones from the
+    other beside it, which no drawing can be much below; the mean probability of the likeliest class; and how many
+    classes there are at least one in a hundred of.
+
+    Raises:
+        UsageError: Digits are not what the model draws, or there are too few pictures.
+    """
+    task: Any = predictor.task
+    if (task.height, task.width, task.channels) not in ((28, 28, 1), (32, 32, 1)):
+        raise UsageError(
+            f"{predictor.name} draws {task.width} x {task.height} pixels of {task.channels} channels; the features of "
+            f"{FEATURES} are of grey digits of 28 or 32 pixels."
+        )
+    samples = pictures.alone(asked.source, asked.only, asked.say)[:MOST]
+    fit = Image(task.height, task.width, 1)
+    answers = Answers(samples, _read(samples, fit), asked, "pictures")
+    real = np.rint(np.stack([pixels for _, pixels in answers]) * 255).astype(np.uint8)
+    if len(real) < 200:
+        raise UsageError(f"{asked.source}: {len(real)} pictures are too few for a covariance; give 200 at least.")
+    asked.say(f"Likeness by the last hidden layer of {FEATURES}; its numbers are no FID.")
+    seeds = [int(seed) for seed in range(len(real))]
+    made = [np.asarray(Pillow.open(io.BytesIO(each.result.picture)))  # type: ignore[attr-defined]
+            for each in predictor.stream(seeds, batch=max(asked.batch, 100))]  # fmt: skip
+    described = [_described(each) for each in (real, np.stack(made).reshape(real.shape))]
+    (truth, _), (features, scores) = described
+    classes = np.bincount(scores.argmax(1), minlength=scores.shape[1])
+    figures = {
+        "Frechet distance": frechet(truth, features),
+        "Frechet distance of real pictures": frechet(truth[::2], truth[1::2]),
+        "confidence": 100 * float(scores.max(1).mean()),
+        "classes drawn": float(np.sum(classes >= len(made) / 100)),
+    }
+    return answers.report(figures, details={"features": FEATURES, "drawn": classes.tolist()})
+
+
+def _described(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Features [n, d] and probabilities [n, classes] of grey pictures uint8 [n, h, w, 1], by `FEATURES`."""
+    from kerazoo import registry
+    from kerazoo.lazy import keras
+
+    built = registry.build(FEATURES)
+    task: Any = built.task
+    top = built.keras.get_layer("predictions")
+    network = keras.Model(built.keras.input, [top.input, built.keras.output])
+    features, scores = [], []
+    for start in range(0, len(pixels), TOGETHER):
+        fitted = np.stack([task.input.fit(ops, each)[0] for each in pixels[start : start + TOGETHER]])
+        seen = built.normalise(fitted) if built.normalise is not None else fitted
+        found = [np.asarray(each, np.float32) for each in network(seen, training=False)]
+        features.append(found[0])
+        scores.append(ops.softmax(found[1]))
+    return np.concatenate(features), np.concatenate(scores)
+
+
+def measure(predictor: Predictor, asked: Asked) -> Report:
+    """The lower bound of pictures, of a variational auto-encoder; of an adversarial generator its `likeness`.
+
+    The source is as of `kerazoo.sources.pictures.alone`. The bound needs the encoder, which an exported file does not
+    hold: the engine is keras.
 
     Raises:
         UsageError: There are no pictures, the engine is another, or the model has no encoder.
         InputError: Nothing of it can be read.
     """
+    if getattr(predictor.task, "part", None) == "generator":
+        return likeness(predictor, asked)
     model = getattr(predictor.network, "model", None)
     if model is None:
         raise UsageError(

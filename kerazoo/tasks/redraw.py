@@ -1,17 +1,21 @@
-"""`redraw`: a picture in, a picture out; here the same picture, larger."""
+"""`redraw`: a picture in, a picture out: larger, in another style, or as few numbers have it."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from kerazoo.codecs.image import Image
 from kerazoo.contract import Network, Port, Signature, Tensor, Tensors
 from kerazoo.tasks._tiles import over_tiles
 
 MAX_PIXELS = 64_000_000
 """Largest picture that is drawn."""
+
+LEAST = 48
+"""Least side of a picture whose means and variances are taken: networks mirror up to 40 pixels of its borders."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,149 @@ class SuperResolution:
         left = large[-2:] if self.channels == 1 else [drawn[..., 1:2], drawn[..., 2:3]]
         blue, red = (plane[..., 0] - 128.0 for plane in left)
         return {"image_bytes": ops.strings([ops.encode_png(ops.whole(colour(ops, drawn[..., 0], blue, red)))])}
+
+    def read(self, response: Tensors, row: int) -> Picture:
+        return Picture(response["image_bytes"][row])
+
+
+@dataclass(frozen=True)
+class Repaint:
+    """Colours from colours, tile by tile: style transfer, and super-resolution that draws all three.
+
+    A network that normalises by instance looks at the whole picture. Here it first sees the picture made small enough
+    to be seen at once, and keeps the means and variances of its maps; every tile is then drawn by these, so that tiles
+    meet without a seam, and the memory is bounded. So it is done in Chen et al., "Towards Ultra-Resolution Neural
+    Style Transfer via Thumbnail Instance Normalization", AAAI 2022, arXiv:2103.11784. A picture of at most `glance`
+    pixels a side is normalised by its own; in larger ones the smaller's stand for them. What lies beyond the picture's
+    borders is mirrored.
+
+    Attributes:
+        context: How many pixels around it a pixel depends on: tiles overlap by so much. A multiple of `multiple`.
+        tile: Longest side of a tile, in pixels of the picture that the network sees.
+        multiple: Sides that the network takes are multiples of it.
+        scale: How many times higher and wider the picture becomes.
+        moments: Means and variances that the network normalises by; 0 where it does not by instance.
+        glance: Longest side of the picture that they are taken of.
+    """
+
+    kind: ClassVar[str] = "redraw"
+    batched: ClassVar[bool] = False
+
+    context: int
+    tile: int = 384
+    multiple: int = 1
+    scale: int = 1
+    moments: int = 0
+    glance: int = 512
+
+    @property
+    def request(self) -> tuple[Port, ...]:
+        return (Port("image_bytes", "string", (1,), "image"),)
+
+    @property
+    def response(self) -> tuple[Port, ...]:
+        return (Port("image_bytes", "string", (1,), "image"),)
+
+    @property
+    def parts(self) -> Mapping[str, Signature]:
+        shape = (None, None, None, 3)
+        image, picture = Port("image", "float32", shape, "image"), Port("picture", "float32", shape)
+        if not self.moments:
+            return {"network": Signature((image,), (picture,))}
+        moments = Port("moments", "float32", (None, self.moments))
+        return {"moments": Signature((image,), (moments,)), "painter": Signature((image, moments), (picture,))}
+
+    def derived(self, part: str, model: Any) -> Any:
+        """All parts are the one Keras model; what it normalises by is kept, or given."""
+        if not self.moments:
+            return model
+        from kerazoo.layers.normalization import moments_given, moments_of
+
+        if part == "moments":
+            return lambda image, training=False: moments_of(model, image)
+
+        def painter(tensors: Any, training: bool = False) -> Any:
+            image, moments = tensors
+            with moments_given(model, moments):
+                return model(image, training=False)
+
+        return painter
+
+    def answer(self, network: Network, request: Tensors) -> Tensors:
+        ops = network.ops
+        pixels = ops.decode_image(request["image_bytes"][0], 3)
+        height, width = ops.size(pixels)
+        pixel_count = ops.cast(height * self.scale, "int64") * ops.cast(width * self.scale, "int64")
+        ops.check(pixel_count <= MAX_PIXELS, f"At most {MAX_PIXELS // 10**6} million pixels are drawn; this is more.")
+        paint = self._painter(network, pixels)
+        edge = self.context * self.scale
+
+        def redrawn(tiles: Tensor) -> Tensor:
+            drawn = paint(tiles)
+            return drawn[:, edge : ops.size(drawn[0])[0] - edge, edge : ops.size(drawn[0])[1] - edge]
+
+        core = tuple(self._whole(_share(side, self.tile)) for side in (height, width))
+        drawn = over_tiles(ops, pixels, core, self.context, redrawn, scale=self.scale, channels=3)
+        return {"image_bytes": ops.strings([ops.encode_png(ops.whole(drawn))])}
+
+    def _painter(self, network: Network, pixels: Tensor) -> Callable[[Tensor], Tensor]:
+        if not self.moments:
+            return lambda tiles: network({"image": tiles})["picture"]
+        ops = network.ops
+        height, width = ops.size(pixels)
+        longest = ops.maximum(ops.maximum(height, width), self.glance)
+        tall, wide = (self._whole(ops.maximum(side * self.glance // longest, LEAST)) for side in (height, width))
+        seen = ops.resize(pixels, tall, wide, "bilinear")
+        moments = network.part("moments")({"image": seen[None]})["moments"]
+        return lambda tiles: network.part("painter")({"image": tiles, "moments": moments})["picture"]
+
+    def _whole(self, side: Any) -> Any:
+        return (side + self.multiple - 1) // self.multiple * self.multiple
+
+    def read(self, response: Tensors, row: int) -> Picture:
+        return Picture(response["image_bytes"][row])
+
+
+@dataclass(frozen=True)
+class Reconstruct:
+    """A picture through a narrow code and back; what is drawn has the network's size.
+
+    Attributes:
+        input: How a picture is made to fit.
+        code: Numbers of a code.
+        noise: Deviation of the normal noise that the network takes away, in units of the brightest value; 0 where it is
+            meant for pictures without any.
+    """
+
+    kind: ClassVar[str] = "redraw"
+    batched: ClassVar[bool] = True
+
+    input: Image
+    code: int
+    noise: float = 0.0
+
+    @property
+    def request(self) -> tuple[Port, ...]:
+        return (self.input.port,)
+
+    @property
+    def response(self) -> tuple[Port, ...]:
+        return (Port("image_bytes", "string", (None,), "image"),)
+
+    @property
+    def parts(self) -> Mapping[str, Signature]:
+        embedding, image = Port("embedding", "float32", (None, self.code)), self.input.tensor
+        return {
+            "encoder": Signature((image,), (embedding,)),
+            "decoder": Signature((embedding,), (Port("picture", "float32", image.shape),)),
+        }
+
+    def answer(self, network: Network, request: Tensors) -> Tensors:
+        ops = network.ops
+        image = self.input.prepare(ops, request[self.input.port.name])
+        code = network.part("encoder")({"image": image})["embedding"]
+        drawn = network.part("decoder")({"embedding": code})["picture"]
+        return {"image_bytes": ops.map_items(ops.encode_png, ops.whole(drawn * 255.0))}
 
     def read(self, response: Tensors, row: int) -> Picture:
         return Picture(response["image_bytes"][row])

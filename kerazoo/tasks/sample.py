@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from kerazoo.contract import Network, Port, Signature, Tensor, Tensors
 from kerazoo.tasks.redraw import Picture
@@ -50,13 +50,18 @@ class Sample:
         ops = network.ops
         noise = ops.normal(request["seed"], self.latents)
         drawn = network.part(self.part)({"noise": noise})[self.output]
-        brightness = {"logits": ops.sigmoid, "signed": lambda x: (x + 1.0) / 2.0, "unit": lambda x: x}[self.output]
-        pixels = ops.whole(brightness(drawn) * 255.0)
+        pixels = ops.whole(self.brightness(ops, drawn) * 255.0)
 
         def encode(image: Tensor) -> Tensor:
             return ops.encode_png(image)
 
         return {"image_bytes": ops.map_items(encode, pixels)}
+
+    def brightness(self, ops: Any, drawn: Tensor) -> Tensor:
+        """What the network drew, in 0..1."""
+        if self.output == "logits":
+            return ops.sigmoid(drawn)
+        return (drawn + 1.0) / 2.0 if self.output == "signed" else drawn
 
     def read(self, response: Tensors, row: int) -> Picture:
         return Picture(response["image_bytes"][row])

@@ -10,6 +10,8 @@ from typing import Any
 
 from kerazoo.engines.quiet import import_keras
 from kerazoo.errors import UsageError
+from kerazoo.tasks.redraw import Reconstruct
+from kerazoo.tasks.sample import Sample
 from kerazoo.train import product, reports
 from kerazoo.train import quantize as quantize_
 from kerazoo.train.find_rate import Found, range_test
@@ -31,6 +33,14 @@ JOBS: Mapping[str, tuple[Callable[[Request], Job], str]] = {
     "translate": (translate.job, "sentences"),
 }
 """Kind of task -> what makes its job, and the recipe that is meant where none is named."""
+
+
+def _usual(task: Any, word: str) -> str:
+    """The recipe that is meant for a task, where that is another than its kind's."""
+    if isinstance(task, Reconstruct):
+        return "code"
+    return "adversarial" if isinstance(task, Sample) and task.part == sample.GENERATOR else word
+
 
 MODEL = "model.keras"
 
@@ -114,11 +124,15 @@ def train(
     for each in (quantize_.at(quantize) if quantize is not None else None, change):
         made = each(made) if each is not None else made
     timed = replace(made.recipe, minutes=minutes)
+    into = getattr(timed.measure, "into", None)
+    if into is not None:  # It draws beside the log.
+        timed = replace(timed, measure=into(folder))
     outcome = run(timed, folder, resume=resume, say=say, tensorboard=tensorboard, devices=devices)
     if not outcome.history:
         raise UsageError(f"minutes={minutes}: not one epoch was done; there is nothing to save.")
     figures = {name: value for name, value in outcome.figures.items() if name != "seconds"}
-    kept = made.finish(outcome.state.model) if made.finish is not None else outcome.state.model
+    kept = made.assemble(outcome.state) if made.assemble is not None else outcome.state.model
+    kept = made.finish(kept) if made.finish is not None else kept
     with full_disk(folder / MODEL):
         path = product.save(kept, folder / MODEL, made.tasks, made.normalise, made.recipe, figures, made.notes)
     if quantize is not None:
@@ -179,6 +193,7 @@ def job(
             "For another, write a recipe: kerazoo.train.Recipe and kerazoo.train.run.run take any step."
         )
     make, usual = JOBS[start.kind]
+    usual = _usual(start.task, usual)
     usual = "finetune" if start.built is not None and usual == "scratch" else usual
     chosen_ = chosen(recipe or usual, {key: str(value) for key, value in (settings or {}).items()})
     if epochs is not None:

@@ -37,6 +37,11 @@ def squared(targets: Any, output: Any) -> Any:
     return keras.ops.mean(keras.ops.square(output - targets))
 
 
+def squared_a_sample(targets: Any, output: Any) -> Any:
+    """The squared difference of each sample, summed over all that it holds."""
+    return keras.ops.sum(keras.ops.square(output - targets), axis=tuple(range(1, len(output.shape))))
+
+
 def psnr(targets: Any, output: Any) -> Any:
     """Peak signal-to-noise ratio in dB of values 0..1."""
     return -10.0 * keras.ops.log10(squared(targets, output))
@@ -238,3 +243,52 @@ def features_of(model: Any, layers: Sequence[str], prepare: Callable[[Any], Any]
         return list(found) if isinstance(found, (list, tuple)) else [found]
 
     return features
+
+
+def gram(maps: Any) -> Any:
+    """How channels go together: [batch, height, width, c] to [batch, c, c], sums over the pixels divided by all values.
+
+    Johnson et al., arXiv:1603.08155, equation 3.
+    """
+    ops = keras.ops
+    batch, height, width, channels = ops.shape(maps)
+    flat = ops.reshape(maps, (batch, height * width, channels))
+    return ops.matmul(ops.transpose(flat, (0, 2, 1)), flat) / ops.cast(height * width * channels, "float32")
+
+
+def variation(pictures: Any) -> Any:
+    """The mean squared difference of neighbouring pixels, down and across, of [batch, height, width, channels]."""
+    down, across = pictures[:, 1:] - pictures[:, :-1], pictures[:, :, 1:] - pictures[:, :, :-1]
+    return keras.ops.mean(keras.ops.square(down)) + keras.ops.mean(keras.ops.square(across))
+
+
+@dataclass(frozen=True)
+class Style:
+    """What is to be painted in a style: it should hold what the picture holds, and look as the style's picture does.
+
+    Johnson et al., arXiv:1603.08155, section 3.2: the feature reconstruction loss of one map, the style reconstruction
+    loss (equation 4) of all, and the total variation, here a mean.
+
+    Attributes:
+        features: From pictures to a list of feature maps, of a network that does not learn: see `features_of`.
+        grams: Of the style's picture, [c, c] for each map: see `gram`.
+        content: Number of the map that is held to the picture's.
+        weights: Of content, style and variation.
+    """
+
+    features: Callable[[Any], Sequence[Any]]
+    grams: Sequence[Any] = field(repr=False)
+    content: int = -1
+    weights: tuple[float, float, float] = (1.0, 1.0, 1e-6)
+
+    def __call__(self, targets: Any, output: Any) -> Any:
+        """Of two batches of pictures in 0..255: one number."""
+        wanted, found = self.features(targets)[self.content], self.features(output)
+        content = squared(keras.ops.stop_gradient(wanted), found[self.content])
+        # Of each picture the sum over the matrix, as the Frobenius norm has it.
+        style = sum(
+            keras.ops.mean(squared_a_sample(keras.ops.convert_to_tensor(known)[None], gram(maps)))
+            for known, maps in zip(self.grams, found, strict=True)
+        )
+        share, look, smooth = self.weights
+        return share * content + look * style + smooth * variation(output)

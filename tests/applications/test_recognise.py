@@ -39,6 +39,8 @@ BUILDERS = {
     "MobileNet": PICTURES | {"alpha": st.sampled_from([0.25, 0.1, 0.3, 0.5]), "depth_multiplier": st.integers(1, 2)},
     "MobileNetV2": PICTURES | {"alpha": st.sampled_from([0.35, 0.1, 0.4])},
     "VAE": {"hidden": SMALL, "latents": SMALL, "input_shape": st.tuples(SMALL, SMALL, SMALL), "name": NAMES},
+    "Autoencoder2006": {"widths": st.lists(SMALL, min_size=1, max_size=3).map(tuple), "latents": SMALL, "name": NAMES},
+    "AutoencoderConv": {"latents": SMALL, "input_shape": st.sampled_from([(8, 12, 1), (4, 4, 3)]), "name": NAMES},
     "ESPCN": {"scale": st.sampled_from([2, 3, 4]), "input_shape": st.sampled_from([(None, None, 1), (8, 9, 2)])},
     "GCN": {"features": SMALL, "classes": SMALL, "hidden": SMALL, "dropout": st.just(0.25), "name": NAMES},
     "RNNEncoderDecoder": dict.fromkeys(
@@ -58,6 +60,8 @@ def variant_of(builder, arguments):
     if builder == "MobileNetV2":
         return "mobilenet_v2_035" if arguments.get("alpha") == 0.35 else "mobilenet_v2"
     return {
+        "Autoencoder2006": "autoencoder_2006",
+        "AutoencoderConv": "autoencoder_conv",
         "LeNet5": "lenet5",
         "LeNet5_1998": "lenet5_1998",
         "MLP": "mlp",

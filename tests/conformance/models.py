@@ -44,8 +44,8 @@ FIRST = tuple({family: name for name, (family, _) in reversed(registry.variants(
 """Of each family the first variant: the others differ from it in sizes alone, and wait for the slow run."""
 
 CONVERTED = (
-    "espcn_x2", "gcn_cora", "lenet5", "resnet18", "resnext50_32x4d", "rnn_encdec", "snn", "squeezenet_v1_0", "stn",
-    "unet", "vae",
+    "autoencoder_denoising", "espcn_x2", "gcn_cora", "lenet5", "resnet18", "resnext50_32x4d", "rnn_encdec", "snn",
+    "squeezenet_v1_0", "stn", "unet", "vae",
 )  # fmt: skip
 """Variants that hold every kind of layer and task, and convert in a few seconds; the others wait for the slow run."""
 

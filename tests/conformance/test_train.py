@@ -45,7 +45,7 @@ def _seen(made: Any, rows: int) -> list[np.ndarray]:
     inputs = dict(asked(made, keras_engine.network(made), rows).calls[0].inputs)
     if made.normalise is not None:
         inputs["image"] = made.normalise(inputs["image"])
-    return [np.asarray(inputs[port.name]) for port in made.task.parts["network"].inputs]
+    return [np.asarray(inputs[port.name]) for port in next(iter(made.task.parts.values())).inputs]
 
 
 def classify(made: Any) -> Handful:

@@ -30,3 +30,25 @@ def test_survives_saving(tmp_path):
     model.save(tmp_path / "model.keras")
     x = pictures(1, 3, 3, 6)
     np.testing.assert_array_equal(keras.saving.load_model(tmp_path / "model.keras")(x), model(x))
+
+
+def test_instances_are_normalised_each_for_itself():
+    from kerazoo.layers import InstanceNormalization
+
+    x = np.random.default_rng(0).normal(3, 5, (2, 6, 7, 3)).astype("f")
+    layer = InstanceNormalization(1e-3)
+    layer.build(x.shape)
+    layer.gamma.assign([1, 2, 3])
+    layer.beta.assign([0, 1, -1])
+    normal = (x - x.mean((1, 2), keepdims=True)) / np.sqrt(x.var((1, 2), keepdims=True) + 1e-3)
+    np.testing.assert_allclose(layer(x), normal * [1, 2, 3] + [0, 1, -1], atol=1e-5)
+    np.testing.assert_allclose(layer(x)[1:], layer(x[1:]), atol=1e-5)
+
+
+def test_reflection_is_numpys():
+    from kerazoo.layers import ReflectionPadding2D
+
+    x = np.random.default_rng(0).normal(size=(2, 5, 6, 3)).astype("f")
+    padded = ReflectionPadding2D(3)
+    np.testing.assert_array_equal(padded(x), np.pad(x, ((0, 0), (3, 3), (3, 3), (0, 0)), "reflect"))
+    assert padded.compute_output_shape((None, None, 6, 3)) == (None, None, 12, 3)

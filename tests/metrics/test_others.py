@@ -172,6 +172,54 @@ def test_ratios_of_known_noise() -> None:
         separate.separation(truths, truths[:, :-1])
 
 
+# --- what is drawn ----------------------------------------------------------------------------------------------------
+
+
+def test_the_frechet_distance_of_known_distributions() -> None:
+    """Of equal ones 0; of ones that are moved the square of that; of wider ones by the difference of deviations."""
+    from scipy.linalg import sqrtm
+
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=(500, 4)) @ rng.normal(size=(4, 4))
+    assert sample.frechet(a, a) == pytest.approx(0, abs=1e-6)
+    assert sample.frechet(a, a + [1, 2, 0, 0]) == pytest.approx(5)
+    assert sample.frechet(a, 3 * (a - a.mean(0)) + a.mean(0)) == pytest.approx(4 * np.trace(np.cov(a.T)))
+    b = rng.normal(size=(400, 4)) @ rng.normal(size=(4, 4)) + 1
+    first, second = np.cov(a.T), np.cov(b.T)
+    expected = np.sum((a.mean(0) - b.mean(0)) ** 2) + np.trace(first + second - 2 * sqrtm(first @ second).real)
+    assert sample.frechet(a, b) == pytest.approx(expected)
+
+
+def test_digits_that_are_noise_are_told_from_real_ones(tmp_path: Path) -> None:
+    from kerazoo.ops import numpy as ops
+
+    rng = np.random.default_rng(0)
+    strokes = np.zeros((240, 28, 28), np.uint8)
+    for row, picture in enumerate(strokes):
+        picture[4:24, 8 + row % 10 : 11 + row % 10] = rng.integers(180, 255)
+    np.savez(tmp_path / "x.npz", x_test=strokes)
+    task = Sample(4, 28, 28, part="generator", output="unit")
+
+    def noise(inputs: Any) -> Any:
+        return {"unit": ops.sigmoid(np.repeat(inputs["noise"], 196, 1)).reshape(-1, 28, 28, 1)}
+
+    def same(inputs: Any) -> Any:
+        return {"unit": strokes[: len(inputs["noise"]), ..., None] / np.float32(255)}
+
+    said: list[str] = []
+    found = [
+        evaluate(predictor(task, generator=each), tmp_path / "x.npz", say=said.append, batch=240).figures
+        for each in (noise, same)
+    ]
+    assert found[1]["Frechet distance"] < 1e-3 < found[0]["Frechet distance"]
+    assert found[0]["Frechet distance of real pictures"] == found[1]["Frechet distance of real pictures"]
+    assert 10 < found[0]["confidence"] <= 100 and found[0]["classes drawn"] >= 1
+    assert "no FID" in said[0]
+    np.savez(tmp_path / "few.npz", x_test=strokes[:20])
+    with pytest.raises(UsageError, match="too few for a covariance"):
+        evaluate(predictor(task, generator=noise), tmp_path / "few.npz")
+
+
 # --- embeddings -------------------------------------------------------------------------------------------------------
 
 

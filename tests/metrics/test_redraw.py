@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from kerazoo.codecs.image import Image as Fit
 from kerazoo.contract import Port
 from kerazoo.errors import InputError, UsageError
 from kerazoo.evaluation import evaluate
 from kerazoo.metrics import redraw
 from kerazoo.predictor import Predictor
-from kerazoo.tasks.redraw import Picture, SuperResolution
+from kerazoo.tasks.redraw import Picture, Reconstruct, SuperResolution
 from tests.metrics.stubs import folder, png, predictor
 
 
@@ -114,3 +115,29 @@ def test_what_cannot_be_measured(tmp_path: Path) -> None:
     said: list[str] = []
     assert evaluate(enlarging(), tmp_path, say=said.append).count == 1
     assert "bad.png: Not a picture" in said[0] and "tiny.png: a picture needs sides of at least 2" in said[1]
+
+
+def squeezing(noise: float = 0.0) -> Any:
+    """An autoencoder whose code is the picture, and which draws it half as bright."""
+    return predictor(
+        Reconstruct(Fit(4, 5, 1), 20, noise),
+        encoder=lambda inputs: {"embedding": inputs["image"].reshape(-1, 20) / 255},
+        decoder=lambda inputs: {"picture": inputs["embedding"].reshape(-1, 4, 5, 1) / 2},
+    )
+
+
+def test_the_squared_error_of_what_reconstructs(tmp_path: Path) -> None:
+    pictures = np.random.default_rng(0).integers(0, 128, (3, 4, 5), np.uint8) * 2
+    np.savez(tmp_path / "x.npz", x_test=pictures)
+    report = evaluate(squeezing(), tmp_path / "x.npz", batch=2)
+    assert report.figures == {"squared error": pytest.approx(np.square(pictures / 510).sum() / 3)}
+    assert report.count == 3 and "noise" not in report.to_json()
+
+
+def test_noise_is_added_before_it_is_to_be_taken_away_and_the_same_every_time(tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", x_test=np.full((60, 4, 5), 128, np.uint8))
+    clean = evaluate(squeezing(), tmp_path / "x.npz").figures["squared error"]
+    noisy, again = (evaluate(squeezing(0.1), tmp_path / "x.npz", batch=size).figures for size in (1, 7))
+    # Of half the noise, of deviation 0.1, at each of 20 pixels.
+    assert noisy["squared error"] == pytest.approx(clean + 20 * 0.05**2, abs=0.04) and noisy == again
+    assert noisy["squared error"] != clean

@@ -108,12 +108,20 @@ SPARSE = {
 }
 
 
+def networkx(edges, key="edges"):
+    """What `networkx.node_link_data` writes; older versions say links."""
+    nodes = [{"id": "a", "features": [0, 2, 0]}, {"id": 1, "features": [1, 0, 0], "label": "ü"}]
+    return json.dumps({"directed": False, "multigraph": False, "graph": {}, "nodes": nodes, key: edges}).encode()
+
+
 @pytest.mark.parametrize(
     "data",
     [
         npz(features=FEATURES, edges=array([(0, 1)]), labels=np.zeros(2)),
         npz(**SPARSE),
         json.dumps({"features": FEATURES.tolist(), "edges": [[0, 1]]}).encode(),
+        networkx([{"source": "a", "target": 1}]),
+        networkx([{"source": "a", "target": 1, "weight": 2}], "links"),
     ],
 )
 def test_layouts(data):
@@ -145,6 +153,13 @@ def test_layouts(data):
         (npz(**{**SPARSE, "x_indices": np.array([1, 3])}), "columns 1 to 3 of 3"),
         (npz(**{**SPARSE, "x_shape": np.array([10**6, 10**6])}), "more than"),
         (npz(**{key: value for key, value in SPARSE.items() if key != "x_indptr"}), "lack x_indptr"),
+        (networkx([{"source": "a", "target": "1"}]), 'the node "1", which is not among'),
+        (networkx([{"source": "a"}]), "the node null, which"),
+        (networkx([["a", 1]]), "edges or links must be a list of objects"),
+        (networkx({}, "other"), "edges or links must be"),
+        (b'{"nodes": [{"id": 1, "features": [1]}, {"id": 1, "features": [1]}], "links": []}', "the same id"),
+        (b'{"nodes": [{"id": "x"}], "links": []}', "the node x has no features"),
+        (b'{"nodes": [{"id": [1], "features": [1]}, {"id": 2, "features": [1, 2]}], "links": []}', "equal length"),
     ],
 )
 def test_files_that_are_no_graph(data, words):

@@ -8,14 +8,15 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from kerazoo.applications import espcn, srcnn
+from kerazoo.applications import espcn, johnson, srcnn
 from kerazoo.assets import Assets
+from kerazoo.codecs.image import Image as Fit
 from kerazoo.engines import keras as keras_engine
 from kerazoo.errors import InputError
 from kerazoo.ops import numpy as ops
 from kerazoo.registry import Built
 from kerazoo.tasks import redraw
-from kerazoo.tasks.redraw import Picture, SuperResolution, colour, luma_chroma
+from kerazoo.tasks.redraw import Picture, Reconstruct, Repaint, SuperResolution, colour, luma_chroma
 from tests.tasks.stubs import Stub, again, both, pixels, png, scene, text
 
 
@@ -118,3 +119,84 @@ def test_result():
     assert result.rows() == ["9 x 4 pixels"]
     assert result.to_json()["size"] == [4, 9]
     assert again(task) == task
+
+
+# --- reconstruction ---------------------------------------------------------------------------------------------------
+
+
+def test_a_picture_goes_through_its_code_and_back():
+    """A code that holds all of the picture: it comes back at the network's size, grey, whatever it was."""
+    task = Reconstruct(Fit(6, 8, 1), code=48)
+    coloured = scene(12, 16)
+    host, graph = both(
+        task,
+        {"image_bytes": text(png(coloured), png(coloured[::-1]))},
+        encoder=lambda ops, image: {"embedding": ops.reshape(image / 255.0, (-1, 48))},
+        decoder=lambda ops, embedding: {"picture": ops.reshape(embedding, (-1, 6, 8, 1))},
+    )
+    for row, seen in enumerate((coloured, coloured[::-1])):
+        small = Image.fromarray(np.ascontiguousarray(seen)).convert("L").resize((8, 6), Image.Resampling.BILINEAR)
+        assert np.abs(pixels(host["image_bytes"][row]).astype(int) - np.asarray(small)).max() <= 1
+        assert np.abs(pixels(graph["image_bytes"][row]).astype(int) - np.asarray(small)).max() <= 3
+    assert again(task) == task
+    assert task.read(host, 1).rows() == ["8 x 6 pixels"]
+
+
+# --- repainting -------------------------------------------------------------------------------------------------------
+
+
+def darker(ops, image, moments):
+    """Each colour less half its mean."""
+    return {"picture": image - moments[:, None, None, :] * 0.5}
+
+
+def glanced(ops, image):
+    height, width = ops.size(image[0])
+    return {"moments": ops.sum(ops.sum(image, 1), 1) / ops.cast(height * width, "float32")}
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 5), (50, 90)])
+def test_every_tile_is_drawn_by_what_the_whole_picture_is_like(size):
+    task = Repaint(context=4, tile=16, multiple=4, moments=3, glance=64)
+    picture = scene(*size)
+    host, graph = both(task, {"image_bytes": text(png(picture))}, moments=glanced, painter=darker)
+    expected = np.clip(picture - picture.reshape(-1, 3).mean(0) * 0.5, 0, 255)
+    for answer in (host, graph):
+        drawn = pixels(answer["image_bytes"][0])
+        assert drawn.shape == picture.shape
+        assert np.abs(drawn - expected).max() <= 3
+    assert again(task) == task
+
+
+def test_a_style_shows_no_seam():
+    keras.utils.set_random_seed(0)
+    config = johnson.VARIANTS["faststyle"].small
+    several = johnson.tasks(config, Assets())
+    task = several["redraw"]
+    network = keras_engine.network(Built("faststyle", johnson.build(config), several))
+    request = {"image_bytes": text(png(scene(61, 50)))}
+    whole, cut = (
+        pixels(dataclasses.replace(task, tile=tile).answer(network, request)["image_bytes"][0]).astype(int)
+        for tile in (64, 16)
+    )
+    assert np.abs(whole - cut).max() <= 1 and whole.shape == (61, 50, 3)
+    assert (whole != cut).mean() < 1e-3
+    seen = pixels(dataclasses.replace(task, tile=16, context=4).answer(network, request)["image_bytes"][0])
+    assert (whole != seen).mean() > 1e-2, "a tile that sees too little must show, or this test proves nothing"
+
+
+def test_grey_and_transparent_pictures_are_drawn_in_colours():
+    task = Repaint(context=0)
+    grey = scene(6, 5)[..., 0]
+    see_through = np.dstack([scene(6, 5), np.full((6, 5), 128, np.uint8)])
+    for picture in (grey, see_through):
+        request = {"image_bytes": text(png(picture))}
+        answer = task.answer(Stub(ops, {"network": lambda ops, image: {"picture": image}}), request)
+        assert pixels(answer["image_bytes"][0]).shape == (6, 5, 3)
+
+
+def test_too_large_a_style_is_refused(monkeypatch):
+    monkeypatch.setattr(redraw, "MAX_PIXELS", 1_000)
+    network = Stub(ops, {"moments": glanced, "painter": darker})
+    with pytest.raises(InputError, match="million pixels"):
+        Repaint(context=4, moments=3).answer(network, {"image_bytes": text(png(scene(40, 40)))})

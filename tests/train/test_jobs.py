@@ -171,6 +171,43 @@ def test_a_source_becomes_a_model_that_answers(
         assert set(row["text"].split()) <= set(ENGLISH) and card.metrics["val_perplexity"] < 4
 
 
+def test_an_autoencoder_learns_to_take_noise_away(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (data,) = source("sample", tmp_path / "data")
+    made = fit.train("autoencoder_denoising", data, tmp_path / "out", epochs=6, settings={"batch": 8}, seed=1)
+    card = card_.of_archive(made.path)
+    assert card.task.kind == "redraw" and card.task.noise == 0.4 and list(card.tasks) == ["redraw", "embed"]
+    assert card.training["held out"] > 0 and card.metrics["val_loss"] < made.history[0]["val_loss"]
+    picture = str(save(tmp_path / "new.png", disc(np.random.default_rng(9), 50)[0]))
+    capsys.readouterr()
+    asked = ["predict", picture, "-m", str(made.path), "--engine=keras", "--json"]
+    assert cli.run([*asked, "--task=embed"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["vector"]) == 7 * 7 * 32
+    assert cli.run([*asked, "-o", str(tmp_path / "drawn.png")]) == 0
+    assert opened(tmp_path / "drawn.png").shape == (28, 28)
+    assert cli.run([*asked, "--task=embed", "-o", str(tmp_path / "vector.npy")]) == 0
+    assert np.load(tmp_path / "vector.npy").shape == (7 * 7 * 32,)
+
+
+def test_an_adversarial_pair_learns_and_shows_what_it_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (data,) = source("sample", tmp_path / "data")
+    out = tmp_path / "out"
+    options: dict[str, Any] = {"settings": {"batch": 16}, "seed": 1, "say": lambda line: None}
+    made = fit.train("gan_mlp", data, out, epochs=2, **options)
+    assert [path.name for path in sorted((out / "samples").iterdir())] == ["0001.png", "0002.png"]
+    grids = [opened(path) for path in sorted((out / "samples").iterdir())]
+    assert grids[0].shape == (8 * 28, 8 * 28) and not np.array_equal(*grids)
+    assert {"loss", "apart", "generator"} <= made.figures.keys()
+    assert cli.run(["predict", "--seed=0", "-m", str(made.path), "--engine=keras", "-o", str(tmp_path / "0.png")]) == 0
+    # The grid's first is what the kept model draws of the same seed.
+    assert np.abs(opened(tmp_path / "0.png").astype(int) - grids[1][:28, :28]).max() <= 1
+    again = fit.train(
+        "gan_mlp", data, out, epochs=3, settings={"batch": 16}, seed=1, resume=True, say=lambda line: None
+    )
+    assert len(again.history) == 3 and again.history[:2] == made.history
+    with pytest.raises(UsageError, match="learn against each other"):
+        fit.train("gan_mlp", data, tmp_path / "no", freeze="body", **options)
+
+
 def test_a_model_of_ones_own_goes_on_with_other_classes_and_a_frozen_body(trained: Any, tmp_path: Path) -> None:
     out, _ = trained("segment")
     rng = np.random.default_rng(2)

@@ -23,7 +23,7 @@ from kerazoo.weights import npz
 RECIPES = Path(__file__).parents[2] / "recipes"
 
 CLASSIFIERS = ("lenet5_mnist", "lenet5_1998_mnist", "mlp_mnist", "snn_mnist", "neural_fabric_mnist", "resnet20_cifar10")
-OTHERS = ("stn_mnist_rts", "vae_mnist", "unet_membrane", "espcn_t91", "gcn_planetoid")
+OTHERS = ("autoencoder_mnist", "stn_mnist_rts", "vae_mnist", "unet_membrane", "espcn_t91", "gcn_planetoid")
 
 
 def _recipe(name: str) -> Any:

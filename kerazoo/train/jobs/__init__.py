@@ -15,6 +15,7 @@ from kerazoo.train.data import files
 from kerazoo.train.recipe import Batch, Recipe
 from kerazoo.train.settings import Settings
 from kerazoo.train.start import Start, resized
+from kerazoo.train.state import State
 
 
 @dataclass(frozen=True)
@@ -147,6 +148,7 @@ class Job:
         normalise: What its card says is done to pixels first.
         notes: What else the card tells of the data.
         finish: Makes of the trained network the one that is kept.
+        assemble: Makes the trained network of the state, where that has several models.
     """
 
     recipe: Recipe
@@ -154,3 +156,4 @@ class Job:
     normalise: Any
     notes: Mapping[str, Any]
     finish: Callable[[Any], Any] | None = None
+    assemble: Callable[[State], Any] | None = None

@@ -1,4 +1,4 @@
-"""Larger pictures: what was lost when one was made smaller, learnt from pictures alone."""
+"""Larger pictures, and pictures that few numbers describe: both learnt from pictures alone."""
 
 from __future__ import annotations
 
@@ -10,12 +10,17 @@ from typing import Any
 
 import numpy as np
 
+from kerazoo.assets import Assets
 from kerazoo.errors import UsageError
-from kerazoo.tasks.redraw import SuperResolution
+from kerazoo.lazy import keras
+from kerazoo.tasks.redraw import Reconstruct, SuperResolution
 from kerazoo.train.augment import turned
+from kerazoo.train.data.arrays import Arrays
 from kerazoo.train.data.pictures import enlarged, luma, read, smaller, whole
+from kerazoo.train.descent import answering
 from kerazoo.train.jobs import Job, Request, alike, share
-from kerazoo.train.losses import Within, psnr, squared
+from kerazoo.train.jobs.sample import fitted
+from kerazoo.train.losses import Within, psnr, squared, squared_a_sample
 from kerazoo.train.recipe import Batch, Recipe
 from kerazoo.train.start import Network
 from kerazoo.train.state import State
@@ -26,16 +31,29 @@ SIDE, MOST, MEASURED = 48, 64, 512
 """Of a piece, in pixels of the large picture; pieces of one picture an epoch, at most; and the sides of the middle that
 is measured."""
 
+TOGETHER = 500
+"""Pictures that are measured at once."""
+
 
 def job(asked: Request) -> Job:
-    """Super-resolution by the model's own scale.
+    """Super-resolution by the model's own scale, or reconstruction of pictures of the model's size.
 
     Raises:
         UsageError, InputError: The source is not what can be learnt from, or does not fit the model.
     """
-    start, task = asked.start, asked.start.task
-    if not isinstance(task, SuperResolution):
-        raise UsageError(f"{start.word} redraws by {type(task).__name__}; SuperResolution is taught here.")
+    task = asked.start.task
+    if isinstance(task, SuperResolution):
+        return enlarging(asked, task)
+    if isinstance(task, Reconstruct):
+        return reconstructing(asked, task)
+    raise UsageError(
+        f"{asked.start.word} redraws by {type(task).__name__}; SuperResolution and Reconstruct are taught here."
+    )
+
+
+def enlarging(asked: Request, task: SuperResolution) -> Job:
+    """From pictures of any size, which are made smaller."""
+    start = asked.start
     scale, side = task.scale, max(1, SIDE // task.scale)
     least = (side + 2 * task.context) * scale
     reading: dict[str, Any] = {"least": least, "strict": asked.strict, "say": asked.say}
@@ -69,6 +87,72 @@ def job(asked: Request) -> Job:
     )
     notes = {"pictures": len(pictures), "held out": len(measured), "left out": skipped}
     return Job(recipe, {"redraw": task}, start.normalise, notes)
+
+
+def reconstructing(asked: Request, task: Reconstruct) -> Job:
+    """From pictures alone, made to fit; what noise the network is to take away is drawn anew each time."""
+    start, config = asked.start, asked.sized()
+    if config is None:
+        raise UsageError(f"{start.word} is of no builder here; autoencoders of `kerazoo models` are taught.")
+    if asked.settings.features:
+        raise UsageError(f"features={asked.settings.features}: that is for what draws larger pictures.")
+    augment = asked.augmented("mirror")
+    found, measured, skipped = fitted(asked, start.family.tasks(config, Assets())["redraw"].input)
+    optimizer, schedule = asked.settings.made()
+    recipe = Recipe(
+        name=asked.name,
+        model=Network(start, config, None, asked.freeze),
+        data=Arrays((found,)),
+        step=Supervised(squared_a_sample),
+        optimizer=optimizer,
+        schedule=schedule,
+        augment=Noisy(task.noise, augment),
+        measure=Error(measured, Noisy(task.noise)) if measured is not None else None,
+        best=("val_loss", "min") if measured is not None else None,
+        seed=asked.seed,
+        batch=asked.settings.batch,
+        epochs=asked.settings.epochs,
+    )
+    notes = {"pictures": len(found), "held out": 0 if measured is None else len(measured), "left out": skipped}
+    return Job(recipe, start.family.tasks(config, Assets()), getattr(start.family, "NORMALISE", None), notes)
+
+
+@dataclass(frozen=True)
+class Noisy:
+    """Pictures uint8 as the network gets them, in 0..1 with normal noise, and as they are, in 0..1.
+
+    Attributes:
+        deviation: Of the noise, in units of the brightest value; what leaves 0..1 is cut.
+        first: Done to the pictures before; see `kerazoo.train.augment`.
+    """
+
+    deviation: float = 0.0
+    first: Any = None
+
+    def __call__(self, batch: Batch, rng: np.random.Generator, epoch: int) -> Batch:
+        (pictures,) = self.first(batch, rng, epoch) if self.first is not None else batch
+        clean = pictures.astype(np.float32) / 255
+        if not self.deviation:
+            return clean, clean
+        noise = rng.standard_normal(clean.shape, np.float32) * np.float32(self.deviation)
+        return np.clip(clean + noise, 0, 1), clean
+
+
+@dataclass(frozen=True)
+class Error:
+    """The squared error a picture of pictures uint8 [n, h, w, c] in 0..1, summed over its pixels, as `loss`."""
+
+    pictures: np.ndarray = field(repr=False)
+    noisy: Noisy
+
+    def __call__(self, state: State) -> dict[str, float]:
+        given, right = self.noisy((self.pictures,), np.random.default_rng(0), 0)
+        answer, total = state.once("error", lambda: answering(state.model)), 0.0
+        for start in range(0, len(given), TOGETHER):
+            rows = slice(start, start + TOGETHER)
+            drawn = keras.ops.convert_to_numpy(answer(given[rows]))
+            total += float(np.square(drawn - right[rows], dtype=np.float64).sum())
+        return {"loss": total / len(given)}
 
 
 def to_unit(augment: Any, batch: Batch, rng: np.random.Generator, epoch: int) -> Batch:

@@ -1,9 +1,11 @@
-"""Pictures from noise: an auto-encoder that learns from pictures alone."""
+"""Pictures from noise: a variational auto-encoder, or an adversarial pair, that learns from pictures alone."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,32 +18,44 @@ from kerazoo.train.data.arrays import Arrays
 from kerazoo.train.data.pictures import read
 from kerazoo.train.jobs import Job, Request, share
 from kerazoo.train.recipe import Batch, Recipe
+from kerazoo.train.schedules import Optimizer
 from kerazoo.train.start import Network
 from kerazoo.train.state import State
+from kerazoo.train.steps.adversarial import Adversarial, Noised, Pair
 from kerazoo.train.steps.supervised import Supervised
+
+GENERATOR = "generator"
+"""The part of an adversarial pair that draws."""
+
+OBJECTIVES: Mapping[str, tuple[Adversarial, Optimizer]] = {
+    "wgan": (Adversarial("wasserstein", critic=5, clip=0.01), Optimizer("rmsprop")),
+    "wgan_gp": (
+        Adversarial("wasserstein", critic=5, penalty=10.0),
+        Optimizer("adam", settings={"beta_1": 0.5, "beta_2": 0.9}),
+    ),
+}
+"""Of an adversarial pair its step, and what moves either half, as its paper has them; others learn as DCGAN does."""
+
+DCGAN = Adversarial(), Optimizer("adam", settings={"beta_1": 0.5})
+"""Radford et al., arXiv:1511.06434, section 4."""
 
 
 def job(asked: Request) -> Job:
-    """A variational auto-encoder of pictures of the model's size.
+    """A variational auto-encoder, or an adversarial pair, of pictures of the model's size.
 
     Raises:
         UsageError, InputError: The source is not what can be learnt from, or does not fit the model.
     """
     start = asked.start
+    if isinstance(start.task, Sample) and start.task.part == GENERATOR and start.config is not None:
+        return adversarial(asked, start.task)
     if not isinstance(start.task, Sample) or not hasattr(start.family, "reconstruction"):
         raise UsageError(f"{start.word} does not learn by the lower bound of an auto-encoder, which is taught here.")
     config = asked.sized()
     asked.augmented()
     height, width, channels = config.input_shape
     image = Image(height, width, channels, resize=min(height, width))
-    found, skipped = _fitted(asked, asked.source, "train", image)
-    held, measured = asked.held, None
-    if isinstance(held, Path):
-        measured, more = _fitted(asked, held, "held out", image)
-        skipped += more
-    else:
-        kept, rows = share(len(found), held, asked.seed)
-        measured, found = (found[rows] if len(rows) else None), found[kept]
+    found, measured, skipped = fitted(asked, image)
     optimizer, schedule = asked.settings.made()
     recipe = Recipe(
         name=asked.name,
@@ -60,6 +74,99 @@ def job(asked: Request) -> Job:
     notes = {"pictures": len(found), "held out": 0 if measured is None else len(measured), "left out": skipped}
     made = replace(start.task, height=height, width=width, channels=channels)
     return Job(recipe, {"sample": made}, None, notes)
+
+
+def adversarial(asked: Request, task: Sample) -> Job:
+    """A generator and the discriminator that teaches it; what is kept is the average of the generator's weights.
+
+    Raises:
+        UsageError, InputError: As of `job`.
+    """
+    start = asked.start
+    if asked.freeze != "none":
+        raise UsageError(f"--freeze {asked.freeze}: the two halves of {start.word} learn against each other, whole.")
+    if asked.settings.size:
+        raise UsageError(f"size={asked.settings.size}: {start.word} draws at its own size alone.")
+    asked.augmented()
+    height, width, channels = task.height, task.width, task.channels
+    # Nothing is held out: what there is to measure is what is drawn, and that is looked at.
+    found, skipped = _fitted(asked, asked.source, "train", Image(height, width, channels, resize=min(height, width)))
+    step, optimizer = OBJECTIVES.get(str(start.variant), DCGAN)
+    _, schedule = asked.settings.made()
+    network = Network(start, start.config)
+    recipe = Recipe(
+        name=asked.name,
+        model=Pair(network),
+        data=Arrays((found,)),
+        step=step,
+        optimizer={name: optimizer for name in (GENERATOR, "discriminator")},
+        schedule=schedule,
+        augment=Noised(task.latents, task.output == "signed"),
+        measure=Grid(task),
+        seed=asked.seed,
+        batch=asked.settings.batch,
+        epochs=asked.settings.epochs,
+    )
+    notes = {"pictures": len(found), "held out": 0, "left out": skipped}
+    return Job(recipe, {"sample": task}, None, notes, assemble=lambda state: together(network, state))
+
+
+def together(network: Callable[[], Any], state: State) -> Any:
+    """The network that an adversarial training came to: the average generator, and the discriminator."""
+    whole = network()
+    whole.get_layer(GENERATOR).set_weights(state.models["average"].get_weights())
+    whole.get_layer("discriminator").set_weights(state.models["discriminator"].get_weights())
+    return whole
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Draws the same seeds after each epoch, into `samples/` beside the log.
+
+    Attributes:
+        task: Says what the average generator takes and gives.
+        folder: Of the training; nothing is drawn without one.
+        side: Pictures across and down.
+    """
+
+    task: Sample
+    folder: Path | None = None
+    side: int = 8
+
+    def into(self, folder: Path) -> Grid:
+        return replace(self, folder=folder)
+
+    def __call__(self, state: State) -> dict[str, float]:
+        if self.folder is not None:
+            place = self.folder / "samples"
+            place.mkdir(parents=True, exist_ok=True)
+            pixels = drawn(state.models["average"], self.task, np.arange(self.side**2))
+            (place / f"{state.epoch:04d}.png").write_bytes(ops.encode_png(tiled(pixels, self.side)))
+        return {}
+
+
+def drawn(generator: Any, task: Sample, seeds: np.ndarray) -> np.ndarray:
+    """What a Keras generator draws from seeds, as `Sample` does: uint8 [seeds, height, width, channels]."""
+    values = np.asarray(generator(ops.normal(seeds.astype(np.int64), task.latents), training=False))
+    return ops.whole(task.brightness(ops, values) * 255.0)
+
+
+def tiled(pixels: np.ndarray, across: int) -> np.ndarray:
+    """Pictures [n, h, w, c], row by row, as one; n is a multiple of `across`."""
+    count, height, width, channels = pixels.shape
+    rows = pixels.reshape(count // across, across, height, width, channels)
+    return rows.transpose(0, 2, 1, 3, 4).reshape(count // across * height, across * width, channels)
+
+
+def fitted(asked: Request, image: Image) -> tuple[np.ndarray, np.ndarray | None, int]:
+    """Pictures to learn from and to measure on, uint8 [n, height, width, channels], and how many were left out."""
+    found, skipped = _fitted(asked, asked.source, "train", image)
+    held = asked.held
+    if isinstance(held, Path):
+        measured, more = _fitted(asked, held, "held out", image)
+        return found, measured, skipped + more
+    kept, rows = share(len(found), held, asked.seed)
+    return found[kept], (found[rows] if len(rows) else None), skipped
 
 
 def _fitted(asked: Request, source: Path, part: str, image: Image) -> tuple[np.ndarray, int]:
