@@ -5,13 +5,14 @@ Bounds: the numbers must be in the file; a word has at most `LONGEST` bytes.
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from kerazoo.errors import WeightsDamaged
+from kerazoo.errors import UsageError, WeightsDamaged
 
 ABOUT = "vectors of the word2vec program, .bin"
 
@@ -38,6 +39,29 @@ def words(path: Path) -> list[str]:
         WeightsDamaged: It is no such file, or a word is not UTF-8.
     """
     return [word for word, _ in _rows(path)]
+
+
+def write(path: str | os.PathLike[str], words: Sequence[str], vectors: np.ndarray) -> None:
+    """Writes such a file.
+
+    Args:
+        path: Where; what is there is replaced once the new file is whole.
+        words: Without spaces and line ends.
+        vectors: Of each, [V, D].
+
+    Raises:
+        UsageError: There are not as many vectors as words, or a word has a space.
+    """
+    if len(words) != len(vectors):
+        raise UsageError(f"{len(words)} words have {len(vectors)} vectors.")
+    bad = next((word for word in words if not word or " " in word or "\n" in word), None)
+    if bad is not None:
+        raise UsageError(f"The word {bad!r} cannot be written: a space ends a word there.")
+    rows = zip(words, np.asarray(vectors, "<f4"), strict=True)
+    data = b"".join(word.encode() + b" " + row.tobytes() + b"\n" for word, row in rows)
+    part = Path(f"{path}.part")
+    part.write_bytes(f"{len(words)} {vectors.shape[1]}\n".encode() + data)
+    part.replace(path)
 
 
 def _rows(path: Path) -> Iterator[tuple[str, np.ndarray]]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kerazoo import weights
-from kerazoo.errors import WeightsDamaged
+from kerazoo.errors import UsageError, WeightsDamaged
 from kerazoo.weights import word2vec
 
 
@@ -28,6 +28,17 @@ def test_words_and_vectors_come_back(tmp_path, between):
     assert kind == "word2vec"
     np.testing.assert_array_equal(arrays["vectors"], np.array([vector for _, vector in ROWS], np.float32))
     assert word2vec.words(path) == ["the", "é日", "x"]
+
+
+def test_what_is_written_is_what_the_program_writes(tmp_path):
+    path = written(tmp_path / "v.bin", ROWS)
+    names, vectors = zip(*ROWS, strict=True)
+    word2vec.write(tmp_path / "mine.bin", names, np.array(vectors))
+    assert (tmp_path / "mine.bin").read_bytes() == path.read_bytes()
+    for bad in (["a b", "c", "d"], ["a", "b"]):
+        with pytest.raises(UsageError):
+            word2vec.write(tmp_path / "bad.bin", bad, np.array(vectors))
+    assert not (tmp_path / "bad.bin").exists()
 
 
 @pytest.mark.parametrize(
