@@ -32,6 +32,7 @@ def _recipe(name: str) -> Any:
     spec = importlib.util.spec_from_file_location(name, RECIPES / f"{name}.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # Where a dataclass looks for its own annotations.
     spec.loader.exec_module(module)
     return module
 
