@@ -36,6 +36,9 @@ or in the media's unit); or why there is none. Models have the size that the tes
 int16x8 and dynamic are calibrated with made-up items and held to no target here, so their differences are those of
 random networks and say nothing of trained ones. `?`: not measured yet.
 
+Of a dream (docs/drawing.md) there is no row: its one part is a gradient, for which ONNX and LiteRT have no operations.
+It goes to savedmodel, and an export to another format says which operation is missing.
+
 """
 
 

@@ -87,8 +87,8 @@ class InstanceNormalization(keras.layers.Layer):
             mean, variance = ops.split(given[self.name][:, None, None], 2, axis=-1)
         if kept is not None:
             kept[self.name] = ops.concatenate([mean, variance], axis=-1)[:, 0, 0]
-        scale = self.gamma * ops.rsqrt(variance + self.epsilon)
-        return inputs * scale + (self.beta - mean * scale)
+        # The mean goes first: maps whose mean is large would lose their last digits otherwise.
+        return (inputs - mean) * (self.gamma * ops.rsqrt(variance + self.epsilon)) + self.beta
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape

@@ -12,6 +12,7 @@ from kerazoo.contract import Task
 from kerazoo.own.saving import save as save_
 from kerazoo.train.recipe import Recipe
 from kerazoo.train.state import replacing
+from kerazoo.weights import npz_int8
 
 
 def save(
@@ -52,6 +53,26 @@ def half(model: Any, path: Path) -> Path:
     What whole numbers or large values float16 cannot hold to a thousandth stays float32.
     """
     arrays: dict[str, Any] = {variable.path: _half(variable.numpy()) for variable in model.weights}
+    with replacing(path) as file:
+        np.savez_compressed(file, **arrays)
+    return path
+
+
+def eight_bits(model: Any, path: Path) -> Path:
+    """Writes the weights as an .npz for `kerazoo.weights.npz_int8`: kernels as int8, with a scale for each output.
+
+    The rest is as `half` has it.
+    """
+    arrays: dict[str, Any] = {}
+    for variable in model.weights:
+        array = variable.numpy()
+        if array.ndim < 2 or array.dtype.kind != "f":
+            arrays[variable.path] = _half(array)
+            continue
+        most = np.abs(array).max(axis=tuple(range(array.ndim - 1)), keepdims=True)
+        scale = np.where(most > 0, most / 127, 1).astype(np.float32)
+        arrays[f"{variable.path}{npz_int8.LEVELS}"] = np.rint(array / scale).astype(np.int8)
+        arrays[f"{variable.path}{npz_int8.SCALE}"] = scale
     with replacing(path) as file:
         np.savez_compressed(file, **arrays)
     return path

@@ -42,11 +42,13 @@ def main(
     normalise: Normalise | None = None,
     measure: Callable[[str, Any], Mapping[str, float]] | None = top1,
     arguments: list[str] | None = None,
+    store: Callable[[Any, Path], Path] = product.half,
 ) -> None:
     """Runs a recipe from its command line, `DATA OUT`, or measures what it made, `DATA OUT --measure`.
 
     OUT is a folder: the states, `log.csv` and `curves.png` of `kerazoo.train.run`, `model.keras` with its card, and
-    the weights in half precision, `<variant>_<weights>.npz`. The same command goes on from the state that is there.
+    the weights, in half precision by default, `<variant>_<weights>.npz`. The same command goes on from the state that
+    is there.
 
     Args:
         doc: The recipe's docstring, for its help.
@@ -56,6 +58,7 @@ def main(
         normalise: What makes pixels 0..255 the network's input.
         measure: Figures of a model, by its name `variant:path`, on the opened data; printed, and kept in the card.
         arguments: Of the command line; those of the process by default.
+        store: Writes the weights: a function of `kerazoo.train.product`.
     """
     parser = argparse.ArgumentParser(description=doc.splitlines()[0])
     parser.add_argument("data", type=Path, help="what the recipe learns from; see its docstring")
@@ -70,7 +73,7 @@ def main(
     file = given.out / f"{variant}_{word}.npz" if given.out.is_dir() or not given.measure else given.out
     if not given.measure:
         outcome = run(replace(made, epochs=given.epochs) if given.epochs else made, given.out, say=_say)
-        product.half(outcome.state.model, file)
+        store(outcome.state.model, file)
     # Of the numbers as they are stored, through the very path that users take.
     figures = dict(measure(f"{variant}:{file}", data)) if measure else {}
     for name, value in figures.items():

@@ -8,6 +8,7 @@ import pytest
 
 from kerazoo.applications import Autoencoder2006, AutoencoderConv, AutoencoderDenoising
 from kerazoo.errors import UsageError
+from kerazoo.train import product
 from kerazoo.train import state as state_
 from kerazoo.train.data.arrays import Arrays
 from kerazoo.train.jobs.redraw import Error, Noisy
@@ -70,6 +71,16 @@ def test_noise_stays_within_the_range_and_the_target_has_none():
     assert noisy.dtype == clean.dtype == np.float32
     assert noisy.min() == 0 and noisy.max() == 1 and set(np.unique(clean)) == {0, 1}
     assert 0.1 < np.abs(noisy - clean).mean() < 0.3
+
+
+def test_weights_of_eight_bits_are_read_again_to_half_a_level(tmp_path):
+    keras.utils.set_random_seed(0)
+    model = Autoencoder2006((12, 6), latents=3, input_shape=(4, 4, 1))
+    path = product.eight_bits(model, tmp_path / "small.npz")
+    again = Autoencoder2006((12, 6), latents=3, input_shape=(4, 4, 1), weights=path)
+    for mine, theirs in zip(again.weights, model.weights, strict=True):
+        levels = np.abs(theirs.numpy()).max(0) / 127
+        assert np.all(np.abs(mine.numpy() - theirs.numpy()) <= 0.501 * levels + 1e-3 * np.abs(theirs.numpy()))
 
 
 def test_wrong_arguments():

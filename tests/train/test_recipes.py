@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import os
 import sys
 import tarfile
 import textwrap
@@ -19,6 +20,7 @@ from kerazoo import manifest, registry
 from kerazoo.codecs.image import from_preprocessing
 from kerazoo.train import product, script
 from kerazoo.weights import npz
+from tests.applications.common import DATA_ENV, needs_data
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 
@@ -30,6 +32,7 @@ def _recipe(name: str) -> Any:
     spec = importlib.util.spec_from_file_location(name, RECIPES / f"{name}.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # Where a dataclass looks for its own annotations.
     spec.loader.exec_module(module)
     return module
 
@@ -137,7 +140,7 @@ def test_a_recipe_runs_from_its_command_to_weights_that_load(
 def test_every_shipped_weight_file_has_its_recipe() -> None:
     """The manifest names the file, and the recipe names the entry and learns from what `predict` will show."""
     own = [entry for entry in manifest.load().values() if entry.recipe]
-    assert {Path(str(entry.recipe)).stem for entry in own} <= {*CLASSIFIERS, *OTHERS}
+    assert {Path(str(entry.recipe)).stem for entry in own} <= {*CLASSIFIERS, *OTHERS, "gan_mnist"}
     for entry in own:
         text = (RECIPES / Path(str(entry.recipe)).name).read_text()
         assert f"Trains `{entry.name.partition(':')[0][:4]}" in text
@@ -147,6 +150,38 @@ def test_every_shipped_weight_file_has_its_recipe() -> None:
             assert normalise == recipe.NORMALISE
             if hasattr(recipe, "FIT"):
                 assert image == recipe.FIT
+
+
+@pytest.mark.slow
+def test_the_recipe_of_an_adversarial_pair_draws_shows_and_measures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe, rng = _recipe("gan_mnist"), np.random.default_rng(0)
+    np.savez(
+        tmp_path / "x.npz", **{f"x_{part}": rng.integers(0, 256, (n, 28, 28), np.uint8) for part, n in
+                               (("train", 128), ("test", 200))},
+    )  # fmt: skip
+    recipe.main([str(tmp_path / "x.npz"), str(tmp_path / "out"), "--epochs=1"])
+    assert "Frechet distance" in capsys.readouterr().out
+    kept = npz.read(tmp_path / "out" / "dcgan_28_mnist.npz")
+    assert all(not name.startswith(("down", "real")) for name in kept) and "up1/kernel" in kept
+    assert (tmp_path / "out" / "samples" / "0001.png").exists()
+
+
+@needs_data
+@pytest.mark.slow
+def test_the_recipe_of_a_style_paints(tmp_path: Path) -> None:
+    data = Path(os.environ[DATA_ENV])
+    for number in range(2):
+        rng = np.random.default_rng(number)
+        (tmp_path / "photos").mkdir(exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (140, 150, 3), np.uint8)).save(tmp_path / "photos" / f"{number}.png")
+    _recipe("style").main(
+        [str(tmp_path / "photos"), str(tmp_path / "out"), "--style", str(tmp_path / "photos" / "0.png"), "--steps=20",
+         "--features", str(data / "weights" / "vgg19_normalised_to_relu3_1.pth")]
+    )  # fmt: skip
+    losses = [float(row.split(",")[1]) for row in (tmp_path / "out" / "log.csv").read_text().splitlines()[1:]]
+    assert np.isfinite(losses).all() and (tmp_path / "out" / "model.keras").exists()
 
 
 def test_the_membrane_recipe_learns_and_measures(tmp_path: Path) -> None:
