@@ -81,7 +81,7 @@ def traced(codec):
 READERS = (PLAIN, replace(PLAIN, lower=False, marks=("[MASK]", "low")))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     st.lists(
         st.one_of(
@@ -123,9 +123,9 @@ def test_nothing_is_refused(sentence):
 @pytest.mark.parametrize("letter", ["e", "e ", "日", "\u0301e", "\x00", "é'"])
 def test_a_hundred_thousand_letters_take_no_time(letter):
     data = (letter * (100_000 // len(letter))).encode()
-    start = time.perf_counter()
+    start = time.process_time()
     host = ops.word_pieces(data, PLAIN)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
     np.testing.assert_array_equal(graph_ops.word_pieces(tf.constant(data), PLAIN), host)
 
 

@@ -116,7 +116,7 @@ def test_rare_words_are_left_out():
         pytest.param(words.Way(), id="skip-gram", marks=pytest.mark.slow),
         pytest.param(words.Way(negative=0), id="skip-gram, tree", marks=pytest.mark.slow),
         pytest.param(words.Way(bag=True), id="bag"),
-        pytest.param(words.Way(bag=True, negative=0), id="bag, tree"),
+        pytest.param(words.Way(bag=True, negative=0), id="bag, tree", marks=pytest.mark.slow),
     ],
 )
 def test_words_that_stand_together_come_together(way):
