@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from kerazoo.codecs.image import Normalise
@@ -24,6 +24,8 @@ class KerasNetwork:
     normalise: Normalise | None
     ops: Any
     here: str = "network"
+    cut: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """Parts that were cut out of the model, by name: each once."""
 
     def __call__(self, inputs: Tensors) -> Tensors:
         signature = self.parts[self.here]
@@ -47,9 +49,21 @@ class KerasNetwork:
         return dict(zip((port.name for port in signature.outputs), outputs, strict=True))
 
     def part(self, name: str) -> KerasNetwork:
-        # A model within the model; the single part of a model is the model itself.
-        inner = {layer.name: layer for layer in self.model.layers} if len(self.parts) > 1 or name != "network" else {}
-        return KerasNetwork(inner.get(name, self.model), self.parts, self.normalise, self.ops, name)
+        if name not in self.cut:
+            alone = len(self.parts) == 1 and name == "network"
+            self.cut[name] = self.model if alone else _part(self.model, name, self.parts.get(name))
+        return KerasNetwork(self.cut[name], self.parts, self.normalise, self.ops, name)
+
+
+def _part(model: Any, name: str, signature: Signature | None) -> Any:
+    """A model within the model; or what lies between layers that are called like the part's ports; or all of it."""
+    inner = {layer.name: layer for layer in model.layers}
+    if name in inner:
+        return inner[name]
+    if signature is None or not all(port.name in inner for port in (*signature.inputs, *signature.outputs)):
+        return model
+    first, last = ([inner[port.name].output for port in ports] for ports in (signature.inputs, signature.outputs))
+    return keras.Model(first if len(first) > 1 else first[0], last, name=name)
 
 
 def network(built: Built, ops: Any = None) -> Network:

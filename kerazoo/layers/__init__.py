@@ -3,6 +3,7 @@
 Importing this registers them, so that `keras.saving.load_model` finds them in a saved model.
 """
 
+from kerazoo.layers.attention import DotProductAttention, Earlier, SinusoidalPositions, Written
 from kerazoo.layers.convolution import GroupedConv2D
 from kerazoo.layers.lenet import RadialBasis, Subsampling2D, TableConv2D, scaled_tanh
 from kerazoo.layers.normalization import LocalResponseNormalization
@@ -15,11 +16,15 @@ __all__ = [
     "FakeQuant",
     "FakeQuantProduct",
     "BilinearResize",
+    "DotProductAttention",
+    "Earlier",
     "GroupedConv2D",
     "IdentityMap",
     "LocalResponseNormalization",
     "RadialBasis",
+    "SinusoidalPositions",
     "Subsampling2D",
     "TableConv2D",
+    "Written",
     "scaled_tanh",
 ]

@@ -73,7 +73,7 @@ def assets(sizes: Any) -> Assets:
     if hasattr(sizes, "source_words"):
         words: Any = {"source": placeholder(sizes.source_words), "target": placeholder(sizes.target_words)}
         return Assets(vocabulary=words)
-    return Assets()
+    return Assets(vocabulary=placeholder(sizes.words)) if hasattr(sizes, "words") else Assets()
 
 
 @functools.cache
@@ -167,11 +167,12 @@ def _soften(layers: list[Any]) -> None:
 
 
 def flat(model: Any) -> Iterator[Any]:
-    """Every layer, those of models within the model too."""
+    """Every layer once, those of models within the model too."""
+    found: dict[int, Any] = {}
     for layer in model.layers:
-        yield layer
-        if hasattr(layer, "layers"):
-            yield from flat(layer)
+        for each in (layer, *(flat(layer) if hasattr(layer, "layers") else ())):
+            found.setdefault(id(each), each)
+    yield from found.values()
 
 
 def request(task: Task, rows: int = 1) -> dict[str, Any]:
