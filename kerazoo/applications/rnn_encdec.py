@@ -4,7 +4,8 @@ Paper: Cho, van Merrienboer, Gulcehre, Bahdanau, Bougares, Schwenk, Bengio, "Lea
     Encoder-Decoder for Statistical Machine Translation", EMNLP 2014, arXiv:1406.1078, sections 2, 4.1 and appendix A.
 Reference weights: none by the authors.
 Variants: `rnn_encdec`: 15,000 words on either side, embeddings of 100, 1,000 gated units, 500 maxout units of two
-    pieces, and the output matrix as a product of rank 100; 18,274,000 parameters.
+    pieces, and the output matrix as a product of rank 100; 18,274,000 parameters. `rnn_encdec_small`: 4,000 words,
+    embeddings of 96, 256 units, 96 maxout units and rank 96, with dropout, for small data; 2,152,544 parameters.
 Differs: the decoder's reset gate acts before the product with the recurrent matrix, on the state alone, as the
     encoder's does (in appendix A.1.2 it acts behind it, on the context's term too); recurrent weights begin
     orthogonal, the others as Keras has them. Sentences have a fixed longest length (30 by default), because only an
@@ -22,7 +23,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kerazoo.applications._builder import Weights, assembled, whole_numbers
+from kerazoo.applications._builder import Weights, assembled, share, whole_numbers
 from kerazoo.assets import Assets
 from kerazoo.codecs.text import Text, Vocabulary
 from kerazoo.contract import Port, Task, Variant
@@ -45,6 +46,8 @@ class Config:
         units: Gated units of encoder and decoder, and size of the context.
         maxout: Maxout units, each the larger of two linear pieces.
         rank: Of the output matrix.
+        dropout: Share of the embeddings and of what the output is read from that training leaves out; the paper has
+            none.
     """
 
     name: str = "rnn_encdec"
@@ -55,7 +58,10 @@ class Config:
     units: int = 1_000
     maxout: int = 500
     rank: int = 100
+    dropout: float = 0.0
 
+
+SMALL = Config("rnn_encdec_small", 4_000, 4_000, 36, 96, 256, 96, 96, 0.3)
 
 VARIANTS = {
     "rnn_encdec": Variant(
@@ -64,7 +70,14 @@ VARIANTS = {
         input=(30,),
         task="translate",
         small=Config(source_words=40, target_words=50, length=8, embedding=8, units=16, maxout=10, rank=6),
-    )
+    ),
+    "rnn_encdec_small": Variant(
+        SMALL,
+        params=2_152_544,
+        input=(36,),
+        task="translate",
+        small=Config("rnn_encdec_small", 40, 50, 8, 8, 16, 10, 6, 0.3),
+    ),
 }
 
 
@@ -91,7 +104,12 @@ def sizes(model: keras.Model) -> dict[str, Any]:
         "units": encoder.get_layer("encoder_gru").units,
         "maxout": decoder.get_layer("maxout_piece1").units,
         "rank": decoder.get_layer("rank").units,
+        "dropout": next((layer.rate for layer in encoder.layers if isinstance(layer, keras.layers.Dropout)), 0.0),
     }
+
+
+def _dropped(config: Config, x: Any, name: str) -> Any:
+    return keras.layers.Dropout(config.dropout, name=f"{name}_dropout")(x) if config.dropout else x
 
 
 def _encoder(config: Config) -> Any:
@@ -100,6 +118,7 @@ def _encoder(config: Config) -> Any:
     source = keras.Input((config.length,), dtype="int32", name="encoder_source")
     # Number 0 is padding: behind the last word the state stays as it is.
     x = layers.Embedding(config.source_words, config.embedding, mask_zero=True, name="source_embedding")(source)
+    x = _dropped(config, x, "source")
     x = layers.GRU(config.units, reset_after=False, unroll=True, name="encoder_gru")(x)
     context = layers.Dense(config.units, activation="tanh", name="summary")(x)
     state = layers.Dense(config.units, activation="tanh", name="first_state")(context)
@@ -113,9 +132,11 @@ def _decoder(config: Config) -> Any:
     state = keras.Input((config.units,), name="state")
     context = keras.Input((config.units,), name="context")
     word = layers.Embedding(config.target_words, config.embedding, name="target_embedding")(token)
+    word = _dropped(config, word, "target")
     seen = layers.Concatenate(name="word_context")([word, context])
     following, _ = layers.GRUCell(config.units, reset_after=False, name="decoder_gru")(seen, state)
     readout = layers.Concatenate(name="readout")([following, word, context])
+    readout = _dropped(config, readout, "readout")
     pieces = [layers.Dense(config.maxout, name=f"maxout_piece{index}")(readout) for index in (1, 2)]
     x = layers.Dense(config.rank, use_bias=False, name="rank")(layers.Maximum(name="maxout")(pieces))
     return keras.Model(
@@ -155,6 +176,7 @@ def RNNEncoderDecoder(
     units: int = 1_000,
     maxout: int = 500,
     rank: int = 100,
+    dropout: float = 0.0,
     name: str = "rnn_encdec",
 ) -> keras.Model:
     """RNN encoder-decoder of Cho et al. 2014 (arXiv:1406.1078); 18,274,000 parameters with the default arguments.
@@ -168,6 +190,7 @@ def RNNEncoderDecoder(
         units: Gated units of encoder and decoder.
         maxout: Maxout units of two pieces each.
         rank: Of the output matrix.
+        dropout: Share of the embeddings and of what the output is read from that training leaves out.
         name: Name of the model.
 
     Returns:
@@ -178,6 +201,7 @@ def RNNEncoderDecoder(
     Raises:
         UsageError: An argument does not fit; the message says what is allowed.
     """
-    config = Config(name, source_words, target_words, length, embedding, units, maxout, rank)
-    whole_numbers(**{what: value for what, value in vars(config).items() if what != "name"})
+    config = Config(name, source_words, target_words, length, embedding, units, maxout, rank, dropout)
+    whole_numbers(**{what: value for what, value in vars(config).items() if what not in ("name", "dropout")})
+    share(dropout=dropout)
     return assembled(__name__, "rnn_encdec", config, weights)

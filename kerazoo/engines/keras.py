@@ -33,6 +33,8 @@ class KerasNetwork:
     ops: Any
     here: str = "network"
     derived: Mapping[str, Callable[[str, Any], Any]] = field(default_factory=dict)
+    cut: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """Parts that were made of the model, by name: each once."""
 
     def __call__(self, inputs: Tensors) -> Tensors:
         signature = self.parts[self.here]
@@ -56,11 +58,28 @@ class KerasNetwork:
         return dict(zip((port.name for port in signature.outputs), outputs, strict=True))
 
     def part(self, name: str) -> KerasNetwork:
+        if name not in self.cut:
+            self.cut[name] = self._made(name)
+        return replace(self, model=self.cut[name], here=name, derived={}, cut={})
+
+    def _made(self, name: str) -> Any:
         if name in self.derived:
-            return replace(self, model=self.derived[name](name, self.model), here=name, derived={})
-        # A model within the model; the single part of a model is the model itself.
-        inner = {layer.name: layer for layer in self.model.layers} if len(self.parts) > 1 or name != "network" else {}
-        return replace(self, model=inner.get(name, self.model), here=name)
+            return self.derived[name](name, self.model)
+        alone = len(self.parts) == 1 and name == "network"
+        return self.model if alone else _part(self.model, name, self.parts.get(name))
+
+
+def _part(model: Any, name: str, signature: Signature | None) -> Any:
+    """A model within the model; or what lies between layers that are called like the part's ports; or all of it."""
+    inner = {layer.name: layer for layer in model.layers}
+    if name in inner:
+        return inner[name]
+    if signature is None or isinstance(model.output, Mapping):
+        return model
+    if not all(port.name in inner for port in (*signature.inputs, *signature.outputs)):
+        return model
+    first, last = ([inner[port.name].output for port in ports] for ports in (signature.inputs, signature.outputs))
+    return keras.Model(first if len(first) > 1 else first[0], last, name=name)
 
 
 def network(built: Built, ops: Any = None) -> Network:

@@ -3,6 +3,7 @@
 Importing this registers them, so that `keras.saving.load_model` finds them in a saved model.
 """
 
+from kerazoo.layers.attention import DotProductAttention, Earlier, SinusoidalPositions, Written
 from kerazoo.layers.bert import Bias, Positions, Segments, SelfAttention, TextMean, gelu_erf, gelu_tanh
 from kerazoo.layers.convolution import GroupedConv2D
 from kerazoo.layers.lenet import RadialBasis, Subsampling2D, TableConv2D, scaled_tanh
@@ -15,9 +16,11 @@ from kerazoo.layers.spatial import AffineTransformer, IdentityMap
 __all__ = [
     "AffineTransformer",
     "Bias",
+    "BilinearResize",
+    "DotProductAttention",
+    "Earlier",
     "FakeQuant",
     "FakeQuantProduct",
-    "BilinearResize",
     "GroupedConv2D",
     "IdentityMap",
     "InstanceNormalization",
@@ -27,9 +30,11 @@ __all__ = [
     "ReflectionPadding2D",
     "Segments",
     "SelfAttention",
+    "SinusoidalPositions",
     "Subsampling2D",
     "TableConv2D",
     "TextMean",
+    "Written",
     "gelu_erf",
     "gelu_tanh",
     "scaled_tanh",

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kerazoo.codecs.text import PAD, START, UNKNOWN, Text
+from kerazoo.codecs.text import PAD, START, UNKNOWN
 from kerazoo.contract import Network
 from kerazoo.errors import UsageError
 from kerazoo.metrics import plots
@@ -67,20 +67,17 @@ def surprise(task: Translate, network: Network, sources: Sequence[str], referenc
     Raises:
         InputError: A text is empty, or longer than the network reads.
     """
-    written = Text(task.target, LONGEST, task.source.lower)
-    encoder, decoder = network.part("encoder"), network.part("decoder")
+    # A cache of what was written is as long as a translation may be.
+    written = task.written(task.limit if task.block else LONGEST)
     nats, known = [], []
     for start in range(0, len(sources), TOGETHER):
         asked, right = (_texts(each[start : start + TOGETHER]) for each in (sources, references))
-        summary = encoder({task.source.tensor.name: task.source.prepare(ops, asked)})
+        step, state = task.begun(network, task.source.prepare(ops, asked))
         words = written.prepare(ops, right)
-        state = {port.name: summary[port.name] for port in task.states}
-        context = {port.name: summary[port.name] for port in task.context}
         token = np.full(len(words), START, np.int32)
         for word in words.T[: int((words != PAD).sum(1).max())]:
-            out = decoder({"token": token, **state, **context})
-            state = {name: out[f"next_{name}"] for name in state}
-            told = ops.log_softmax(np.asarray(out["logits"], np.float64))[np.arange(len(word)), word]
+            logits, state = step(token, state)
+            told = ops.log_softmax(np.asarray(logits, np.float64))[np.arange(len(word)), word]
             nats.append(-told[word != PAD])
             known.append(word[word != PAD] != UNKNOWN)
             token = word
@@ -111,7 +108,7 @@ def measure(predictor: Predictor, asked: Asked) -> Report:
     """
     needed("sacrebleu.metrics")
     task: Any = predictor.task
-    lower = bool(getattr(getattr(task, "source", None), "lower", False))
+    lower = bool(getattr(task, "small", False))
     answers = ask(predictor, texts.parallel(asked.data, asked.only, asked.languages), asked, "sentences")
     found = [(sample, result.text) for sample, result in answers]
     references = [sample.truth for sample, _ in found]

@@ -15,6 +15,23 @@ def cross_entropy(labels: Any, logits: Any) -> Any:
     return keras.ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
 
 
+@dataclass(frozen=True)
+class Smoothed:
+    """Cross-entropy of class numbers [...] and logits [..., classes] with labels smoothed as `shares` does.
+
+    The shares are not made: where there are thousands of classes they would be as large as the logits.
+    """
+
+    smoothing: float = 0.1
+
+    def __call__(self, labels: Any, logits: Any) -> Any:
+        ops, others = keras.ops, self.smoothing / max(1, logits.shape[-1] - 1)
+        right_ = cross_entropy(labels, logits)
+        # The sum of all classes' surprises.
+        whole = logits.shape[-1] * ops.logsumexp(logits, axis=-1) - ops.sum(logits, axis=-1)
+        return (1 - self.smoothing - others) * right_ + others * whole
+
+
 def right(labels: Any, logits: Any, *_: Any) -> Any:
     """1.0 where the label has the largest of the logits [..., classes], else 0.0.
 

@@ -67,6 +67,23 @@ class Triangles(keras.optimizers.schedules.LearningRateSchedule):
 
 
 @keras.saving.register_keras_serializable(package="kerazoo")
+class Roots(keras.optimizers.schedules.LearningRateSchedule):
+    """Straight up to `peak` in `up` steps, then as one over the root; see `kerazoo.train.schedules.InverseRoot`."""
+
+    def __init__(self, peak: float, up: int) -> None:
+        super().__init__()
+        self.peak, self.up = peak, up
+
+    def __call__(self, step: Any) -> Any:
+        ops = keras.ops
+        step = ops.cast(step, "float32") + 1
+        return self.peak * ops.minimum(step / self.up, ops.sqrt(self.up / step))
+
+    def get_config(self) -> dict[str, Any]:
+        return {"peak": self.peak, "up": self.up}
+
+
+@keras.saving.register_keras_serializable(package="kerazoo")
 class CycledSGD(keras.optimizers.SGD):
     """`keras.optimizers.SGD` whose momentum is a schedule.
 

@@ -62,6 +62,8 @@ class Recipe:
         measure: Figures of the state on data that is not learnt from; their names begin with `val_` in the log.
         every: Epochs from one measurement to the next; the last epoch is always measured.
         best: The figure that says which state is best, and `max` or `min`; `None` for the last.
+        average: Weights are in the end the mean of those after so many of the last epochs (Vaswani et al.,
+            arXiv:1706.03762, section 6.1, averages checkpoints); 0 for those of one state.
         seed: Of the first weights, the order, the augmentation and the dropout.
         batch: Samples a step; fewer where there are fewer.
         epochs: Passes over the data.
@@ -78,6 +80,7 @@ class Recipe:
     measure: Callable[[State], Figures] | None = None
     every: int = 1
     best: tuple[str, str] | None = None
+    average: int = 0
     seed: int = 0
     batch: int = 32
     epochs: int = 10
@@ -103,7 +106,7 @@ class Recipe:
     def identity(self) -> str:
         """A hash of what a state depends on: all but for how long, and when it is measured."""
         told = self.plain()
-        for name in ("epochs", "minutes", "measure", "every", "best"):
+        for name in ("epochs", "minutes", "measure", "every", "best", "average"):
             del told[name]
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 

@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from kerazoo.train.recipe import Batch, Recipe
 from kerazoo.train.state import State
 
 LAST, BEST, LOCK = "last.npz", "best.npz", ".lock"
+EPOCH = "epoch{}.npz"
 SAVE_SECONDS = 120.0
 """Between two saved states within an epoch."""
 
@@ -35,20 +36,23 @@ class Outcome:
     """What a training came to.
 
     Attributes:
-        state: The state that is kept: the best where the recipe names a figure, else the last.
+        state: The state that is kept: the best where the recipe names a figure, else the last; or the last with the
+            mean weights of several.
         history: Figures of each epoch.
         folder: With `last.npz`, `best.npz`, `log.csv` and `curves.png`.
+        mean: Figures of mean weights.
     """
 
     state: State
     history: list[dict[str, float]]
     folder: Path
+    mean: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def figures(self) -> dict[str, float]:
         """Of the epoch that is kept."""
         done = self.state.epoch
-        return self.history[done - 1] if 0 < done <= len(self.history) else {}
+        return {**self.history[done - 1], **self.mean} if 0 < done <= len(self.history) else {}
 
 
 def run(
@@ -89,7 +93,8 @@ def run(
             _train(recipe, state, folder, progress, write, interrupted)
         best = folder / BEST
         kept = state_.load(recipe, best) if recipe.best and best.exists() else state
-        return Outcome(kept, state.history, folder)
+        mean = _averaged(recipe, kept, folder) if recipe.average else {}
+        return Outcome(kept, state.history, folder, mean)
 
 
 def _train(
@@ -134,6 +139,8 @@ def _train(
         spent()
         if better:  # First: a process that is killed in between does the epoch again.
             _keep(state, recipe, folder / BEST)
+        if recipe.average:
+            _note(recipe, state, folder)
         _keep(state, recipe, folder / LAST)
         reports.log(folder, state.history)
         write(state.epoch, row)
@@ -180,6 +187,31 @@ def _keep(state: State, recipe: Recipe, path: Path) -> None:
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise _spoilt(f"A weight ({name})", recipe, state, path.parent)
     state_.save(state, recipe, path)
+
+
+def _note(recipe: Recipe, state: State, folder: Path) -> None:
+    """The weights after this epoch, for the mean; those before the last few are forgotten."""
+    with state_.replacing(folder / EPOCH.format(state.epoch)) as new:
+        np.savez(new, *(variable.numpy() for variable in state.model.trainable_variables))
+    (folder / EPOCH.format(state.epoch - recipe.average)).unlink(missing_ok=True)
+
+
+def _averaged(recipe: Recipe, state: State, folder: Path) -> dict[str, float]:
+    """Gives the network the mean weights of the last epochs, and measures it."""
+    last = range(max(1, state.epoch - recipe.average + 1), state.epoch + 1)
+    paths = [path for path in (folder / EPOCH.format(epoch) for epoch in last) if path.exists()]
+    if not paths:
+        return {}
+    sums: list[np.ndarray] = []
+    for path in paths:
+        with np.load(path, allow_pickle=False) as found:
+            arrays = [found[f"arr_{number}"].astype(np.float64) for number in range(len(found.files))]
+        sums = [total + array for total, array in zip(sums, arrays, strict=True)] if sums else arrays
+    for variable, total in zip(state.model.trainable_variables, sums, strict=True):
+        variable.assign(total / len(paths))
+    if recipe.measure is None:
+        return {}
+    return {f"val_{name}": float(value) for name, value in recipe.measure(state).items()}
 
 
 def _check(recipe: Recipe, state: State, figures: Any, folder: Path) -> None:

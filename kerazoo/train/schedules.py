@@ -81,6 +81,27 @@ class Steps:
 
 
 @dataclass(frozen=True)
+class InverseRoot:
+    """A straight line up, then a fall as one over the root of the step.
+
+    Vaswani et al., "Attention Is All You Need", arXiv:1706.03762, section 5.3, equation 3: there the way up has 4,000
+    steps, and the peak is `(width * 4000) ** -0.5`.
+
+    Attributes:
+        peak: The rate after the warm-up.
+        warm_up: Epochs of the way up; parts of one are counted in whole steps.
+    """
+
+    peak: float
+    warm_up: float = 1.0
+
+    def rate(self, steps: int, epochs: int) -> Any:
+        from kerazoo.train.rates import Roots
+
+        return Roots(self.peak, max(1, int(steps * self.warm_up)))
+
+
+@dataclass(frozen=True)
 class Triangular:
     """Straight up and down between two rates, again and again.
 

@@ -13,6 +13,7 @@ import numpy as np
 from kerazoo import registry
 from kerazoo.assets import Assets, labels
 from kerazoo.codecs.image import Image, Normalise
+from kerazoo.codecs.text import Vocabulary
 from kerazoo.loading import load
 from kerazoo.ops import numpy as ops
 from kerazoo.train import product
@@ -39,6 +40,7 @@ def main(
     *,
     opened: Callable[[Path], Any] = lambda path: np.load(path, allow_pickle=False),
     labels_of: str | None = None,
+    vocabulary: Callable[[Any], Mapping[str, Vocabulary]] | None = None,
     normalise: Normalise | None = None,
     measure: Callable[[str, Any], Mapping[str, float]] | None = top1,
     arguments: list[str] | None = None,
@@ -47,14 +49,15 @@ def main(
     """Runs a recipe from its command line, `DATA OUT`, or measures what it made, `DATA OUT --measure`.
 
     OUT is a folder: the states, `log.csv` and `curves.png` of `kerazoo.train.run`, `model.keras` with its card, and
-    the weights, in half precision by default, `<variant>_<weights>.npz`. The same command goes on from the state that
-    is there.
+    the weights, in half precision by default, `<variant>_<weights>.npz`, with their vocabularies beside them. The same
+    command goes on from the state that is there.
 
     Args:
         doc: The recipe's docstring, for its help.
         recipe: From the opened data to the recipe, whose name is `variant:weights`.
         opened: Opens the data's path.
         labels_of: Name of the class names in `kerazoo/labels`.
+        vocabulary: From the opened data to the vocabularies, `source` and `target`, or the one, `vocabulary`.
         normalise: What makes pixels 0..255 the network's input.
         measure: Figures of a model, by its name `variant:path`, on the opened data; printed, and kept in the card.
         arguments: Of the command line; those of the process by default.
@@ -71,16 +74,22 @@ def main(
     made = recipe(data)
     variant, _, word = made.name.partition(":")
     file = given.out / f"{variant}_{word}.npz" if given.out.is_dir() or not given.measure else given.out
+    words = vocabulary(data) if vocabulary is not None else None
     if not given.measure:
         outcome = run(replace(made, epochs=given.epochs) if given.epochs else made, given.out, say=_say)
         store(outcome.state.model, file)
+        for side, each in (words or {}).items():
+            file.with_name(f"{file.stem}.{side}.txt").write_bytes(each.dumps())
     # Of the numbers as they are stored, through the very path that users take.
     figures = dict(measure(f"{variant}:{file}", data)) if measure else {}
     for name, value in figures.items():
         print(f"{name} {value:.4f}")
     if not given.measure:
         family, described = registry.variants()[variant]
-        tasks = family.tasks(described.config, Assets(labels=labels(labels_of) if labels_of else None))
+        assets = Assets(
+            labels(labels_of) if labels_of else None, vocabulary=words.get("vocabulary", words) if words else None
+        )
+        tasks = family.tasks(described.config, assets)
         built = registry.build(f"{variant}:{file}")
         product.save(built.keras, given.out / "model.keras", tasks, normalise, made, figures)
 

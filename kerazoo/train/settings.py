@@ -9,7 +9,7 @@ from typing import Any
 
 from kerazoo.errors import UsageError, near
 from kerazoo.train import augment
-from kerazoo.train.schedules import Constant, Cosine, OneCycle, Optimizer, Schedule, Steps, Triangular
+from kerazoo.train.schedules import Constant, Cosine, InverseRoot, OneCycle, Optimizer, Schedule, Steps, Triangular
 
 AUGMENTS = {
     "none": None,
@@ -25,7 +25,7 @@ AUGMENTS = {
 DISCIPLINED = "disciplined"
 """The word for one cycle whose peak a range test finds, in place of the rate."""
 
-SCHEDULES = ("constant", "cosine", "steps", "triangular", "one_cycle", DISCIPLINED)
+SCHEDULES = ("constant", "cosine", "steps", "triangular", "one_cycle", "inverse_root", DISCIPLINED)
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,11 @@ class Settings:
         activation, dropout, alpha_dropout, batch_norm, zero_gamma: See `kerazoo.train.remodel.Remodelled`.
         epochs: Passes over the data.
         size: Side of the pictures in pixels; 0 for the model's own.
-        words: Of each language, at most, in a vocabulary that is built from the data; 0 for as many as the variant has.
+        words: Of each language, or of both together where they share a vocabulary of subwords, at most, in one that is
+            built from the data; 0 for as many as the variant has.
         length: Words and signs of the longest sentence, its end included; 0 for the variant's own.
+        buckets: Lengths that sentences are padded to: those of about one length learn together.
+        average: The network that is kept is the mean of those after so many of the last epochs; 0 for the best.
         clip: Longest gradient, all weights taken together; 0 for any.
         mosaic: Of detectors: whether pictures are put together of four.
         scales: Of detectors: steps of the coarsest output's stride by which the sides of a batch may differ from the
@@ -90,6 +93,8 @@ class Settings:
     size: int = 0
     words: int = 0
     length: int = 0
+    buckets: int = 4
+    average: int = 0
     clip: float = 0.0
     mosaic: bool = False
     scales: int = 0
@@ -114,6 +119,8 @@ class Settings:
                 return Steps(self.rate)
             case "triangular":
                 return Triangular(self.rate / 6, self.rate, self.cycle)
+            case "inverse_root":
+                return InverseRoot(self.rate, self.warm_up)
             case "one_cycle" | "disciplined":
                 return OneCycle(self.rate)
         raise UsageError(
@@ -159,6 +166,10 @@ RECIPES: Mapping[str, Settings] = {
     "adversarial": Settings("adam", rate=2e-4, schedule="constant", decay=0, batch=64, augment="none", epochs=30),
     "graph": Settings("adam", rate=1e-2, schedule="constant", decay=0, batch=1, augment="none", epochs=200),
     "sentences": Settings("adam", decay=0, batch=64, augment="none", epochs=20, clip=1.0),
+    "attention": Settings(
+        "adam", rate=1e-3, schedule="inverse_root", warm_up=4, decay=0, batch=128, augment="none", smoothing=0.1,
+        epochs=30, buckets=8, average=5,
+    ),
     "cifar": Settings("sgd", rate=0.2, warm_up=5, decay=5e-3, batch=128, augment="crops", epochs=60),
     "disciplined": Settings("sgd", schedule=DISCIPLINED, decay=1e-3, batch=64, epochs=20),
     "tricks": Settings(
@@ -170,7 +181,9 @@ RECIPES: Mapping[str, Settings] = {
 
 
 SHARES = ("smoothing", "dropout", "alpha_dropout")
-MAY_BE_0 = ("decay", "warm_up", "momentum", "size", "mixup", "words", "length", "clip", "scales", *SHARES)
+MAY_BE_0 = (
+    "average", "decay", "warm_up", "momentum", "size", "mixup", "words", "length", "clip", "scales", *SHARES,
+)  # fmt: skip
 
 
 def chosen(name: str, changes: Mapping[str, str]) -> Settings:

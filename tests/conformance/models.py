@@ -180,11 +180,12 @@ def _soften(layers: list[Any]) -> None:
 
 
 def flat(model: Any) -> Iterator[Any]:
-    """Every layer, those of models within the model too."""
+    """Every layer once, those of models within the model too."""
+    found: dict[int, Any] = {}
     for layer in model.layers:
-        yield layer
-        if hasattr(layer, "layers"):
-            yield from flat(layer)
+        for each in (layer, *(flat(layer) if hasattr(layer, "layers") else ())):
+            found.setdefault(id(each), each)
+    yield from found.values()
 
 
 def request(task: Task, rows: int = 1) -> dict[str, Any]:

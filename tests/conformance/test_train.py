@@ -15,6 +15,7 @@ from kerazoo.engines import keras as keras_engine
 from kerazoo.train import losses, product
 from kerazoo.train import state as state_
 from kerazoo.train.data.arrays import Arrays
+from kerazoo.train.jobs.translate import worded
 from kerazoo.train.recipe import Recipe
 from kerazoo.train.schedules import Constant, Optimizer
 from kerazoo.train.steps.supervised import Supervised
@@ -90,7 +91,8 @@ def nodes(made: Any) -> Handful:
 def translate(made: Any) -> Handful:
     random, length = np.random.RandomState(0), made.keras.inputs[0].shape[1]
     source, target = (random.randint(4, 20, (ROWS, length)).astype(np.int32) for _ in range(2))
-    return Handful([source, np.concatenate([np.full((ROWS, 1), 2, np.int32), target[:, :-1]], 1)], [target])
+    before = np.concatenate([np.full((ROWS, 1), 2, np.int32), target[:, :-1]], 1)
+    return Handful([source, before], [target], worded(losses.cross_entropy))
 
 
 def separate(made: Any) -> Handful:

@@ -227,6 +227,10 @@ CASES: dict[str, Case] = {
         st.tuples(_array(5, dtype="int64", low=-(2**63), high=2**63 - 1), _array(5, dtype="int32", low=0, high=3)),
         lambda ops, x, at: ops.segment_sum(x, at, 4),
     ),
+    "segment_min": Case(
+        st.tuples(_array(5, dtype="int32", low=-90, high=90), _array(5, dtype="int32", low=0, high=3)),
+        lambda ops, x, at: ops.segment_min(x, at, 4),
+    ),
     "searchsorted": Case(
         st.tuples(_array(6, dtype="int64")), lambda ops, x: ops.searchsorted(np.array([-30, -2, 0, 7, 40], np.int64), x)
     ),

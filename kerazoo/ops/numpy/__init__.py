@@ -24,6 +24,7 @@ from kerazoo.ops.numpy.arrays import (
     reshape,
     round,
     searchsorted,
+    segment_min,
     segment_sum,
     sigmoid,
     softmax,

@@ -184,6 +184,13 @@ def segment_sum(values: np.ndarray, indices: np.ndarray, size: Any) -> np.ndarra
     return out
 
 
+def segment_min(values: np.ndarray, indices: np.ndarray, size: Any) -> np.ndarray:
+    """[size]: at each place the least of the `values` [n] whose index [n] it is; where there is none, the largest."""
+    out = np.full(int(size), np.iinfo(values.dtype).max, values.dtype)
+    np.minimum.at(out, indices, values)
+    return out
+
+
 def searchsorted(ascending: Any, values: np.ndarray) -> np.ndarray:
     """int32 [n]: for each of `values` [n] how many of `ascending` [m], which has no two equal ones, are at most it."""
     return np.searchsorted(np.asarray(ascending), values, side="right").astype(np.int32)

@@ -26,6 +26,7 @@ from kerazoo.ops.tensorflow.arrays import (
     reshape,
     round,
     searchsorted,
+    segment_min,
     segment_sum,
     sigmoid,
     softmax,

@@ -129,5 +129,9 @@ def segment_sum(values: Any, indices: Any, size: Any) -> Any:
     return tf.math.unsorted_segment_sum(values, indices, size)
 
 
+def segment_min(values: Any, indices: Any, size: Any) -> Any:
+    return tf.math.unsorted_segment_min(values, indices, size)
+
+
 def searchsorted(ascending: Any, values: Any) -> Any:
     return tf.searchsorted(tf.convert_to_tensor(ascending), values, side="right")

@@ -11,15 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from kerazoo.codecs.text import END, PAD, START, UNKNOWN, Vocabulary, tokens
+from kerazoo.codecs.text import END, PAD, START, UNKNOWN, tokens
 from kerazoo.errors import InputError, UsageError
 from kerazoo.train.data import files
 from kerazoo.train.recipe import Batch
 
 LENGTHS = 4
-"""Sentences are padded to one of so many lengths: a network is traced anew for each."""
+"""Sentences are padded to one of so many lengths, unless said otherwise: a network is traced anew for each."""
 
 Pair = tuple[str, str]
+Cut = Callable[[str], list[str]]
 
 
 def read(sources: Sequence[Path], part: str = "train") -> list[Pair]:
@@ -83,6 +84,7 @@ def _table(path: Path) -> list[Pair]:
 def words(
     pairs: Sequence[Pair],
     length: int,
+    cut: tuple[Cut, Cut] = (tokens, tokens),
     *,
     strict: bool = False,
     say: Callable[[str], Any] = lambda line: None,
@@ -91,6 +93,7 @@ def words(
 
     Args:
         length: Tokens of the longest sentence, its end included.
+        cut: From a text to its tokens, of either side.
         strict: Refuse where a pair does not fit, instead of leaving it out.
         say: Is told what is left out.
 
@@ -102,7 +105,7 @@ def words(
     out: list[Any] = [None] * len(pairs)
 
     def read_one(row: int) -> None:
-        both = [tokens(text) for text in pairs[row]]
+        both = [each(text) for each, text in zip(cut, pairs[row], strict=True)]
         if not all(both):
             raise InputError("one side is empty")
         longest = max(map(len, both))
@@ -115,9 +118,13 @@ def words(
 
 
 def numbered(
-    pairs: Sequence[tuple[list[str], list[str]]], source: Vocabulary, target: Vocabulary, length: int
+    pairs: Sequence[tuple[list[str], list[str]]],
+    source: Sequence[str],
+    target: Sequence[str],
+    length: int,
+    buckets: int = LENGTHS,
 ) -> Parallel:
-    """Tokens as numbers of the vocabularies; what is in none is `<unk>`."""
+    """Tokens as numbers, which are their places in `source` and `target`; what is in none is `<unk>`."""
     sides = []
     for side, vocabulary in enumerate((source, target)):
         places: Mapping[str, int] = {word: number for number, word in enumerate(vocabulary)}
@@ -126,7 +133,7 @@ def numbered(
             row[: len(pair[side])] = [places.get(word, UNKNOWN) for word in pair[side]]
             row[len(pair[side])] = END
         sides.append(rows)
-    return Parallel(*sides)
+    return Parallel(sides[0], sides[1], buckets)
 
 
 @dataclass(frozen=True)
@@ -135,27 +142,29 @@ class Parallel:
 
     Attributes:
         source, target: int32 [n, length]: words, `<end>`, and `<pad>`.
+        buckets: Lengths that there are.
     """
 
     source: np.ndarray
     target: np.ndarray
+    buckets: int = LENGTHS
 
     def __len__(self) -> int:
         return len(self.source)
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        digest = hashlib.sha256(f"{self.source.shape}".encode())
+        digest = hashlib.sha256(f"{self.source.shape} {self.buckets}".encode())
         for array in (self.source, self.target):
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
     @functools.cached_property
     def lengths(self) -> np.ndarray:
-        """Of each pair what its longer side is padded to, int64 [n]: one of `LENGTHS` lengths."""
+        """Of each pair what its longer side is padded to, int64 [n]: one of `buckets` lengths."""
         longest = np.maximum(np.sum(self.source != PAD, axis=1), np.sum(self.target != PAD, axis=1))
         whole = self.source.shape[1]
-        step = max(1, -(-whole // LENGTHS))
+        step = max(1, -(-whole // self.buckets))
         return np.minimum(-(-longest // step) * step, whole)
 
     def order(self, size: int, rng: np.random.Generator) -> np.ndarray:

@@ -3,85 +3,125 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from kerazoo.assets import Assets
-from kerazoo.codecs.text import PAD, vocabulary
+from kerazoo.codecs.text import PAD, codec, vocabulary
 from kerazoo.errors import UsageError
 from kerazoo.lazy import keras
 from kerazoo.tasks.translate import Translate
-from kerazoo.train.data import parallel
+from kerazoo.train.data import parallel, subwords
 from kerazoo.train.data.parallel import Parallel
 from kerazoo.train.jobs import Job, Request, share
-from kerazoo.train.losses import cross_entropy, over_known, right
+from kerazoo.train.losses import Smoothed, cross_entropy, over_known, right
 from kerazoo.train.recipe import Recipe
 from kerazoo.train.start import Network
 from kerazoo.train.state import State
 from kerazoo.train.steps.unrolled import Unrolled
 
-FIELDS = ("source_words", "target_words", "length")
-"""Of a config whose network can be taught here."""
-
 
 def job(asked: Request) -> Job:
-    """A translator with the vocabulary that it has, or with one of the most frequent words of the source.
+    """A translator with the vocabulary that it has, or with one of the words or subwords of the source.
 
     Raises:
         UsageError, InputError: The source is not what can be learnt from, or does not fit the model.
     """
     start, settings = asked.start, asked.settings
-    if start.config is None or not all(hasattr(start.config, name) for name in FIELDS):
-        raise UsageError(f"{start.word} is no network unrolled over two sentences, which is taught here.")
+    if not hasattr(start.config, "length") or not (_shared(start.config) or hasattr(start.config, "source_words")):
+        raise UsageError(f"{start.word} is no network of two sentences with a longest length, which is taught here.")
     asked.augmented()
     config = replace(start.config, length=settings.length or start.config.length)
-    reading: dict[str, Any] = {"strict": asked.strict, "say": asked.say}
-    found, skipped = parallel.words(parallel.read(asked.sources), config.length, **reading)
-    parts = asked.parts
+    pairs, parts = parallel.read(asked.sources), asked.parts
     if isinstance(parts, tuple):
-        held, more = parallel.words(parallel.read(parts, "held out"), config.length, **reading)
-        skipped += more
+        spared = parallel.read(parts, "held out")
     else:
-        kept, rows = share(len(found), parts, asked.seed)
-        held, found = [found[row] for row in rows], [found[row] for row in kept]
+        kept, rows = share(len(pairs), parts, asked.seed)
+        spared, pairs = [pairs[row] for row in rows], [pairs[row] for row in kept]
+    reading: dict[str, Any] = {"strict": asked.strict, "say": asked.say}
     if isinstance(start.task, Translate):
-        both = start.task.source.words, start.task.target
+        words: Any = {"source": start.task.source.words, "target": start.task.target}
+        words = words["source"] if _shared(config) else words
+    elif _shared(config):
+        words = subwords.of_pairs(pairs, settings.words or config.words)
     else:
+        found, _ = parallel.words(pairs, config.length, **reading)
         sizes = settings.words or config.source_words, settings.words or config.target_words
         sides = [vocabulary((pair[side] for pair in found), sizes[side]) for side in (0, 1)]
-        both = sides[0], sides[1]
-        config = replace(config, source_words=len(both[0]), target_words=len(both[1]))
+        words = dict(zip(("source", "target"), sides, strict=True))
+    config = sized(config, words)
+    tasks = start.family.tasks(config, Assets(vocabulary=words))
+    learnt, skipped = read(pairs, tasks["translate"], settings.buckets, **reading)
+    held, more = read(spared, tasks["translate"], settings.buckets, **reading) if spared else (None, 0)
     optimizer, schedule = settings.made()
-    lengths = functools.partial(_of_length, start.family, config)
     recipe = Recipe(
         name=asked.name,
         model=Network(start, config, None, asked.freeze),
-        data=parallel.numbered(found, *both, config.length),
-        step=Unrolled(worded(cross_entropy), lengths, metrics={"accuracy": worded(right)}),
+        data=learnt,
+        step=step(start.family, config, settings.smoothing),
         optimizer=optimizer,
         schedule=schedule,
-        measure=Held(parallel.numbered(held, *both, config.length)) if held else None,
-        best=("val_loss", "min") if held else None,
+        measure=Held(held) if held is not None else None,
+        best=("val_loss", "min") if held is not None and not settings.average else None,
+        average=settings.average,
         seed=asked.seed,
         batch=settings.batch,
         epochs=settings.epochs,
     )
-    made = start.family.tasks(config, Assets(vocabulary={"source": both[0], "target": both[1]}))
-    notes = {"pairs": len(found), "held out": len(held), "left out": skipped, "words": [len(side) for side in both]}
-    return Job(recipe, made, None, notes)
+    sizes_ = [len(each) for each in (words.values() if isinstance(words, Mapping) else [words])]
+    notes = {
+        "pairs": len(learnt), "held out": len(held) if held is not None else 0, "left out": skipped + more,
+        "words": sizes_,
+    }  # fmt: skip
+    return Job(recipe, tasks, None, notes)
 
 
-def _of_length(family: Any, config: Any, length: int) -> Any:
+def _shared(config: Any) -> bool:
+    """Whether both languages have one vocabulary, of subwords."""
+    return hasattr(config, "words")
+
+
+def sized(config: Any, words: Any) -> Any:
+    """The config of a network for these vocabularies."""
+    if _shared(config):
+        return replace(config, words=len(codec(words, config.length).pieces))
+    return replace(config, source_words=len(words["source"]), target_words=len(words["target"]))
+
+
+def read(
+    pairs: Sequence[parallel.Pair], task: Any, buckets: int = parallel.LENGTHS, **reading: Any
+) -> tuple[Parallel, int]:
+    """Pairs as a task reads and writes them, and how many were left out; see `kerazoo.train.data.parallel.words`."""
+    source, target = task.source, task.written(task.source.length)
+    found, skipped = parallel.words(pairs, source.length, (source.tokens, target.tokens), **reading)
+    return parallel.numbered(found, source.pieces, target.pieces, source.length, buckets), skipped
+
+
+def step(family: Any, config: Any, smoothing: float = 0.0) -> Unrolled:
+    """Learning each word from the sentence and the words before it.
+
+    Args:
+        family: Whose networks do not depend on how long sentences are, but for the length that they are built for.
+        config: Of the network.
+        smoothing: Of the words, see `kerazoo.train.losses.shares`.
+    """
+    loss = Smoothed(smoothing) if smoothing else cross_entropy
+    lengths = functools.partial(of_length, family, config)
+    return Unrolled(worded(loss), lengths, metrics={"accuracy": worded(right)})
+
+
+def of_length(family: Any, config: Any, length: int) -> Any:
     return family.build(replace(config, length=length))
 
 
 def worded(figure: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     """The mean of a figure of each word over those that are none of the padding."""
 
-    def mean(words: Any, logits: Any) -> Any:
+    def mean(words: Any, output: Any) -> Any:
+        logits = output["logits"] if isinstance(output, Mapping) else output
         return over_known(figure)(words, logits, keras.ops.cast(keras.ops.not_equal(words, PAD), "float32"))
 
     return mean

@@ -1,0 +1,179 @@
+"""Attention over what was read, and over what was written so far, one token or many at a time.
+
+None of these layers has weights: what projects queries, keys and values are Keras' dense layers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+
+@keras.saving.register_keras_serializable(package="kerazoo")
+class DotProductAttention(keras.layers.Layer):
+    """`softmax(Q K^T / sqrt(d_k)) V` in several heads, side by side in the last axis.
+
+    Source: Vaswani et al., "Attention Is All You Need", arXiv:1706.03762, sections 3.2.1 and 3.2.2; its linear
+    projections are not part of the layer.
+
+    Args:
+        heads: How many; they share the last axis evenly.
+    """
+
+    def __init__(self, heads: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.heads = heads
+
+    def build(self, input_shape: Any) -> None:
+        """Refuses axes that the heads cannot share."""
+        if len(input_shape) != 4 or any(shape[-1] % self.heads for shape in input_shape[:3]):
+            raise ValueError(
+                f"{self.name} takes queries, keys and values, whose last axes {self.heads} heads share, and a mask, "
+                f"not {input_shape}."
+            )
+
+    def call(self, inputs: Any) -> Any:
+        """Attends.
+
+        Args:
+            inputs: Queries [batch, n, d], keys [batch, m, d], values [batch, m, d'], and what may be seen: booleans
+                [batch, n, m], or [batch, 1, m] where every query sees the same. A query that sees nothing gets the
+                mean.
+
+        Returns:
+            [batch, n, d'].
+        """
+        queries, keys, values, seen = inputs
+        ops = keras.ops
+        queries, keys, values = (self._split(each) for each in (queries, keys, values))
+        scores = ops.matmul(queries, ops.transpose(keys, (0, 1, 3, 2))) * (1.0 / np.sqrt(queries.shape[-1]))
+        # No infinity: half precision and every format can hold it.
+        weights = ops.softmax(ops.where(ops.expand_dims(seen, 1), scores, ops.cast(-3e4, scores.dtype)))
+        mixed = ops.transpose(ops.matmul(weights, values), (0, 2, 1, 3))
+        return ops.reshape(mixed, (-1, ops.shape(mixed)[1], self.heads * values.shape[-1]))
+
+    def _split(self, tensor: Any) -> Any:
+        """[batch, n, d] to [batch, heads, n, d / heads]."""
+        ops, width = keras.ops, tensor.shape[-1]
+        tensor = ops.reshape(tensor, (-1, ops.shape(tensor)[1], self.heads, width // self.heads))
+        return ops.transpose(tensor, (0, 2, 1, 3))
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        queries, _, values, _ = input_shape
+        return (*queries[:-1], values[-1])
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "heads": self.heads}
+
+
+@keras.saving.register_keras_serializable(package="kerazoo")
+class SinusoidalPositions(keras.layers.Layer):
+    """Vectors scaled by the root of their width, and added to sines and cosines of where they stand.
+
+    Source: Vaswani et al., arXiv:1706.03762, section 3.4 (the scale) and section 3.5: `PE(pos, 2i) = sin(pos /
+    10000^(2i/d))`, `PE(pos, 2i + 1) = cos` of the same.
+
+    Args:
+        length: Places that there are.
+    """
+
+    def __init__(self, length: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.length = length
+
+    def call(self, inputs: Any) -> Any:
+        """Places.
+
+        Args:
+            inputs: Vectors [batch, n, d] that stand side by side, and the place of the first of each row, int [batch].
+
+        Returns:
+            [batch, n, d].
+        """
+        vectors, first = inputs
+        ops, width = keras.ops, vectors.shape[-1]
+        places = _places(first, ops.shape(vectors)[1])
+        table = ops.convert_to_tensor(sinusoids(self.length, width), vectors.dtype)
+        return vectors * float(np.sqrt(width)) + ops.take(table, places, axis=0)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return input_shape[0]
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "length": self.length}
+
+
+@keras.saving.register_keras_serializable(package="kerazoo")
+class Written(keras.layers.Layer):
+    """A cache of keys or values, with new ones put behind those that are in it; its free places hold zeros."""
+
+    def call(self, inputs: Any) -> Any:
+        """Writes.
+
+        Args:
+            inputs: The cache [batch, length, d], new vectors [batch, n, d], and how many there are already, int
+                [batch].
+
+        Returns:
+            The cache, [batch, length, d]; what does not fit is lost.
+        """
+        cache, new, count = inputs
+        ops = keras.ops
+        places = _places(count, ops.shape(new)[1])
+        here = ops.equal(_row(cache.shape[1]), ops.expand_dims(places, -1))
+        return cache + ops.matmul(ops.transpose(ops.cast(here, new.dtype), (0, 2, 1)), new)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return input_shape[0]
+
+
+@keras.saving.register_keras_serializable(package="kerazoo")
+class Earlier(keras.layers.Layer):
+    """Which places of a cache new tokens may see: those before them and their own.
+
+    Source: Vaswani et al., arXiv:1706.03762, section 3.2.3, the last point.
+
+    Args:
+        length: Places of the cache.
+    """
+
+    def __init__(self, length: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.length = length
+
+    def call(self, inputs: Any) -> Any:
+        """Compares.
+
+        Args:
+            inputs: The new tokens, [batch, n, ...], and how many there are already, int [batch].
+
+        Returns:
+            bool [batch, n, length].
+        """
+        new, count = inputs
+        places = _places(count, keras.ops.shape(new)[1])
+        return keras.ops.less_equal(_row(self.length), keras.ops.expand_dims(places, -1))
+
+    def compute_output_spec(self, inputs: Any) -> Any:
+        return keras.KerasTensor((*inputs[0].shape[:2], self.length), dtype="bool")
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "length": self.length}
+
+
+def sinusoids(length: int, width: int) -> np.ndarray:
+    """Of each place sines and cosines in turn, float32 [length, width]."""
+    angles = np.arange(length)[:, None] / 10_000 ** (np.arange(0, width, 2) / width)
+    return np.stack([np.sin(angles), np.cos(angles)], -1).reshape(length, -1)[:, :width].astype(np.float32)
+
+
+def _places(first: Any, count: Any) -> Any:
+    """int32 [batch, count]: first, first + 1, ..."""
+    ops = keras.ops
+    return ops.expand_dims(ops.cast(first, "int32"), -1) + ops.arange(count, dtype="int32")
+
+
+def _row(length: int) -> Any:
+    return keras.ops.arange(length, dtype="int32")
