@@ -7,6 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
+
+from kerazoo.codecs import image as image_
 from kerazoo.codecs.image import Image
 from kerazoo.contract import Network, Port, Signature, Tensor, Tensors
 from kerazoo.tasks._tiles import over_tiles
@@ -166,6 +169,11 @@ class Repaint:
             return {"network": Signature((image,), (picture,))}
         moments = Port("moments", "float32", (None, self.moments))
         return {"moments": Signature((image,), (moments,)), "painter": Signature((image, moments), (picture,))}
+
+    def golden(self) -> dict[str, Any]:
+        """A picture with grain: where all is flat, normalisation by instance makes rounding large."""
+        grainy = image_.opened(image_.drawn(self.request[0], np.random.default_rng(0)))
+        return {self.request[0].name: image_.encoded(grainy.crop((0, 0, 96, 80)))}
 
     def derived(self, part: str, model: Any) -> Any:
         """All parts are the one Keras model; what it normalises by is kept, or given."""

@@ -200,3 +200,8 @@ def test_too_large_a_style_is_refused(monkeypatch):
     network = Stub(ops, {"moments": glanced, "painter": darker})
     with pytest.raises(InputError, match="million pixels"):
         Repaint(context=4, moments=3).answer(network, {"image_bytes": text(png(scene(40, 40)))})
+
+
+def test_what_a_style_is_checked_by_is_nowhere_flat():
+    asked = pixels(Repaint(context=0).golden()["image_bytes"])
+    assert asked.shape == (80, 96, 3) and (np.abs(np.diff(asked.astype(int), axis=1)).sum(-1) > 0).mean() > 0.9
