@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
+import grpc
 import numpy as np
 import pytest
+import tensorflow as tf
+from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 import kerazoo
 from kerazoo import registry
@@ -19,13 +24,14 @@ from kerazoo.export import prepare
 from kerazoo.loading import load
 from kerazoo.serve import server
 from kerazoo.serve.models.catalogue import Watch
+from kerazoo.serve.models.loading import Loading
 from kerazoo.serve.models.versions import Retries
 from kerazoo.serve.server import Options, one_model
 
 DATA = Path(os.environ.get("KERAZOO_TEST_DATA", "/nowhere"))
 NAME = "mobilenetv2_yolov3_nano:coco"
 PAGE = Path(__file__).parents[1] / "docs" / "detection.md"
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+BLOCKS = re.findall(r"^```(sh|python)\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 
 pytestmark = [
     pytest.mark.skipif(not DATA.is_dir(), reason="KERAZOO_TEST_DATA names no folder of data"),
@@ -60,6 +66,38 @@ def test_the_page_runs_from_top_to_bottom(home, tmp_path):
     )
     assert (tmp_path / "seen.png").is_file() and (tmp_path / "boxes.png").is_file()
     assert "[(None, 7, 10, 24), (None, 14, 20, 24)]" in " ".join(said.values())
+
+
+@pytest.mark.parametrize("engine", ["auto", "savedmodel"])
+def test_tensorflows_clients_are_answered_over_both_wires(home, engine):
+    base = prepare.bundle(registry.find(NAME), lambda line: None)
+    loading = Loading(engine=engine)
+    options = Options(models=[one_model("nano", base)], grpc=0, rest=0, watch=Watch(0, Retries(0)), loading=loading)
+    running = server.start(options)
+    data = (DATA / "photos" / "pets.jpg").read_bytes()
+    mine = load(NAME, "keras")(data)
+    try:
+        item = {"image_bytes": {"b64": base64.b64encode(data).decode()}}
+        asked = json.dumps({"signature_name": "detection", "instances": [item]}).encode()
+        address = f"http://127.0.0.1:{running.rest.port}/v1/models/nano:predict"
+        with urllib.request.urlopen(address, asked) as answer:
+            (row,) = json.load(answer)["predictions"]
+        request = predict_pb2.PredictRequest()
+        request.model_spec.name, request.model_spec.signature_name = "nano", "detection"
+        request.inputs["image_bytes"].CopyFrom(tf.make_tensor_proto([data]))
+        with grpc.insecure_channel(f"127.0.0.1:{running.rpc.ports[0]}") as channel:
+            found = prediction_service_pb2_grpc.PredictionServiceStub(channel).Predict(request, 60).outputs
+        told = {name: tf.make_ndarray(tensor)[0] for name, tensor in found.items()}
+        assert told.keys() == row.keys()
+        for one in (row, told):
+            boxes = np.array(one["detection_boxes"])
+            assert boxes.shape == (100, 4) and one["num_detections"] == 2
+            assert np.array(one["detection_classes"])[:3].tolist() == [mine.indices[0] + 1, mine.indices[1] + 1, 0]
+            np.testing.assert_allclose(np.array(one["detection_scores"])[:2], mine.scores, atol=0.02)
+            pixels = boxes[:2] * np.tile(mine.size, 2)
+            np.testing.assert_allclose(pixels[:, [1, 0, 3, 2]], mine.boxes, atol=3)
+    finally:
+        running.close(1)
 
 
 def test_the_same_boxes_over_rest(home):

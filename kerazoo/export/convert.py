@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from kerazoo import formats, own, seal
-from kerazoo.contract import Network, Port, Signature, Task
+from kerazoo.contract import Network, Port, Signature
 from kerazoo.engines import card as card_
 from kerazoo.engines import keras as keras_engine
 from kerazoo.engines import onnx as onnx_engine
@@ -174,7 +174,10 @@ def _specs(signature: Signature, one_row: bool = False) -> list[Any]:
 
 
 def saved_model(built: Built, card: Card, path: Path, one_row: bool | None = None) -> None:
-    """A bundle: from request to response a signature a task, `serving_default` the first; and one a part."""
+    """A bundle: from request to response a signature a task, `serving_default` the first; and one a part.
+
+    A task that says by `also` how else it is answered has these signatures, too.
+    """
     import keras
 
     from kerazoo.ops import tensorflow as ops
@@ -185,6 +188,8 @@ def saved_model(built: Built, card: Card, path: Path, one_row: bool | None = Non
     for index, (name, task) in enumerate(built.tasks.items()):
         specs = _specs(Signature(task.request, task.response))
         archive.add_endpoint(name if index else ANSWER, _whole(task, network), specs)
+        for also, other in getattr(task, "also", {}).items():
+            archive.add_endpoint(also, _whole(other, network), specs)
     for part in built.parts:
         archive.add_endpoint(part, *_traced(built, part, fixed=False))
     archive.write_out(str(path), verbose=False)
@@ -193,7 +198,7 @@ def saved_model(built: Built, card: Card, path: Path, one_row: bool | None = Non
     seal.seal_folder(path, card_.FOLDER)
 
 
-def _whole(task: Task, network: Network) -> Callable[..., Any]:
+def _whole(task: Any, network: Network) -> Callable[..., Any]:
     """The whole answer as a function of one positional tensor a request port."""
     names = [port.name for port in task.request]
     return lambda *tensors: task.answer(network, dict(zip(names, tensors, strict=True)))

@@ -68,6 +68,10 @@ class Boxes:
         return {"boxes.png": _drawing.boxed(self.boxes, captions, self.indices, self.size, self.ground)}
 
 
+DETECTION = "detection"
+"""The signature of `Named`."""
+
+
 @dataclass(frozen=True)
 class Head:
     """One output of the network, with some anchors at each place.
@@ -138,6 +142,11 @@ class Anchored:
             Port("count", "int32", (None,)),
             Port("size", "float32", (None, 2)),
         )
+
+    @property
+    def also(self) -> Mapping[str, Any]:
+        """What a bundle answers under further signatures."""
+        return {DETECTION: Named(self)}
 
     @property
     def parts(self) -> Mapping[str, Signature]:
@@ -236,4 +245,46 @@ class Anchored:
             "score": float(max(scores)),
             "count": alone / max(whole, 1),
             "size": float(sizes.max(initial=0.0)),
+        }
+
+
+@dataclass(frozen=True)
+class Named:
+    """The same answer, called and written as by TensorFlow's object detection API, whose clients then work.
+
+    Boxes are top, left, bottom and right in shares of the picture's height and width; classes are counted from 1, 0
+    fills up; all numbers are floats.
+
+    Attributes:
+        task: Whose answer it is.
+    """
+
+    batched: ClassVar[bool] = True
+
+    task: Any
+
+    @property
+    def request(self) -> tuple[Port, ...]:
+        return self.task.request
+
+    @property
+    def response(self) -> tuple[Port, ...]:
+        shape = (None, self.task.count)
+        return (
+            Port("detection_boxes", "float32", (*shape, 4)),
+            Port("detection_classes", "float32", shape),
+            Port("detection_scores", "float32", shape),
+            Port("num_detections", "float32", (None,)),
+        )
+
+    def answer(self, network: Network, request: Tensors) -> Tensors:
+        ops, answered = network.ops, self.task.answer(network, request)
+        box, size, count = (answered[name] for name in ("box", "size", "count"))
+        sides = [box[:, :, side] / size[:, 1 - side % 2][:, None] for side in (1, 0, 3, 2)]
+        shown = ops.cast(ops.arange(self.task.count)[None] < count[:, None], "float32")
+        return {
+            "detection_boxes": ops.stack(sides, -1),
+            "detection_classes": (ops.cast(answered["index"], "float32") + 1.0) * shown,
+            "detection_scores": answered["score"],
+            "num_detections": ops.cast(count, "float32"),
         }

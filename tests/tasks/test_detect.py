@@ -72,6 +72,21 @@ def test_boxes_lie_in_the_picture_s_pixels(size):
     assert task().compare(host, graph)["box"] < 1e-3
 
 
+def test_the_same_answer_as_tensorflows_api_has_it():
+    network = heads((0, 1, 2, 0, [0.0, 0.0, 0.0, 0.0], 0.95, {1: 0.9, 2: 0.8}))
+    (named,) = task().also.values()
+    request = {"image_bytes": text(png(scene(128, 300)))}
+    answer, (host, graph) = both(task(), request, network=network)[0], both(named, request, network=network)
+    assert [port.name for port in named.response] == list(host) and len(host) == 4
+    for mine in (host, graph):
+        close(mine, {"num_detections": 2, "detection_classes": [2, 3, 0, 0, 0, 0]})
+        close(mine, {"detection_scores": answer["score"][0]})
+        pixels = mine["detection_boxes"][0] * np.array([128, 300, 128, 300])
+        np.testing.assert_allclose(pixels[:, [1, 0, 3, 2]], answer["box"][0], atol=1e-3)
+        for port in named.response:
+            assert mine[port.name].dtype == np.float32 and mine[port.name].shape[1:] == port.shape[1:]
+
+
 def test_of_one_thing_seen_twice_the_surer_stays_and_other_classes_stay_too():
     here = [0.0, 0.0, 0.0, 0.0]
     network = heads(

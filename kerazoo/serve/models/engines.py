@@ -174,7 +174,7 @@ class _OnEngine:
     joins: dict[str, Joiner] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.tasks = {key: self.card.tasks[name] for key, name in signatures.of_tasks(self.card).items()}
+        self.tasks = signatures.answered(self.card)
         self.joins = {
             key: Joiner(functools.partial(self._answer, task), self.crew.cores.count, self.seen, Size(self.most))
             for key, task in self.tasks.items()

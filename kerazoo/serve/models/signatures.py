@@ -17,12 +17,16 @@ from kerazoo.serve.wire import protos, tensors
 def of_card(card: Card) -> dict[str, Any]:
     """What a bundle of Kerazoo's has: a signature a part, and one a task from request to response.
 
-    The default task's is `serving_default`, the others have the names of their kinds.
+    The default task's is `serving_default`, the others have the names of their kinds; a task may have more.
     """
     found = {name: _signature(name, each.inputs, each.outputs) for name, each in card.parts.items()}
-    for key, name in of_tasks(card).items():
-        found[key] = _signature(key, card.tasks[name].request, card.tasks[name].response)
-    return found
+    return found | {key: _signature(key, each.request, each.response) for key, each in answered(card).items()}
+
+
+def answered(card: Card) -> dict[str, Any]:
+    """Signature -> what answers it from request to response: a task, or another way to say its answer."""
+    found: dict[str, Any] = {key: card.tasks[name] for key, name in of_tasks(card).items()}
+    return found | {key: each for task in card.tasks.values() for key, each in getattr(task, "also", {}).items()}
 
 
 def of_tasks(card: Card) -> dict[str, str]:
