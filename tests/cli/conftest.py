@@ -17,6 +17,12 @@ from kerazoo import cli
 MODEL = "lenet5:mnist"
 SEVEN = Path(__file__).parents[2] / "examples" / "seven.png"
 
+INTERRUPTIBLE = (
+    sys.executable, "-c",
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from kerazoo import cli; cli.main()",
+)  # fmt: skip
+"""The command line as a terminal starts it: in a script's background Ctrl-C is ignored, and that is inherited."""
+
 
 @dataclass(frozen=True)
 class Done:

@@ -22,7 +22,7 @@ from kerazoo import codecs, loading
 from kerazoo.codecs import _files
 from kerazoo.contract import Port, Tensors
 from kerazoo.predictor import Predictor
-from tests.cli.conftest import MODEL, SEVEN, Done
+from tests.cli.conftest import INTERRUPTIBLE, MODEL, SEVEN, Done
 
 
 @dataclass(frozen=True)
@@ -345,7 +345,7 @@ def test_interrupted(prepared: Path, tmp_path: Path) -> None:
     for index in range(4000):
         os.link(SEVEN, tmp_path / f"{index}.png") if index else (tmp_path / "0.png").write_bytes(SEVEN.read_bytes())
     process = subprocess.Popen(
-        [sys.executable, "-m", "kerazoo", "predict", str(tmp_path), "-m", MODEL, "--json"],
+        [*INTERRUPTIBLE, "predict", str(tmp_path), "-m", MODEL, "--json"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env={**os.environ, "KERAZOO_HOME": str(prepared)},

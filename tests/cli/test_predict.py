@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tests.cli.conftest import MODEL, SEVEN
+from tests.cli.conftest import INTERRUPTIBLE, MODEL, SEVEN
 
 
 def encode(image: Image.Image, form: str = "PNG", **options: Any) -> bytes:
@@ -353,7 +353,7 @@ def test_a_damaged_cache_is_prepared_again(kerazoo: Any, prepared: Path) -> None
 @pytest.mark.slow
 def test_interrupting_the_preparation_leaves_nothing(tmp_path: Path) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "kerazoo", "predict", str(SEVEN), "-m", MODEL],
+        [*INTERRUPTIBLE, "predict", str(SEVEN), "-m", MODEL],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
