@@ -101,6 +101,7 @@ class Entry:
             `source` that published or the `command` that measured it; and, where it is not the usual one,
             `tolerance`, how much worse a measurement may be.
         task: What these weights want of their task, beside what the variant says: the scale they enlarge by.
+        sizes: Fields of the variant's config that are others here: how many classes.
         recipe: The file that trained these weights, for those of this project.
         log: Last lines of that training's log.
     """
@@ -114,6 +115,7 @@ class Entry:
     published: tuple[Mapping[str, Any], ...] = ()
     measured: tuple[Mapping[str, Any], ...] = ()
     task: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    sizes: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     recipe: str | None = None
     log: tuple[str, ...] = ()
 
@@ -194,6 +196,7 @@ def parse(name: str, entry: Mapping[str, Any]) -> Entry:
         published=tuple(MappingProxyType(row) for row in entry["published"]),
         measured=tuple(MappingProxyType(row) for row in entry["measured"]),
         task=MappingProxyType(entry.get("task", {})),
+        sizes=MappingProxyType(entry.get("sizes", {})),
         recipe=entry.get("recipe"),
         log=tuple(entry.get("log", ())),
     )
@@ -222,7 +225,7 @@ def find(model: str) -> Entry:
 # The schema. Hand-written, because its messages name the entry and the key, and it needs no package.
 
 ENTRY_KEYS = ("files", "licence", "source", "labels", "preprocessing", "published", "measured")
-ENTRY_OPTIONAL = ("task", "recipe", "log")
+ENTRY_OPTIONAL = ("task", "sizes", "recipe", "log")
 FILE_KEYS = ("name", "role", "urls", "hash", "size", "format")
 PREPROCESSING_KEYS = ("resize", "size", "interpolation", "channels", "scale", "mean", "std")
 PREPROCESSING_OPTIONAL = ("fill", "pad")
@@ -267,8 +270,9 @@ def _entry_faults(entry: Any) -> Iterable[str]:
         yield from (f"preprocessing.{fault}" for fault in _preprocessing_faults(entry["preprocessing"]))
     for key, origin in (("published", "source"), ("measured", "command")):
         yield from _metric_faults(key, entry[key], origin)
-    if "task" in entry and not (isinstance(entry["task"], dict) and all(map(_number, entry["task"].values()))):
-        yield "task: must be an object of numbers"
+    for key in ("task", "sizes"):
+        if key in entry and not (isinstance(entry[key], dict) and all(map(_number, entry[key].values()))):
+            yield f"{key}: must be an object of numbers"
     if "recipe" in entry and not _line(entry["recipe"]):
         yield "recipe: must be a path"
     if "log" in entry and not (isinstance(entry["log"], list) and all(_line(line) for line in entry["log"])):

@@ -158,8 +158,7 @@ def tasks_of(model: Model) -> tuple[dict[str, Task], Normalise | None]:
     """The model's tasks, the default first, and the normalisation that its weights want, without building it."""
     own = _assets(model)
     normalise = from_preprocessing(own.preprocessing)[1] if own.preprocessing is not None else None
-    config = model.described.config
-    return model.family.tasks(config, own), normalise or getattr(model.family, "NORMALISE", None)
+    return model.family.tasks(_config(model), own), normalise or getattr(model.family, "NORMALISE", None)
 
 
 def _assets(model: Model) -> Assets:
@@ -173,12 +172,17 @@ def _assets(model: Model) -> Assets:
 
 
 def config_of(model: Model) -> Any:
-    """The variant's config, at the picture size that the weights were trained at."""
-    config, entry = model.described.config, model.entry
+    """The variant's config, at the sizes that the weights were trained at."""
+    config, entry = _config(model), model.entry
     size = entry.preprocessing.get("size") if entry is not None else None
     if size is None or None in config.input_shape[:2]:
         return config
     return replace(config, input_shape=(*size, config.input_shape[2]))
+
+
+def _config(model: Model) -> Any:
+    """At the variant's picture size."""
+    return replace(model.described.config, **(model.entry.sizes if model.entry is not None else {}))
 
 
 def require_weights(model: Model) -> None:

@@ -3,7 +3,8 @@
 Paper: Redmon, Farhadi, "YOLOv3: An Incremental Improvement", 2018, arXiv:1804.02767, sections 2.1 to 2.4, table 1.
     `mobilenetv2_yolov3_nano` has no paper: it is dog-qiuqiu/MobileNet-Yolo's, on the blocks of arXiv:1801.04381.
 Reference weights: the authors' `yolov3.weights` and `yolov3-tiny.weights`, trained on COCO, for pictures in a letterbox
-    of grey; the nano network's `.weights`, for pictures that are stretched. RGB in 0..1.
+    of grey; the nano network's `.weights`, for pictures that are stretched. RGB in 0..1. `bccd` is this project's own:
+    the nano network's, taught blood cells.
 Variants: `mobilenetv2_yolov3_nano`, `yolov3_tiny`, `yolov3` (on Darknet-53; its weights fit any size, 320, 416 and 608
     pixels are the published ones).
 Differs: layers are those of the authors' `.cfg` files, of which the paper tells the main ones only. The tiny network's
@@ -202,14 +203,16 @@ def from_darknet(config: Config, tensors: dict[str, np.ndarray]) -> dict[str, np
 SOURCES: Mapping[str, Any] = {"darknet": from_darknet}
 
 
-def _built(variant: str, weights: Weights, input_shape: Shape | None, classes: int, name: str | None) -> keras.Model:
-    trained: Config = VARIANTS[variant].config
-    whole_numbers(classes=classes)
+def _built(
+    variant: str, weights: Weights, input_shape: Shape | None, classes: int | None, name: str | None
+) -> keras.Model:
     weights_.check(variant, weights)
+    entry = next((each for each in manifest.entries_of(variant) if each.weights == str(weights)), None)
+    trained: Config = replace(VARIANTS[variant].config, **(entry.sizes if entry is not None else {}))
+    classes = trained.classes if classes is None else classes
+    whole_numbers(classes=classes)
     if input_shape is None:
-        words = {entry.weights: entry.preprocessing["size"] for entry in manifest.entries_of(variant)}
-        size = words.get(str(weights))
-        shape = (*size, 3) if size else trained.input_shape
+        shape = (*entry.preprocessing["size"], 3) if entry is not None else trained.input_shape
     else:
         shape = picture_shape(input_shape, variant, COARSEST)
     if any(side is not None and side % COARSEST for side in shape[:2]):
@@ -224,7 +227,7 @@ def _built(variant: str, weights: Weights, input_shape: Shape | None, classes: i
 
 
 def YOLOv3(
-    weights: Weights = "coco", input_shape: Shape | None = None, classes: int = 80, name: str | None = None
+    weights: Weights = "coco", input_shape: Shape | None = None, classes: int | None = None, name: str | None = None
 ) -> keras.Model:
     """YOLOv3 on Darknet-53, Redmon and Farhadi 2018; 62,001,757 parameters with the default arguments.
 
@@ -232,7 +235,7 @@ def YOLOv3(
         weights: `"coco"` (416 pixels), `"coco-320"`, `"coco-608"`, `None` for random ones, or the path of a file in any
             format that `kerazoo.weights` reads, darknet's `.weights` among them.
         input_shape: `(height, width, 3)`, sides multiples of 32 or `None`; as the weights want it by default.
-        classes: Number of classes.
+        classes: Number of classes; as many as the weights have, or 80, by default.
         name: Name of the model.
 
     Returns:
@@ -247,7 +250,7 @@ def YOLOv3(
 
 
 def YOLOv3Tiny(
-    weights: Weights = "coco", input_shape: Shape | None = None, classes: int = 80, name: str | None = None
+    weights: Weights = "coco", input_shape: Shape | None = None, classes: int | None = None, name: str | None = None
 ) -> keras.Model:
     """The small network of YOLOv3's authors, Redmon and Farhadi 2018; 8,858,734 parameters with the default arguments.
 
@@ -255,7 +258,7 @@ def YOLOv3Tiny(
         weights: `"coco"`, `None` for random ones, or the path of a file in any format that `kerazoo.weights` reads,
             darknet's `.weights` among them.
         input_shape: `(height, width, 3)`, sides multiples of 32 or `None`; `(416, 416, 3)` by default.
-        classes: Number of classes.
+        classes: Number of classes; as many as the weights have, or 80, by default.
         name: Name of the model.
 
     Returns:
@@ -270,15 +273,15 @@ def YOLOv3Tiny(
 
 
 def MobileNetV2YOLOv3Nano(
-    weights: Weights = "coco", input_shape: Shape | None = None, classes: int = 80, name: str | None = None
+    weights: Weights = "coco", input_shape: Shape | None = None, classes: int | None = None, name: str | None = None
 ) -> keras.Model:
     """YOLOv3's outputs on a narrow MobileNetV2, dog-qiuqiu 2020; 891,070 parameters with the default arguments.
 
     Args:
-        weights: `"coco"`, `None` for random ones, or the path of a file in any format that `kerazoo.weights` reads,
-            darknet's `.weights` among them.
+        weights: `"coco"`, `"bccd"` (three kinds of blood cells, 224 pixels), `None` for random ones, or the path of a
+            file in any format that `kerazoo.weights` reads, darknet's `.weights` among them.
         input_shape: `(height, width, 3)`, sides multiples of 32 or `None`; `(320, 320, 3)` by default.
-        classes: Number of classes.
+        classes: Number of classes; as many as the weights have, or 80, by default.
         name: Name of the model.
 
     Returns:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from kerazoo import tasks
 from kerazoo.assets import Assets
 from kerazoo.engines.keras import KerasNetwork
 from kerazoo.errors import UsageError
@@ -167,7 +168,7 @@ class Precision:
     def __call__(self, state: State) -> dict[str, float]:
         import tensorflow as tf
 
-        model, task = state.model, metrics.in_full(self.task)
+        model, task = state.model, metrics.in_full(tasks.exactly(self.task))
 
         def traced() -> Any:
             return tf.function(lambda pixels: model(pixels, training=False), reduce_retracing=True)
