@@ -74,10 +74,11 @@ def _part(model: Any, name: str, signature: Signature | None) -> Any:
     inner = {layer.name: layer for layer in model.layers}
     if name in inner:
         return inner[name]
-    if signature is None or isinstance(model.output, Mapping):
+    if signature is None or not all(port.name in inner for port in (*signature.inputs, *signature.outputs)):
         return model
-    if not all(port.name in inner for port in (*signature.inputs, *signature.outputs)):
-        return model
+    named = set(model.output) if isinstance(model.output, Mapping) else set()
+    if {port.name for port in signature.outputs} <= named and len(model.inputs) == len(signature.inputs):
+        return model  # Which says by name what is asked of it.
     first, last = ([inner[port.name].output for port in ports] for ports in (signature.inputs, signature.outputs))
     return keras.Model(first if len(first) > 1 else first[0], last, name=name)
 
