@@ -222,7 +222,7 @@ def test_quantisation_is_read_from_the_file(colours: Path, tmp_path: Path) -> No
         ("colours.onnx", ["--std", "0"], "cannot be 0"),
         ("colours.onnx", ["--background", "middle"], "allowed are first, last"),
         ("colours.onnx", ["--interpolation", "nearest"], "allowed are bilinear, bicubic"),
-        ("colours.onnx", ["--task", "segment"], "cannot be stated in options, only classify can"),
+        ("colours.onnx", ["--task", "segment"], "cannot be stated in options, only classify, dream can"),
         ("colours.onnx", ["--task", "clasify"], "Did you mean classify"),
         ("colours.tflite", ["--preprocess", "none"], "pixels as stated are 0 to 255. State what"),
         ("colours", [], "pictures of any size: state the one it was trained at"),
