@@ -171,9 +171,10 @@ class Network:
 
 def _ends(model: Any) -> set[str]:
     """Names of the layers with weights that make the outputs; of several outputs each may have its own."""
-    made = [output._keras_history.operation for output in model.outputs]
-    last = [layer for layer in model.layers if layer.weights][-1]
-    return {layer.name for layer in made} if all(layer.weights for layer in made) else {last.name}
+    weighing = [layer.name for layer in model.layers if layer.weights]
+    # What makes an output need be no layer: `keras.ops.depth_to_space` is an operation.
+    made = {output._keras_history.operation.name for output in model.outputs}
+    return made if made <= set(weighing) else {weighing[-1]}
 
 
 def _with_top(model: Any, classes: int) -> Any:
