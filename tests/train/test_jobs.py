@@ -427,7 +427,7 @@ def test_a_short_sentence_teaches_the_same_where_the_network_is_as_short() -> No
     """Padding is neither learnt from nor changes a state, so that a shorter network is only faster."""
     import tensorflow as tf
 
-    from kerazoo.train.jobs.translate import _of_length, worded
+    from kerazoo.train.jobs.translate import of_length, worded
     from kerazoo.train.losses import cross_entropy
     from kerazoo.train.recipe import Recipe
     from kerazoo.train.schedules import Optimizer
@@ -443,7 +443,7 @@ def test_a_short_sentence_teaches_the_same_where_the_network_is_as_short() -> No
     short = source_, before, target
     long = tuple(np.pad(array, ((0, 0), (0, 2))) for array in short)
     steps = {
-        "short": (Unrolled(worded(cross_entropy), lambda length: _of_length(family, sizes, length)), short),
+        "short": (Unrolled(worded(cross_entropy), lambda length: of_length(family, sizes, length)), short),
         "long": (Supervised(worded(cross_entropy), inputs=2), long),
     }
     found = []
