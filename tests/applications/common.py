@@ -92,7 +92,7 @@ every_layout = pytest.mark.parametrize(
     ("top", "save"),
     [
         (True, keras_legacy),
-        (False, keras_legacy),
+        pytest.param(False, keras_legacy, marks=pytest.mark.slow),
         (True, keras_3),
         pytest.param(False, keras_3, marks=pytest.mark.slow),
         pytest.param(True, keras_3_without_names, marks=pytest.mark.slow),

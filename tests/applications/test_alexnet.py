@@ -130,6 +130,7 @@ def test_left_over_and_missing():
         alexnet.from_caffe(TWO, tensors)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("config", "public", "least"), [(TWO, AlexNet, 67), (ONE, AlexNetOneTower, 63)])
 def test_smallest_and_unknown_sizes(config, public, least):
     model = alexnet.build(dataclasses.replace(config, input_shape=(least, least + 5, 3)))

@@ -23,6 +23,7 @@ FAMILIES = (deeplab_v1, deeplab_v2, deeplab_v3, deeplab_v3plus)
 SMALL = {name: (family, variant.small) for family in FAMILIES for name, variant in family.VARIANTS.items()}
 
 
+@pytest.mark.slow
 def test_kernels_that_look_far_keep_the_resolution():
     """An eighth of the picture; a sixteenth for Xception."""
     for name, (family, config) in SMALL.items():
@@ -156,6 +157,7 @@ def test_the_last_layer_of_a_caffe_file_may_be_called_after_its_data():
     assert found.keys() == own.keys() and all(np.array_equal(found[path], own[path]) for path in own)
 
 
+@pytest.mark.slow
 def test_any_size_and_other_classes():
     model = deeplab_v3.DeepLabV3MobileNetV2(None, (None, None, 3), 4, None)
     assert model(pictures(1, 70, 90, 3)).shape == (1, 70, 90, 4)

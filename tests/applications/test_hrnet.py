@@ -151,6 +151,7 @@ def test_another_file_is_refused(changed):
     assert f"Unexpected: {changed}_." in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_file_s_classifier_is_left_out(tmp_path):
     described = dataclasses.replace(hrnet.VARIANTS["hrnet_w18"], config=SMALL)
     family = SimpleNamespace(build=hrnet.build, SOURCES=hrnet.SOURCES, VARIANTS={"hrnet_w18": described})

@@ -267,6 +267,7 @@ def test_a_block_adds_its_scaled_result(variant, block, scale, relu):
     assert (left < 0).any() != relu
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_smallest_and_unknown_sizes(variant):
     least = inception_resnet.build(small(variant, input_shape=(75, 75, 3)))

@@ -158,6 +158,7 @@ def test_files_of_the_other_variant_are_refused(tmp_path):
         inception_v1.from_slim(TORCH, {})
 
 
+@pytest.mark.slow
 def test_the_two_paddings():
     """At 223 pixels they are the same, which ties TF-Slim's network to the one compared with torchvision; at the
     weights' 224 they are not."""
@@ -188,6 +189,7 @@ def test_the_first_convolution_s_padding():
         np.testing.assert_allclose(maps, expected, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "build", "least"),
     [("inception_v1", InceptionV1, 1), ("inception_v1_torchvision", InceptionV1Torchvision, 15)],

@@ -172,6 +172,7 @@ def test_slim_checkpoint_that_does_not_fit(checkpoint):
         convert(DESCRIBED.config, checkpoint | {"InceptionV3/Logits/Conv2d_1c_1x1/weights": np.ones((2048, 1001))})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(75, 75, 3), (107, 76, 3), (None, None, 3)])
 def test_smallest_and_unknown_sizes(shape):
     model = inception_v3.build(

@@ -29,7 +29,14 @@ def test_signature_is_keras_own():
 
 
 @pytest.mark.parametrize(
-    ("alpha", "size"), [(1.0, 96), (0.75, 96), (0.5, 96), (0.25, 32), (0.25, 96), (0.25, 128), (0.25, 160)]
+    ("alpha", "size"),
+    [
+        (0.25, 96),
+        *(
+            pytest.param(a, s, marks=pytest.mark.slow)
+            for a, s in [(1.0, 96), (0.75, 96), (0.5, 96), (0.25, 32), (0.25, 128), (0.25, 160)]
+        ),
+    ],
 )
 def test_official_file(alpha, size, tmp_path):
     for include_top in (True, False):

@@ -82,6 +82,7 @@ def test_the_default_size_is_that_of_the_default_weights(variant):
     assert described.config.input_shape == described.input
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(1, 1, 3), (3, 2, 3), (None, None, 3)])
 def test_smallest_and_unknown_sizes(shape):
     model = applications.ResNet18D(weights=None, input_shape=shape, classes=3)

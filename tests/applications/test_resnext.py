@@ -101,6 +101,7 @@ def test_official_file(file):
     close(model(images), reference(images))
 
 
+@pytest.mark.slow
 def test_official_file_without_top(file, tmp_path):
     path, whole = file
     reference = official(BLOCKS["resnext50_32x4d"], include_top=False)
@@ -159,6 +160,7 @@ def test_names_are_those_of_the_official_files():
     assert [name for name, _ in mine] == [name for name, _ in theirs]
 
 
+@pytest.mark.slow
 def test_smallest_and_unknown_sizes():
     for shape in ((1, 1, 3), (None, None, 3)):
         model = applications.ResNeXt50_32x4d(weights=None, input_shape=shape, classes=3)

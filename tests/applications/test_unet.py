@@ -51,7 +51,7 @@ def test_task():
     assert (task.tile, task.shrink, task.overlap) == (256, 0, 32)
 
 
-@pytest.mark.parametrize("variant", ["unet", "unet_same"])
+@pytest.mark.parametrize("variant", ["unet", pytest.param("unet_same", marks=pytest.mark.slow)])
 def test_learns_to_find_bright_pixels(variant):
     keras.utils.set_random_seed(1)
     model = unet.build(unet.VARIANTS[variant].small)

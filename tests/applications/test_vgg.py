@@ -141,6 +141,7 @@ def test_files_that_do_not_fit_are_refused_by_name():
         vgg.from_torch(config, wrong)
 
 
+@pytest.mark.slow
 def test_smallest_and_unknown_sizes():
     model = vgg.VGG11(weights=None, input_shape=(32, 32, 3), classes=4)
     assert model(pictures(1, 32, 32, 3)).shape == (1, 4)

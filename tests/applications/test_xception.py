@@ -92,6 +92,7 @@ def test_our_own_file_comes_back(tmp_path):
     close(again(images), mine(images), relative=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(71, 71, 3), (96, 72, 3), (None, None, 3)])
 def test_smallest_and_unknown_sizes(shape):
     model = xception.build(dataclasses.replace(DESCRIBED.small, input_shape=shape))

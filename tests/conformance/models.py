@@ -43,6 +43,12 @@ NAMES = tuple(registry.variants())
 FIRST = tuple({family: name for name, (family, _) in reversed(registry.variants().items())}.values())
 """Of each family the first variant: the others differ from it in sizes alone, and wait for the slow run."""
 
+DEEP = (
+    "deeplab_v2_resnet101", "deeplab_v3plus_mobilenetv2", "hrnet_w18", "hrnet_w18_seg", "hrnet_w32_pose",
+    "inception_resnet_v1", "inception_v3", "inception_v4", "resnet18d", "resnet50", "xception",
+)  # fmt: skip
+"""Of these the ones that take seconds to build, of layers which others hold as well; they wait, too."""
+
 CONVERTED = (
     "autoencoder_denoising", "espcn_x2", "gcn_cora", "lenet5", "resnet18", "resnext50_32x4d", "rnn_encdec", "snn",
     "squeezenet_v1_0", "stn", "unet", "vae",
@@ -54,7 +60,7 @@ def _waiting(names: Iterable[str], quick: Collection[str]) -> list[Any]:
     return [name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 
-every_variant = pytest.mark.parametrize("name", _waiting(NAMES, FIRST))
+every_variant = pytest.mark.parametrize("name", _waiting(NAMES, set(FIRST) - set(DEEP)))
 converting = pytest.mark.parametrize("name", _waiting(NAMES, CONVERTED))
 """For what takes seconds a variant."""
 

@@ -58,6 +58,7 @@ print("RESULT" + json.dumps(curves))
 """
 
 
+@pytest.mark.slow
 def test_two_devices_learn_what_one_learns(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     pictures = rng.integers(0, 256, (8, 28, 28), np.uint8)

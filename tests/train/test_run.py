@@ -34,7 +34,7 @@ def same(first: Any, second: Any) -> None:
 
 
 @pytest.mark.parametrize("recipe", [classifier(), adversarial()], ids=lambda recipe: recipe.name)
-@pytest.mark.parametrize("at", [6, 8])
+@pytest.mark.parametrize("at", [6, pytest.param(8, marks=pytest.mark.slow)])
 def test_an_interrupted_training_ends_as_an_unbroken_one(recipe: Any, at: int, tmp_path: Path) -> None:
     """In the midst of an epoch, and between two."""
     straight = run(recipe, tmp_path / "straight", say=quiet)

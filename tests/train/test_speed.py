@@ -99,7 +99,7 @@ def same(one: Any, other: Any) -> None:
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("word", ["bfloat16", "float32"])
+@pytest.mark.parametrize("word", ["bfloat16", pytest.param("float32", marks=pytest.mark.slow)])
 def test_the_measured_choice_is_told_kept_and_gone_on_with(
     word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

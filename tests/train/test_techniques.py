@@ -270,6 +270,7 @@ def test_augmentations_of_a_batch_leave_labels_alone_and_are_the_generators() ->
         assert not np.array_equal(first[0], rgb)
 
 
+@pytest.mark.slow
 def test_a_range_test_sets_the_one_cycle_and_a_training_goes_on_with_it(tmp_path: Path) -> None:
     from kerazoo.train.run import run
     from kerazoo.train.schedules import Optimizer
