@@ -13,7 +13,7 @@ import hashlib
 import io
 import json
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -60,11 +60,6 @@ def _waiting(names: Iterable[str], quick: Collection[str]) -> list[Any]:
     return [name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 
-every_variant = pytest.mark.parametrize("name", _waiting(NAMES, set(FIRST) - set(DEEP)))
-converting = pytest.mark.parametrize("name", _waiting(NAMES, CONVERTED))
-"""For what takes seconds a variant."""
-
-
 def family(name: str) -> Any:
     return registry.variants()[name][0]
 
@@ -73,6 +68,21 @@ def config(name: str) -> Any:
     """The config that tests run: the small one where the variant is large."""
     described = registry.variants()[name][1]
     return described.config if described.small is None else described.small
+
+
+def _distinct() -> tuple[str, ...]:
+    """Of variants that are the same network at the size of the tests, the first."""
+    found: dict[tuple[str, str], str] = {}
+    for name in NAMES:
+        found.setdefault((family(name).__name__, repr(replace(config(name), name=""))), name)
+    return tuple(found.values())
+
+
+DISTINCT = _distinct()
+
+every_variant = pytest.mark.parametrize("name", _waiting(NAMES, set(FIRST) - set(DEEP)))
+converting = pytest.mark.parametrize("name", _waiting(DISTINCT, CONVERTED))
+"""For what takes seconds a variant."""
 
 
 def assets(sizes: Any) -> Assets:
