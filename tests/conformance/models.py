@@ -13,7 +13,7 @@ import hashlib
 import io
 import json
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -24,6 +24,7 @@ from filelock import FileLock
 from PIL import Image
 
 from kerazoo import manifest, registry
+from kerazoo.applications._recognise import TABLE
 from kerazoo.assets import Assets
 from kerazoo.codecs import image as image_
 from kerazoo.codecs._wordpiece import placeholder as pieces
@@ -70,19 +71,24 @@ def config(name: str) -> Any:
     return described.config if described.small is None else described.small
 
 
-def _distinct() -> tuple[str, ...]:
-    """Of variants that are the same network at the size of the tests, the first."""
-    found: dict[tuple[str, str], str] = {}
+def _kinds() -> tuple[str, ...]:
+    """Of variants of the same layers, which differ in sizes alone, the first."""
+    layers = json.loads(TABLE.read_text(encoding="utf-8"))
+    found: dict[Any, str] = {}
     for name in NAMES:
-        found.setdefault((family(name).__name__, repr(replace(config(name), name=""))), name)
+        sizes = {key: value for key, value in vars(config(name)).items() if key != "name"}
+        words = {key: value for key, value in sizes.items() if isinstance(value, str | bool | None)}
+        channels = sizes.get("channels", (sizes.get("input_shape") or (None,))[-1])
+        key = (family(name).__name__, frozenset(layers[name]), repr(words), channels)
+        found.setdefault(key, name)
     return tuple(found.values())
 
 
-DISTINCT = _distinct()
+KINDS = _kinds()
 
 every_variant = pytest.mark.parametrize("name", _waiting(NAMES, set(FIRST) - set(DEEP)))
-converting = pytest.mark.parametrize("name", _waiting(DISTINCT, CONVERTED))
-"""For what takes seconds a variant."""
+converting = pytest.mark.parametrize("name", _waiting(KINDS, CONVERTED))
+"""For what takes seconds a variant: of each kind one."""
 
 
 def assets(sizes: Any) -> Assets:
