@@ -103,6 +103,7 @@ def test_the_server_answers_what_is_shown(workplace: tuple[Path, dict[str, str]]
         server.wait(60)
 
 
+@pytest.mark.slow
 def test_a_model_of_ones_own_goes_all_the_way(workplace: tuple[Path, dict[str, str]]) -> None:
     """Every command that answers names the three colours rightly, whatever stands between the model and the answer."""
     folder, env = workplace

@@ -154,6 +154,7 @@ def test_onnx_weights():
         googlenet.from_onnx(dataclasses.replace(FULL, aux=True), onnx)
 
 
+@pytest.mark.slow
 def test_fit_trains_all_three():
     """The loss is the sum of the three with their weights; all fall, and every weight moves."""
     keras.utils.set_random_seed(0)

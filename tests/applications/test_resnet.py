@@ -106,6 +106,7 @@ def test_nothing_changes_unless_everything_fits(small, tmp_path):
         np.testing.assert_array_equal(weight.numpy(), old)
 
 
+@pytest.mark.slow
 def test_a_head_of_one_s_own_trains():
     """The README's promise: a backbone without weights or with, a layer on it, and `fit`."""
     keras.utils.set_random_seed(0)

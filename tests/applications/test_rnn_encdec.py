@@ -69,6 +69,7 @@ def test_padding_does_not_change_the_context():
     np.testing.assert_allclose(encoder.get_layer("summary")(state), context, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_learns_to_copy_and_the_task_says_so():
     keras.utils.set_random_seed(0)
     config = rnn_encdec.Config(source_words=12, target_words=12, length=5, embedding=16, units=48, maxout=24, rank=16)

@@ -230,6 +230,7 @@ def test_a_model_of_ones_own_goes_on_with_other_classes_and_a_frozen_body(traine
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_translator_keeps_its_words_when_it_learns_more(trained: Any, tmp_path: Path) -> None:
     out, _ = trained("translate")
     (tmp_path / "more.tsv").write_text("drei neun\tthree nine\nvier\tfour\neins\tone\n\n", encoding="utf-8")
