@@ -30,6 +30,7 @@ from PIL import Image
 
 import kerazoo
 from benchmarks import record
+from benchmarks.cold import medians
 from kerazoo import engines, registry
 from kerazoo.export import prepare
 
@@ -90,15 +91,8 @@ def cold(model: str, picture: Path, folder: Path, rounds: int) -> dict[str, floa
         "kerazoo": [sys.executable, "-m", "kerazoo", "predict", str(picture), "-m", model],
         "keras": [sys.executable, "-c", script],
     }
-    seconds: dict[str, list[float]] = {name: [] for name in commands}
-    for turn in range(rounds + 1):
-        for name, command in commands.items():
-            start = time.perf_counter()
-            subprocess.run(command, check=True, capture_output=True, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"})
-            if turn:  # The first of each fills the file cache.
-                seconds[name].append(time.perf_counter() - start)
-    medians = {name: statistics.median(values) for name, values in seconds.items()}
-    return {**medians, "ratio": medians["kerazoo"] / medians["keras"]}
+    spent = medians(commands, rounds)
+    return {**spent, "ratio": spent["kerazoo"] / spent["keras"]}
 
 
 def warm(predictor: kerazoo.Predictor, bare: Callable[[Path], Any], picture: Path, rounds: int) -> dict[str, float]:

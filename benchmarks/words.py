@@ -14,9 +14,6 @@ Only the ratios mean something: each pair ran on the same machine in the same mi
 from __future__ import annotations
 
 import argparse
-import os
-import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,6 +25,7 @@ import numpy as np
 
 import kerazoo
 from benchmarks import record
+from benchmarks.cold import medians
 from kerazoo import registry
 
 MODEL = "minilm_l6:all"
@@ -89,15 +87,8 @@ def cold(text: str, rounds: int) -> dict[str, float]:
         "kerazoo": [sys.executable, "-m", "kerazoo", "predict", text, "-m", MODEL],
         "keras": [sys.executable, "-c", KERAS_SCRIPT.format(model=MODEL, text=text)],
     }
-    seconds: dict[str, list[float]] = {name: [] for name in commands}
-    for turn in range(rounds + 1):
-        for name, command in commands.items():
-            start = time.perf_counter()
-            subprocess.run(command, check=True, capture_output=True, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"})
-            if turn:  # The first of each fills the file cache.
-                seconds[name].append(time.perf_counter() - start)
-    medians = {name: statistics.median(values) for name, values in seconds.items()}
-    return {**medians, "ratio": medians["kerazoo"] / medians["keras"]}
+    spent = medians(commands, rounds)
+    return {**spent, "ratio": spent["kerazoo"] / spent["keras"]}
 
 
 def main() -> None:

@@ -223,10 +223,12 @@ def tasks(config: Config, assets: Assets) -> dict[str, Task]:
                 else "It belongs to the weights."
             )
         )
-    if len(words) != config.vocabulary or words.index(END) != config.separator:
+    place = words.index(END) if END in words else None
+    if (len(words), place) != (config.vocabulary, config.separator):
         raise UsageError(
-            f"The vocabulary has {len(words)} pieces, {END} the {words.index(END)}th; {config.name} has "
-            f"{config.vocabulary}, {END} the {config.separator}th."
+            f"The vocabulary has {len(words)} pieces, {'no ' if place is None else ''}{END}"
+            f"{'' if place is None else f' as number {place}'}; {config.name} has {config.vocabulary}, "
+            f"{END} as number {config.separator}."
         )
     codec = WordPiece(Vocabulary(words), config.length, config.lower, config.cut, config.longest)
     if not config.pretraining:

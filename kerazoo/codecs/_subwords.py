@@ -9,7 +9,7 @@ what is exported. Finding the merges is left to `tokenizers`, see `kerazoo.train
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -124,30 +124,26 @@ def merged(ops: Any, table: Merges, numbers: Tensor, words: Tensor, count: Tenso
     return numbers, count
 
 
-def cut(word: str, lines: Sequence[str], special: int, unknown: str) -> tuple[str, ...]:
-    """The pieces of one word, one after the other: what `merged` does with many, for reading much text at once."""
-    return _cut(word, tuple(lines), special, unknown)
-
-
-@functools.lru_cache(maxsize=1 << 16)
-def _cut(word: str, lines: tuple[str, ...], special: int, unknown: str) -> tuple[str, ...]:
-    ranks = _ranks(lines, special)
-    letters = set(merges(lines, special).letters.tolist())
-    parts = [letter if ord(letter) in letters else unknown for letter in word]
-    while True:
-        found = [ranks.get(pair, int(NO_RANK)) for pair in zip(parts, parts[1:], strict=False)]
-        best = min(found, default=int(NO_RANK))
-        if best == NO_RANK:
-            return tuple(parts)
-        out, place = [], 0
-        while place < len(parts):
-            take = 2 if place < len(found) and found[place] == best else 1
-            out.append("".join(parts[place : place + take]))
-            place += take
-        parts = out
-
-
 @functools.lru_cache(maxsize=8)
-def _ranks(lines: tuple[str, ...], special: int) -> dict[tuple[str, str], int]:
+def cutter(lines: tuple[str, ...], special: int, unknown: str) -> Callable[[str], tuple[str, ...]]:
+    """What cuts one word into its pieces, one after the other: what `merged` does with many, for much text at once."""
     pairs = (line.partition(" ") for line in lines[special:] if " " in line)
-    return {(left, right): rank for rank, (left, _, right) in enumerate(pairs)}
+    ranks = {(left, right): rank for rank, (left, _, right) in enumerate(pairs)}
+    letters = {chr(code) for code in merges(lines, special).letters}
+
+    @functools.lru_cache(maxsize=1 << 16)
+    def cut(word: str) -> tuple[str, ...]:
+        parts = [letter if letter in letters else unknown for letter in word]
+        while True:
+            found = [ranks.get(pair, int(NO_RANK)) for pair in zip(parts, parts[1:], strict=False)]
+            best = min(found, default=int(NO_RANK))
+            if best == NO_RANK:
+                return tuple(parts)
+            out, place = [], 0
+            while place < len(parts):
+                take = 2 if place < len(found) and found[place] == best else 1
+                out.append("".join(parts[place : place + take]))
+                place += take
+            parts = out
+
+    return cut

@@ -350,11 +350,8 @@ class Subwords:
 
     def tokens(self, text: str) -> list[str]:
         """The pieces of one text; letters that are not known are `<unk>`."""
-        return [
-            piece
-            for word in marked(text, self.lower)
-            for piece in _subwords.cut(word, self.words, len(SPECIAL), SPECIAL[UNKNOWN])
-        ]
+        cut = _subwords.cutter(self.words, len(SPECIAL), SPECIAL[UNKNOWN])
+        return [piece for word in marked(text, self.lower) for piece in cut(word)]
 
     @property
     def port(self) -> Port:

@@ -208,8 +208,11 @@ def test_whole_numbers_with_scales_are_read():
 def test_a_vocabulary_of_another_network_is_refused():
     with pytest.raises(UsageError, match=r"60 pieces.*bert_tiny has 70"):
         bert.tasks(SMALL, Assets(vocabulary=placeholder(60)))
-    with pytest.raises(UsageError, match=r"the 5th.*the 3th"):
+    with pytest.raises(UsageError, match=r"\[SEP\] as number 5; .*\[SEP\] as number 3"):
         bert.tasks(SMALL, Assets(vocabulary=placeholder(70, 5)))
+    for size in (70, 60):
+        with pytest.raises(UsageError, match=rf"{size} pieces, no \[SEP\]"):
+            bert.tasks(SMALL, Assets(vocabulary=Vocabulary(map(str, range(size)))))
     with pytest.raises(UsageError, match="has no vocabulary"):
         bert.tasks(SMALL, Assets())
     with pytest.raises(UsageError, match="begins with"):
