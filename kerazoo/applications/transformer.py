@@ -26,7 +26,8 @@ from typing import Any
 
 from kerazoo.applications._builder import Weights, assembled, share, whole_numbers
 from kerazoo.assets import Assets
-from kerazoo.codecs.text import Vocabulary, codec
+from kerazoo.codecs._subwords import codec
+from kerazoo.codecs.text import Vocabulary
 from kerazoo.contract import Port, Task, Variant
 from kerazoo.errors import UsageError
 from kerazoo.lazy import keras, own_layers

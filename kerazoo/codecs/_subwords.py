@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from kerazoo.contract import Tensor
+from kerazoo.codecs import text as text_
+from kerazoo.codecs.text import END, PAD, SPECIAL, START, UNKNOWN, Text, Vocabulary
+from kerazoo.contract import Port, Tensor
 from kerazoo.errors import UsageError
 
 MARK = "▁"
@@ -147,3 +150,113 @@ def cutter(lines: tuple[str, ...], special: int, unknown: str) -> Callable[[str]
             parts = out
 
     return cut
+
+
+@dataclass(frozen=True)
+class Subwords:
+    """Sentences to numbers of pieces of words [batch, length] and back; for whom pieces put together are the text.
+
+    Attributes:
+        words: `SPECIAL`, then one letter a line, `MARK` among them, then one merge a line, `left right`.
+        length: Numbers a sentence has: its pieces, `<end>`, then `<pad>`.
+        lower: Whether capitals are read as small letters.
+    """
+
+    words: Vocabulary
+    length: int
+    lower: bool = True
+
+    def __post_init__(self) -> None:
+        if self.words[: len(SPECIAL)] != SPECIAL or MARK not in self.words:
+            raise UsageError(f"A vocabulary of subwords begins with {' '.join(SPECIAL)} and has {MARK} as a letter.")
+        _ = self._merges
+
+    @property
+    def _merges(self) -> Merges:
+        return merges(self.words, len(SPECIAL))
+
+    @property
+    def pieces(self) -> tuple[str, ...]:
+        """What each number stands for."""
+        return self._merges.pieces
+
+    def tokens(self, text: str) -> list[str]:
+        """The pieces of one text; letters that are not known are `<unk>`."""
+        cut = cutter(self.words, len(SPECIAL), SPECIAL[UNKNOWN])
+        return [piece for word in marked(text, self.lower) for piece in cut(word)]
+
+    @property
+    def port(self) -> Port:
+        """Of a request: sentences."""
+        return Port("text", "string", (None,), "text")
+
+    @property
+    def tensor(self) -> Port:
+        """Of a network: numbers of pieces."""
+        return Port("tokens", "int32", (None, self.length))
+
+    def prepare(self, ops: Any, text: Tensor) -> Tensor:
+        """UTF-8 texts [batch] to int32 [batch, length]; a letter that is not known becomes `<unk>`.
+
+        Raises:
+            InputError: A text has no word at all, or more than `length - 1` pieces; nothing is cut off unsaid.
+        """
+        return ops.map_range(lambda i: self._prepare(ops, text[i]), ops.length(text), (self.length,), "int32")
+
+    def _prepare(self, ops: Any, text: Tensor) -> Tensor:
+        codes = text_._letters(ops, text, self.lower)
+        begins, blank = text_._starts(ops, codes)
+        size, table = ops.length(codes), self._merges
+        longer = f"The text has more than {self.length - 1} pieces of words; give it in parts."
+        letters = ops.sum(ops.cast(~blank, "int32"), 0)
+        ops.check(letters > 0, "The text is empty.")
+        ops.check(letters < self.length * table.longest, longer)
+        codes = ops.where(codes == ord(MARK), ops.full((size,), ord("_"), "int32"), codes)
+        unknown = ops.full((size,), UNKNOWN, "int32")
+        number = looked_up(ops, table.letters, table.numbers, codes, unknown)
+        # Before every letter there is room for a mark.
+        spaced = begins & ops.concat([ops.full((1,), True, "bool"), blank[:-1]], 0)
+        marks = ops.full((size,), self.pieces.index(MARK), "int32")
+        both = ops.reshape(ops.stack([marks, number], 1), (-1,))
+        kept = ops.reshape(ops.stack([spaced, ~blank], 1), (-1,))
+        word = ops.cumsum(ops.cast(begins, "int32")) - 1
+        words = ops.reshape(ops.stack([word, word], 1), (-1,))
+        nothing = ops.full((2 * size,), 0, "int32")
+        place = ops.maximum(ops.cumsum(ops.cast(kept, "int32")) - 1, 0)
+        both, words = (ops.segment_sum(ops.where(kept, each, nothing), place, 2 * size) for each in (both, words))
+        number, count = merged(ops, table, both, words, ops.sum(ops.cast(kept, "int32"), 0))
+        ops.check(count < self.length, longer)
+        return text_._ended(ops, number, count, self.length)
+
+    def decode(self, ops: Any, numbers: Tensor) -> Tensor:
+        """int32 [batch, n] to UTF-8 texts [batch]; `<pad>`, `<start>` and `<end>` are silent."""
+        spoken = tuple(
+            "" if index in (PAD, START, END) else piece.replace(MARK, " ") for index, piece in enumerate(self.pieces)
+        )
+        said = ops.cast(ops.gather(np.array([piece != "" for piece in spoken]), numbers), "int32")
+        first = (said == 1) & (ops.cumsum(said) == 1)
+        begins = tuple(piece.removeprefix(" ") for piece in spoken)
+        return ops.join(ops.gather((*spoken, *begins), text_._shifted(ops, numbers, first, len(spoken))))
+
+
+def marked(text: str, lower: bool = True) -> list[str]:
+    """The words of one text, those with a space before them marked, as subwords are made of them."""
+    from kerazoo.ops import numpy as ops
+
+    codes = text_._letters(ops, text.encode("utf-8", "replace"), lower)
+    begins, blank = text_._starts(ops, codes)
+    out: list[str] = []
+    spaced = True
+    for code, begin, empty in zip(codes.tolist(), begins.tolist(), blank.tolist(), strict=True):
+        letter = "_" if code == ord(MARK) else chr(code)
+        if begin:
+            out.append(MARK + letter if spaced else letter)
+        elif not empty:
+            out[-1] += letter
+        spaced = empty
+    return out
+
+
+def codec(words: Vocabulary, length: int, lower: bool = True) -> Text | Subwords:
+    """How a vocabulary is read and written: one with merges is of subwords."""
+    return (Subwords if any(" " in line for line in words) else Text)(words, length, lower)

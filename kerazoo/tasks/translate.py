@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from kerazoo.codecs.text import END, PAD, START, UNKNOWN, Subwords, Text, Vocabulary
+from kerazoo.codecs._subwords import Subwords
+from kerazoo.codecs.text import END, PAD, START, UNKNOWN, Text, Vocabulary
 from kerazoo.contract import Network, Port, Signature, Tensor, Tensors
 from kerazoo.errors import UsageError
 from kerazoo.tasks._decode import Rules, beam, greedy, repeated

@@ -10,7 +10,8 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kerazoo.codecs.text import END, SPECIAL, Subwords, Text, Vocabulary, codec, marked, placeholder
+from kerazoo.codecs._subwords import Subwords, codec, marked
+from kerazoo.codecs.text import END, SPECIAL, Text, Vocabulary, placeholder
 from kerazoo.errors import InputError, UsageError
 from kerazoo.ops import numpy as ops
 from kerazoo.ops import tensorflow as graph_ops

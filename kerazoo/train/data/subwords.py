@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from kerazoo.codecs.text import SPECIAL, UNKNOWN, Subwords, Vocabulary, marked
+from kerazoo.codecs._subwords import Subwords, marked
+from kerazoo.codecs.text import SPECIAL, UNKNOWN, Vocabulary
 from kerazoo.errors import UsageError
 from kerazoo.packages import needed
 
@@ -33,7 +34,7 @@ def of_pairs(pairs: Iterable[tuple[str, str]], size: int) -> Vocabulary:
 
 
 def of_lines(lines: Iterable[str], size: int) -> Vocabulary:
-    """As `learnt`, of lines of `kerazoo.codecs.text.marked` words with spaces between them."""
+    """As `learnt`, of lines of `kerazoo.codecs._subwords.marked` words with spaces between them."""
     tokenizers = needed("tokenizers")
     made = tokenizers.Tokenizer(tokenizers.models.BPE(unk_token=SPECIAL[UNKNOWN]))
     made.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from kerazoo.assets import Assets
-from kerazoo.codecs.text import PAD, codec, vocabulary
+from kerazoo.codecs._subwords import codec
+from kerazoo.codecs.text import PAD, vocabulary
 from kerazoo.errors import UsageError
 from kerazoo.lazy import keras
 from kerazoo.tasks.translate import Translate
