@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kerazoo.codecs.text import Vocabulary
+from kerazoo.codecs.text import Vocabulary, powers
 from kerazoo.contract import Port, Tensor
 from kerazoo.errors import UsageError
 
@@ -117,7 +117,7 @@ class Pieces(NamedTuple):
     salt: np.int64
 
 
-_POWERS = np.array([pow(0x9E3779B97F4A7C15, n, 2**64) for n in range(512)], np.uint64).astype(np.int64)
+_POWERS = powers(512)
 _SALT = np.int64(0x5851F42D4C957F2D)
 
 

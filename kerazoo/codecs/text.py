@@ -39,8 +39,14 @@ _NO_SPACE_AFTER = frozenset("([{")
 _LAST = 0x3FFFF
 
 _LONGEST = 64
-# Powers of an odd number modulo 2^64, as the signed numbers that every engine wraps alike.
-_POWERS = np.array([pow(0x9E3779B97F4A7C15, n, 2**64) for n in range(_LONGEST)], np.uint64).astype(np.int64)
+
+
+def powers(count: int) -> np.ndarray:
+    """Powers of an odd number modulo 2^64, int64 [count]: as the signed numbers that every engine wraps alike."""
+    return np.array([pow(0x9E3779B97F4A7C15, n, 2**64) for n in range(count)], np.uint64).astype(np.int64)
+
+
+_POWERS = powers(_LONGEST)
 
 
 def read(item: Any, port: Port) -> bytes:

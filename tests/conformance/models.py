@@ -12,6 +12,7 @@ import functools
 import hashlib
 import io
 import json
+import os
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +85,8 @@ def _kinds() -> tuple[str, ...]:
     return tuple(found.values())
 
 
-KINDS = _kinds()
+KINDS = NAMES if os.environ.get("KERAZOO_TEST_EVERY") else _kinds()
+"""What is converted and trained in the slow run; every variant where the environment asks for it, which takes hours."""
 
 every_variant = pytest.mark.parametrize("name", _waiting(NAMES, set(FIRST) - set(DEEP)))
 converting = pytest.mark.parametrize("name", _waiting(KINDS, CONVERTED))
