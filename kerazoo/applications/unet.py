@@ -90,7 +90,7 @@ VARIANTS = {
         params=471_010,
         input=(48, 48, 1),
         task="segment",
-        small=Config("unet_retina", (24, 24, 1), padding="same", filters=(8, 8, 16), dropout=0.2, retina=True),
+        small=Config("unet_retina", (24, 24, 1), padding="same", filters=(16, 32, 64), dropout=0.2, retina=True),
     ),
 }
 

@@ -123,6 +123,13 @@ def test_saved_and_renamed(builder, tmp_path):
     assert (variant, config.name) == (recognise(model)[0], "entirely_mine")
 
 
+def test_sizes_that_would_fail_another_family_are_its_own():
+    """Of one pixel, other networks with an encoder and a decoder cannot be built."""
+    model = applications.VAE(weights=None, input_shape=(1, 1, 1), hidden=1, latents=1)
+    variant, config = recognise(model)
+    assert (variant, config.input_shape) == ("vae", (1, 1, 1))
+
+
 @pytest.mark.parametrize("padding", ["valid", "same"])
 def test_paddings_are_told_apart(padding, monkeypatch):
     """Two variants with the same weights: only their settings differ."""

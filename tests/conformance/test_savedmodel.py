@@ -64,6 +64,7 @@ def test_signatures_are_the_ports(name, served):
     expected = {part: (signature.inputs, signature.outputs) for part, signature in made.parts.items()}
     for kind, task in made.tasks.items():
         expected["serving_default" if task is made.task else kind] = (task.request, task.response)
+        expected |= {also: (other.request, other.response) for also, other in getattr(task, "also", {}).items()}
     signatures = served[name]["signatures"]
     assert set(signatures) == set(expected)
     for signature, sides in expected.items():

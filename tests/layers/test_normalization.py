@@ -45,10 +45,12 @@ def test_instances_are_normalised_each_for_itself():
     np.testing.assert_allclose(layer(x)[1:], layer(x[1:]), atol=1e-5)
 
 
-def test_reflection_is_numpys():
+@pytest.mark.parametrize(("height", "width"), [(5, 6), (1, 4), (2, 1), (3, 20)])
+def test_reflection_is_numpys(height, width):
+    """Also where the border is wider than the map, which is mirrored again and again."""
     from kerazoo.layers import ReflectionPadding2D
 
-    x = np.random.default_rng(0).normal(size=(2, 5, 6, 3)).astype("f")
-    padded = ReflectionPadding2D(3)
-    np.testing.assert_array_equal(padded(x), np.pad(x, ((0, 0), (3, 3), (3, 3), (0, 0)), "reflect"))
-    assert padded.compute_output_shape((None, None, 6, 3)) == (None, None, 12, 3)
+    x = np.random.default_rng(0).normal(size=(2, height, width, 3)).astype("f")
+    padded = ReflectionPadding2D(7)
+    np.testing.assert_array_equal(padded(x), np.pad(x, ((0, 0), (7, 7), (7, 7), (0, 0)), "reflect"))
+    assert padded.compute_output_shape((None, None, 6, 3)) == (None, None, 20, 3)
