@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -64,10 +64,15 @@ class Joints:
     def files(self) -> dict[str, bytes]:
         if self.ground is None:
             return {}
-        number = {label: index for index, label in enumerate(self.labels)}
-        bones = [(number[a], number[b]) for a, b in BONES if a in number and b in number]
         shown = np.array(self.scores) > SHOWN
+        bones = bones_of(self.labels)
         return {"pose.png": _drawing.skeleton(np.array(self.points), shown, bones, self.size, self.ground)}
+
+
+def bones_of(labels: Sequence[str]) -> list[tuple[int, int]]:
+    """Pairs of joints, by number, between which a line is drawn."""
+    number = {label: index for index, label in enumerate(labels)}
+    return [(number[a], number[b]) for a, b in BONES if a in number and b in number]
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,11 @@ class Pose:
             Port("score", "float32", (None, joints)),
             Port("size", "float32", (None, 2)),
         )
+
+    @property
+    def bones(self) -> list[tuple[int, int]]:
+        """What a page draws between the joints."""
+        return bones_of(self.labels)
 
     @property
     def parts(self) -> Mapping[str, Signature]:

@@ -66,7 +66,7 @@ def test_what_is_not_copied_stays_outside():
     assert allowed == copied
     for path in ("tests/conftest.py", ".git/config", "CHANGELOG.md", ".venv/bin/python", "kerazoo/__pycache__/x.pyc"):
         assert ignored(path), path
-    assert not ignored("kerazoo/serve/http/page.html")
+    assert not ignored("kerazoo/serve/http/page/index.html")
 
 
 def test_the_wheel_is_built_of_all_its_files():

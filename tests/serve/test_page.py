@@ -1,6 +1,8 @@
 """The page at `/`, the OpenAPI document and the probes; in a real browser where there is one."""
 
+import base64
 import contextlib
+import html
 import io
 import json
 import re
@@ -82,6 +84,8 @@ def test_the_page_needs_nothing_from_elsewhere(running):
     kind, body = get(running, "/")
     assert kind.startswith("text/html")
     assert not re.findall(rb"""(?:src|href)=["'](?:https?:)?//""", body)
+    kinds = [get(running, path)[0] for path in re.findall(r'"(/page/[^"]+)"', body.decode())]
+    assert kinds == ["text/css; charset=utf-8", *["text/javascript; charset=utf-8"] * 2]
 
 
 def post(running, model, body, **headers):
@@ -171,9 +175,59 @@ def test_any_media_in_a_browser(running, tmp_path):
     answers = [{"signature": "serving_default", "task": "hear", "request": [port], "response": [port]}]
     told = json.dumps([{"name": "ears", "version": 1, "engine": "fake", "signatures": answers}])
     show = f'models = {told}; at("model").replaceChildren(make("option", "ears")); chooseModel();'
-    answer = 'at("answer").append(...show(chosen().response, {sound: [{b64: "UklGRg=="}]}));'
+    answer = 'show(chosen(), {sound: [{b64: "UklGRg=="}]}).then(made => at("answer").append(...made));'
     drop = DROP.format(bytes="82,73,70,70", name="hello.wav", kind="audio/wav")
     shown = browsed(running, tmp_path, get(running, "/")[1], show + drop + answer)
     assert 'accept="audio/*,.wav"' in shown, shown
     assert re.search(r'<audio src="data:audio/[^"]*;base64,UklGRg=="', shown)
     assert "hello.wav" in shown and "audio/wav&#39; --data-binary" in shown.replace("'", "&#39;")
+
+
+def grey(rows):
+    """A PNG of numbers, in base64."""
+    file = io.BytesIO()
+    Image.fromarray(np.array(rows, np.uint8)).save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()
+
+
+WIDE = grey(np.full((20, 40), 255))
+
+DETECT = {
+    "box": [[[10, 5, 30, 15], [0, 0, 0, 0]]], "label": [["a <b> dog", ""]], "index": [[3, 0]],
+    "score": [[0.987, 0]], "count": [1], "size": [[20, 40]],
+}  # fmt: skip
+SEGMENT = {"mask_bytes": [{"b64": grey([[0] * 20 + [1] * 20] * 20)}], "share": [[0.5, 0.5]]}
+POSE = {"points": [[[10, 5], [30, 15], [1, 1]]], "score": [[0.9, 0.8, 0.1]], "size": [[20, 40]]}
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
+@pytest.mark.parametrize(
+    ("told", "outputs", "expected", "colours"),
+    [
+        # 3 times the golden share of the circle of colours.
+        ({"task": "detect"}, DETECT, "Boxes: a <b> dog 0.99", {(20, 15): "255,51,230", (2, 2): "255,255,255"}),
+        ({"task": "detect"}, DETECT | {"count": [0]}, "No boxes", {(20, 15): "255,255,255"}),
+        ({"task": "segment", "labels": ["ground", "cat"]}, SEGMENT, "ground 50.0 %, cat 50.0 %",
+         {(5, 10): "255,255,255", (35, 10): "179,102,102"}),
+        ({"task": "pose", "labels": ["hip", "knee", "toe"], "bones": [[0, 1], [1, 2]]}, POSE, "Joints: hip, knee",
+         {(20, 10): "0,128,0", (1, 1): "255,255,255"}),
+    ],
+)  # fmt: skip
+def test_answers_are_drawn_on_the_picture(running, tmp_path, told, outputs, expected, colours):
+    """As the command line draws them; a label's markup stays text."""
+    script = f"""
+        const bytes = Uint8Array.from(atob("{WIDE}"), char => char.charCodeAt(0));
+        const file = new File([bytes], "a.png", {{type: "image/png"}});
+        show({json.dumps(told)}, {json.dumps(outputs)}, file).then(made => {{
+          at("answer").append(...made);
+          const pen = made[0].getContext("2d");
+          const seen = {json.dumps(list(colours))}.map(([x, y]) => [...pen.getImageData(x, y, 1, 1).data.slice(0, 3)]);
+          document.title = `${{made[0].width}}x${{made[0].height}} ${{JSON.stringify(seen)}}`;
+        }});"""
+    shown = html.unescape(browsed(running, tmp_path, get(running, "/")[1], script))
+    title = re.search("<title>40x20 (.*)</title>", shown)
+    assert title is not None, shown
+    seen = [[abs(a - int(b)) for a, b in zip(one, other.split(","), strict=True)]
+            for one, other in zip(json.loads(title[1]), colours.values(), strict=True)]  # fmt: skip
+    assert np.max(seen) <= 2, title[1]
+    assert f'aria-label="{expected}"' in shown.replace("&lt;", "<").replace("&gt;", ">")

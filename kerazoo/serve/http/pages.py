@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.resources
 import json
+from pathlib import Path
 from typing import Any
 
 from kerazoo import __version__, codecs, tasks
@@ -20,6 +21,9 @@ from kerazoo.serve.wire import tensors
 from kerazoo.serve.wire.status import Status
 
 TEXT = "text/plain"
+
+TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
+"""Of the page's files: what the machine has registered for them differs from one to the next."""
 
 
 def pages(service: Service, metrics: str | None) -> dict[str, Page]:
@@ -47,12 +51,13 @@ def pages(service: Service, metrics: str | None) -> dict[str, Page]:
     def openapi(request: Request) -> Response:
         return Response(200, json.dumps(description(service), ensure_ascii=False, indent=1).encode())
 
-    def index(request: Request) -> Response:
-        page = importlib.resources.files("kerazoo.serve.http").joinpath("page.html").read_bytes()
-        return Response(200, page, "text/html; charset=utf-8")
+    def file(name: str) -> Page:
+        data = importlib.resources.files("kerazoo.serve.http").joinpath("page", name).read_bytes()
+        return lambda request: Response(200, data, f"{TYPES[Path(name).suffix]}; charset=utf-8")
 
     found: dict[str, Page] = {
-        "/": index,
+        "/": file("index.html"),
+        **{f"/page/{name}": file(name) for name in ("style.css", "draw.js", "ask.js")},
         "/healthz": healthz,
         "/readyz": readyz,
         "/openapi.json": openapi,
@@ -96,6 +101,8 @@ def _answers(card: Card) -> list[dict[str, Any]]:
                 "task": name,
                 "request": [_port(port) for port in task.request],
                 "response": [_port(port) for port in task.response],
+                "labels": getattr(task, "labels", None),
+                "bones": getattr(task, "bones", None),
             }
         )
     return found

@@ -1,78 +1,7 @@
-<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>Kerazoo</title>
-<link rel="icon" href="data:,">
-<style>
-  :root { --ink: #1c2430; --soft: #5d6b7c; --line: #d8dee6; --fill: #f4f6f9; --page: #fff; --mark: #c8501e; --bad: #a3122a; }
-  @media (prefers-color-scheme: dark) {
-    :root { --ink: #e6eaf0; --soft: #9aa7b8; --line: #37414f; --fill: #1d242e; --page: #12171e; --mark: #e8794a; --bad: #ff8a97; }
-  }
-  * { box-sizing: border-box; }
-  body { margin: 0; font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--page); }
-  main { max-width: 64rem; margin: 0 auto; padding: 1.5rem 1rem 3rem; }
-  header { display: flex; flex-wrap: wrap; gap: .5rem 1rem; align-items: baseline; margin-bottom: 1.25rem; }
-  h1 { font-size: 1.35rem; margin: 0 auto 0 0; }
-  select, button, textarea, input { font: inherit; color: inherit; background: var(--page); }
-  select, button, input { border: 1px solid var(--line); border-radius: .4rem; padding: .4rem .7rem; }
-  button { background: var(--ink); border-color: var(--ink); color: var(--page); cursor: pointer; }
-  .two { display: grid; grid-template-columns: minmax(0, 1fr) minmax(0, 1fr); gap: 1.5rem; }
-  header label { display: flex; gap: .5rem; align-items: baseline; flex: 0 1 auto; min-width: 0; }
-  select { min-width: 0; }
-  @media (max-width: 44rem) { .two { grid-template-columns: minmax(0, 1fr); } }
-  .drop { display: grid; place-items: center; min-height: 12rem; padding: 1rem; text-align: center; cursor: pointer;
-          border: 2px dashed var(--line); border-radius: .6rem; background: var(--fill); color: var(--soft); }
-  .over .drop, .drop:focus-visible { border-color: var(--mark); outline: none; }
-  .drop img, .drop audio, #answer audio { max-width: 100%; }
-  .drop img { max-height: 24rem; border-radius: .3rem; }
-  textarea { width: 100%; min-height: 9rem; padding: .7rem; border: 1px solid var(--line); border-radius: .5rem; }
-  .field { margin-bottom: 1rem; }
-  .row { margin-bottom: .7rem; }
-  .row div:first-child { display: flex; justify-content: space-between; gap: 1rem; }
-  .bar { height: .45rem; border-radius: .25rem; background: var(--fill); overflow: hidden; }
-  .bar i { display: block; height: 100%; background: var(--mark); }
-  .soft { color: var(--soft); font-size: .9rem; }
-  .bad { color: var(--bad); white-space: pre-wrap; overflow-wrap: anywhere; }
-  article { overflow-wrap: anywhere; }
-  article + article { border-top: 1px solid var(--line); margin-top: 1rem; padding-top: 1rem; }
-  pre { background: var(--fill); padding: .8rem; border-radius: .5rem; white-space: pre-wrap; overflow-wrap: anywhere;
-        font-size: .85rem; }
-  a { color: var(--mark); }
-  #answer img { max-width: 100%; border-radius: .3rem; border: 1px solid var(--line); image-rendering: pixelated; }
-  [hidden] { display: none !important; }
-</style>
-</head>
-<body>
-<main>
-  <header>
-    <h1>Kerazoo</h1>
-    <label><span class="soft">Model</span> <select id="model"></select></label>
-    <label id="tasks" hidden><span class="soft">Task</span> <select id="task"></select></label>
-  </header>
-  <div class="two">
-    <form id="question" aria-label="Question">
-      <div id="fields"></div>
-      <button id="ask">Ask</button>
-    </form>
-    <section id="answer" aria-label="Answer" aria-live="polite"></section>
-  </div>
-  <p class="soft">The same over HTTP: <a href="/openapi.json">openapi.json</a></p>
-  <pre id="curl"></pre>
-</main>
-<script>
 "use strict";
 const at = id => document.getElementById(id);
 let models = [], fields = [], asked = 0;
 
-const make = (tag, text, kind) => {
-  const element = document.createElement(tag);
-  if (text !== undefined) element.textContent = text;
-  if (kind) element.className = kind;
-  return element;
-};
 const current = () => models.find(model => model.name === at("model").value);
 const chosen = () => current().signatures[at("task").selectedIndex];
 const path = () => `/v1/models/${encodeURIComponent(current().name)}`;
@@ -192,7 +121,8 @@ function example(told) {
 }
 
 async function ask(name, mine) {
-  const article = make("article"), start = performance.now(), { signature, response } = chosen(), model = current();
+  const article = make("article"), start = performance.now(), answers = chosen(), model = current();
+  const { signature, response } = answers;
   if (name) article.append(make("p", name, "soft"));
   const waiting = make("p", "…", "soft");
   article.append(waiting);
@@ -209,9 +139,11 @@ async function ask(name, mine) {
   }
   if (mine !== asked) return;
   if (answer.error) { waiting.replaceWith(make("p", answer.error, "bad")); return; }
-  const took = Math.round(performance.now() - start);
+  const took = Math.round(performance.now() - start), file = fields.length === 1 ? fields[0].file : null;
   const outputs = response.length === 1 ? { [response[0].name]: answer.outputs } : answer.outputs;
-  waiting.replaceWith(...show(response, outputs), make("p", `${took} ms · version ${model.version} · ${model.engine}`, "soft"));
+  const elements = await show(answers, outputs, file);
+  if (mine !== asked) return;
+  waiting.replaceWith(...elements, make("p", `${took} ms · version ${model.version} · ${model.engine}`, "soft"));
 }
 
 async function takeAll(files) {
@@ -224,47 +156,6 @@ async function takeAll(files) {
     field.take(file);
     if (fields.length === 1) await ask(files.length > 1 ? file.name : "", mine);
   }
-}
-
-// --- what a person gets ---
-
-const first = value => Array.isArray(value) && value.length === 1 ? value[0] : value;
-
-function show(ports, outputs) {
-  const out = [], left = new Map(ports.map(port => [port, first(outputs[port.name])]));
-  const length = port => Array.isArray(left.get(port)) ? left.get(port).length : -1;
-  // Words and a number for each of them are a ranking.
-  const words = ports.find(port => port.dtype === "string" && port.shape.length > 1 && length(port) > 0);
-  const shares = words && ports.find(port => port.dtype.startsWith("float") && length(port) === length(words));
-  if (shares) {
-    left.get(words).slice(0, 5).forEach((word, index) => out.push(ranked(word, left.get(shares)[index])));
-    for (const port of ports.filter(each => length(each) === length(words))) left.delete(port);
-  }
-  for (const [port, value] of left) out.push(...shown(port, value));
-  return out;
-}
-
-function ranked(word, share) {
-  const entry = make("div", undefined, "row"), head = make("div"), bar = make("div", undefined, "bar"), fill = make("i");
-  head.append(make("span", word), make("span", `${(100 * share).toFixed(1)} %`, "soft"));
-  fill.style.width = `${Math.min(100 * share, 100)}%`;
-  bar.append(fill); entry.append(head, bar);
-  return entry;
-}
-
-function shown(port, value) {
-  if (value && value.b64 !== undefined) {
-    const [family] = (port.mime || "").split("/"), tag = { image: "img", audio: "audio", video: "video" }[family];
-    const kind = (port.mime || "application/octet-stream").replace("*", "png"), data = `data:${kind};base64,${value.b64}`;
-    const element = make(tag || "a", tag ? undefined : port.name);
-    if (tag) element.src = data; else { element.href = data; element.download = port.name; }
-    if (tag === "img") element.alt = port.name; else if (tag) element.controls = true;
-    return [element];
-  }
-  if (Array.isArray(value) && value.length && value.every(each => each && each.b64 !== undefined))
-    return value.flatMap(each => shown(port, each));
-  const text = typeof value === "string" ? value : JSON.stringify(value);
-  return [make("p", `${port.dtype === "string" ? "" : `${port.name}: `}${text.length > 2000 ? text.slice(0, 2000) + "…" : text}`)];
 }
 
 // --- events; what is dropped beside the box must not take the page away ---
@@ -298,6 +189,3 @@ fetch("/kerazoo/models").then(response => response.json()).then(found => {
   if (models.length) chooseModel();
   else { at("ask").hidden = true; at("answer").replaceChildren(make("p", "No model answers at the moment.", "soft")); }
 }).catch(error => { at("ask").hidden = true; at("answer").replaceChildren(make("p", error.message, "bad")); });
-</script>
-</body>
-</html>
