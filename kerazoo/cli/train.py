@@ -21,6 +21,7 @@ import click
 @click.option("--freeze", default="none", show_default=True, metavar="N|body|none", help="Layers that do not learn.")
 @click.option("--validation", multiple=True, metavar="SHARE|SOURCE", help="What is only measured on; 0.1 by default.")
 @click.option("--quantize", type=click.Choice(["int8"]), help="Learn with rounded weights; also writes int8 files.")
+@click.option("--federated", metavar="PLAN", help="On clients (clients=100,fraction=0.1,epochs=5); epochs are rounds.")
 @click.option("--strict", is_flag=True, help="Refuse what cannot be read, instead of leaving it out.")
 @click.option("--find-lr", is_flag=True, help="Only look for a learning rate: rates.csv, rates.png and a line.")
 @click.option("--tensorboard", is_flag=True, help="Write event files for TensorBoard into OUT, too.")
@@ -39,6 +40,7 @@ def train(
     freeze: str,
     validation: tuple[str, ...],
     quantize: str | None,
+    federated: str | None,
     strict: bool,
     find_lr: bool,
     tensorboard: bool,
@@ -88,6 +90,8 @@ def train(
         "validation": validation[0] if len(validation) == 1 else validation or None,
         "strict": strict,
     }
+    if find_lr and federated is not None:
+        raise UsageError("--find-lr looks at steps in one place, not at rounds of clients; leave out one of the two.")
     if find_lr:
         found = fit.find_rate(model, data, out, **asked)
         told = {"suggested": float(f"{found.suggested:.3g}"), "least loss": float(f"{found.highest:.3g}")}
@@ -106,6 +110,7 @@ def train(
         tensorboard=tensorboard,
         devices=devices,
         quantize=quantize,
+        federated=federated,
     )
     if as_json:
         figures = {name: round(value, 6) for name, value in done.figures.items()}

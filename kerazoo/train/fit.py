@@ -12,6 +12,7 @@ from kerazoo.engines.quiet import import_keras
 from kerazoo.errors import UsageError
 from kerazoo.tasks.redraw import Reconstruct
 from kerazoo.tasks.sample import Sample
+from kerazoo.train import federated as federated_
 from kerazoo.train import product, reports
 from kerazoo.train import quantize as quantize_
 from kerazoo.train.find_rate import Found, range_test
@@ -82,6 +83,7 @@ def train(
     tensorboard: bool = False,
     devices: int = 1,
     quantize: str | None = None,
+    federated: str | federated_.Plan | None = None,
     change: Callable[[Job], Job] | None = None,
     say: Callable[[str], Any] | None = None,
 ) -> Trained:
@@ -106,6 +108,8 @@ def train(
         devices: How many share each batch among them; see `kerazoo.train.devices`.
         quantize: `int8` learns with rounded weights and activations, and writes integer files beside the model: see
             `kerazoo.train.quantize`.
+        federated: Learns on clients that keep their data: a plan, or its words (`clients=100,fraction=0.1,epochs=5`),
+            see `kerazoo.train.federated`. Epochs are rounds then, and each is measured.
         change: From what was made of model, data and recipe to what is run in its place: how pruning comes in.
         say: Is told one line an epoch and what is left out; by default stderr is.
 
@@ -117,11 +121,19 @@ def train(
     folder = Path(out).expanduser()
     if (folder / LAST).exists() and not resume:  # Said before the data is read.
         raise UsageError(f"{folder} holds a training already.\nGo on with --resume, or name another folder.")
+    plan = federated_.read(federated) if isinstance(federated, str) else federated
+    if plan is not None and (devices > 1 or quantize is not None):
+        raise UsageError("Clients learn on one device each, with weights that are not rounded: leave out the other.")
+    recipe = federated_.RECIPE if recipe is None and plan is not None else recipe
     made = job(
         model, data, recipe=recipe, epochs=epochs, settings=settings, seed=seed, freeze=freeze, validation=validation,
         strict=strict, say=say,
     )  # fmt: skip
-    for each in (quantize_.at(quantize) if quantize is not None else None, change):
+    for each in (
+        quantize_.at(quantize) if quantize is not None else None,
+        federated_.at(plan) if plan is not None else None,
+        change,
+    ):
         made = each(made) if each is not None else made
     timed = replace(made.recipe, minutes=minutes)
     into = getattr(timed.measure, "into", None)

@@ -164,6 +164,9 @@ RECIPES: Mapping[str, Settings] = {
     "noise": Settings("adam", rate=2e-3, decay=0, batch=128, augment="none", epochs=60),
     "boxes": Settings(decay=1e-3, batch=8, augment="mirror+crops+colour", epochs=60, clip=10.0),
     "adversarial": Settings("adam", rate=2e-4, schedule="constant", decay=0, batch=64, augment="none", epochs=30),
+    "federated": Settings(
+        "sgd", rate=0.1, schedule="constant", decay=0, momentum=0.0, nesterov=False, augment="none", epochs=100
+    ),
     "graph": Settings("adam", rate=1e-2, schedule="constant", decay=0, batch=1, augment="none", epochs=200),
     "sentences": Settings("adam", decay=0, batch=64, augment="none", epochs=20, clip=1.0),
     "attention": Settings(
@@ -199,7 +202,7 @@ def chosen(name: str, changes: Mapping[str, str]) -> Settings:
     for key, text in changes.items():
         if key not in known:
             raise UsageError(f"There is no setting {key!r}; there are {', '.join(known)}.{near(key, known)}")
-        values[key] = _read(key, text, type(getattr(made, key)))
+        values[key] = _read(key, text, type(known[key].default))
     return dataclasses.replace(made, **values)
 
 

@@ -1,6 +1,7 @@
 """The classic models, made once a session, and a service over them."""
 
 import time
+from pathlib import Path
 
 import pytest
 from filelock import FileLock
@@ -13,6 +14,13 @@ from kerazoo.serve.models.versions import Retries
 from kerazoo.serve.service import Service
 from kerazoo.serve.wire import protos
 from tests.serve import half_plus
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A module's tests share a server, so they go to the same worker."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,7 @@ from kerazoo import cli, loading, own
 from kerazoo.engines import card as card_
 from kerazoo.errors import InputError, UsageError
 from kerazoo.train import run as run_
+from kerazoo.train import settings as settings_
 from kerazoo.train.data import labelled
 
 KINDS = ("disc", "rows", "columns")
@@ -242,6 +243,10 @@ def test_sources_that_cannot_be_learnt_from_say_why(tmp_path: Path) -> None:
             kerazoo.train("mlp", source, tmp_path / "out")  # type: ignore[operator]
         assert len(str(caught.value).splitlines()) <= 3
         assert not (tmp_path / "out").exists()
+
+
+def test_what_is_0_in_a_recipe_takes_any_number() -> None:
+    assert settings_.chosen("graph", {"decay": "0.01"}).decay == 0.01
 
 
 @pytest.mark.parametrize(

@@ -208,6 +208,7 @@ def test_an_adversarial_pair_learns_and_shows_what_it_draws(tmp_path: Path, caps
         fit.train("gan_mlp", data, tmp_path / "no", freeze="body", **options)
 
 
+@pytest.mark.slow
 def test_a_model_of_ones_own_goes_on_with_other_classes_and_a_frozen_body(trained: Any, tmp_path: Path) -> None:
     out, _ = trained("segment")
     rng = np.random.default_rng(2)

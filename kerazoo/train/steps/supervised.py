@@ -58,9 +58,22 @@ class Supervised:
         import tensorflow as tf
 
         with tf.GradientTape() as tape:
-            value, _ = self._judge(model(self._take(batch), training=False), batch)
+            value, _ = self.judge(model(self.take(batch), training=False), batch)
         found = tape.gradient(value, [weight.value for weight in weights], unconnected_gradients="zero")
         return [np.asarray(gradient) for gradient in found]
+
+    def take(self, batch: Batch) -> Any:
+        """The network's input."""
+        inputs = list(batch[: self.inputs])
+        if self.prepare is not None:
+            inputs[0] = self.prepare(keras.ops.cast(inputs[0], "float32"))
+        return inputs if self.inputs > 1 else inputs[0]
+
+    def judge(self, output: Any, batch: Batch) -> tuple[Any, Mapping[str, Any]]:
+        """The loss of the network's output, a number, and the metrics."""
+        known = batch[self.inputs :]
+        value = keras.ops.mean(self.loss(*known[:1], output, *known[1:]))
+        return value, {name: metric(*known[:1], output, *known[1:]) for name, metric in self.metrics.items()}
 
     def _made(self, state: State, batch: Batch) -> Step:
         name = next(iter(state.models))
@@ -68,7 +81,7 @@ class Supervised:
 
         def make(compute: Compute) -> Step:
             if compute not in made:
-                made[compute] = descent(state.models[name], state.optimizers[name], self._take, self._judge, compute)
+                made[compute] = descent(state.models[name], state.optimizers[name], self.take, self.judge, compute)
             return made[compute]
 
         word = self.compute
@@ -80,17 +93,6 @@ class Supervised:
                 state.arrays["compute"] = np.array(word)
             word = str(state.arrays["compute"])
         return make(COMPUTES[word])
-
-    def _take(self, batch: Batch) -> Any:
-        inputs = list(batch[: self.inputs])
-        if self.prepare is not None:
-            inputs[0] = self.prepare(keras.ops.cast(inputs[0], "float32"))
-        return inputs if self.inputs > 1 else inputs[0]
-
-    def _judge(self, output: Any, batch: Batch) -> tuple[Any, Mapping[str, Any]]:
-        known = batch[self.inputs :]
-        value = keras.ops.mean(self.loss(*known[:1], output, *known[1:]))
-        return value, {name: metric(*known[:1], output, *known[1:]) for name, metric in self.metrics.items()}
 
 
 def _told(line: str) -> None:
