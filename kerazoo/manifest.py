@@ -341,14 +341,17 @@ def _preprocessing_faults(recipe: Any) -> Iterable[str]:
     size = recipe["size"]
     if not (isinstance(size, list) and len(size) == 2 and all(type(side) is int and side > 0 for side in size)):
         yield "size: must be [height, width] in pixels"
+    elif recipe.get("fill") == "corner":
+        if not (recipe["resize"] is None or (type(recipe["resize"]) is int and recipe["resize"] > 0)):
+            yield "resize: must be the short side in pixels, or null, where the picture lies in a corner"
     elif recipe["resize"] is not None and not _covers(recipe["resize"], size):
         yield "resize: must be the short side in pixels or [h, w], at least as long as size, or null"
     if recipe["interpolation"] not in ("bilinear", "bicubic"):
         yield "interpolation: must be bilinear or bicubic"
     if recipe["channels"] not in ("rgb", "bgr", "gray"):
         yield "channels: must be rgb, bgr or gray"
-    if recipe.get("fill", "crop") not in ("crop", "letterbox"):
-        yield "fill: must be crop or letterbox"
+    if recipe.get("fill", "crop") not in ("crop", "letterbox", "corner"):
+        yield "fill: must be crop, letterbox or corner"
     elif recipe.get("fill") == "letterbox" and recipe["resize"] is not None:
         yield "resize: must be null, for a letterbox shows the whole picture"
     if not _number(recipe.get("pad", 0)):

@@ -44,6 +44,7 @@ class Reference:
         scale: Their deviation. Caffe's networks take pixels less a mean, and what normalisation across channels does
             shows at that size only.
         arguments: What the function is called with.
+        gentle: End of the name of a layer whose numbers are a tenth, where more would be cut off behind it.
     """
 
     library: str
@@ -51,6 +52,7 @@ class Reference:
     size: int = 224
     scale: float = 1.0
     arguments: dict[str, Any] = field(default_factory=dict)
+    gentle: str | None = None
 
 
 def _torchvision(function: str, **arguments: Any) -> Reference:
@@ -178,8 +180,11 @@ def answer_torch(reference: Reference, images: np.ndarray) -> tuple[dict[str, An
             rest = {"running_mean": (0.0, 0.1), "running_var": (1.0, 0.2), "num_batches_tracked": (0.0, 0.0)}
             fill(owner, module, {"weight": GAMMA, "bias": BETA, **rest})
             module.register_forward_pre_hook(before(owner))
+        elif isinstance(module, torch.nn.GroupNorm):
+            fill(owner, module, {"weight": GAMMA, "bias": BETA})
         elif isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
-            inputs = math.prod(module.weight.shape[1:])
+            gentle = reference.gentle is not None and owner.endswith(reference.gentle)
+            inputs = math.prod(module.weight.shape[1:]) * (100 if gentle else 1)
             fill(owner, module, {"weight": kernel(inputs), "bias": bias(reference.scale)})
     with torch.no_grad():
         said = network(torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))))

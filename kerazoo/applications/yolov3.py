@@ -20,14 +20,12 @@ from typing import Any
 
 import numpy as np
 
-from kerazoo import manifest
-from kerazoo import weights as weights_
 from kerazoo.applications import _darknet
-from kerazoo.applications._builder import Weights, assembled, picture_shape, whole_numbers
+from kerazoo.applications._builder import Weights
+from kerazoo.applications._detector import COARSEST, Shape, built
 from kerazoo.assets import Assets
 from kerazoo.codecs.image import Image, Normalise, from_preprocessing
 from kerazoo.contract import Task, Variant
-from kerazoo.errors import UsageError
 from kerazoo.lazy import keras
 from kerazoo.tasks.detect import Anchored, Head
 from kerazoo.weights import darknet
@@ -35,15 +33,10 @@ from kerazoo.weights.darknet import Conv, Layer, Pool, Route, Shortcut, Upsample
 
 __all__ = ["MobileNetV2YOLOv3Nano", "YOLOv3", "YOLOv3Tiny"]
 
-Shape = tuple[int | None, int | None, int]
-
 NORMALISE = Normalise(scale=1 / 255)
 THERE = 0.01
 """How sure a new output begins that anything is there: the many empty places then cost little at first, as Lin et al.,
 arXiv:1708.02002, section 4.1, have it."""
-
-COARSEST = 32
-"""Pixels between two places of the coarsest output; of each further output half as many."""
 
 ANCHORS_EACH = 3
 """Anchors of each place of an output."""
@@ -203,29 +196,6 @@ def from_darknet(config: Config, tensors: dict[str, np.ndarray]) -> dict[str, np
 SOURCES: Mapping[str, Any] = {"darknet": from_darknet}
 
 
-def _built(
-    variant: str, weights: Weights, input_shape: Shape | None, classes: int | None, name: str | None
-) -> keras.Model:
-    weights_.check(variant, weights)
-    entry = next((each for each in manifest.entries_of(variant) if each.weights == str(weights)), None)
-    trained: Config = replace(VARIANTS[variant].config, **(entry.sizes if entry is not None else {}))
-    classes = trained.classes if classes is None else classes
-    whole_numbers(classes=classes)
-    if input_shape is None:
-        shape = (*entry.preprocessing["size"], 3) if entry is not None else trained.input_shape
-    else:
-        shape = picture_shape(input_shape, variant, COARSEST)
-    if any(side is not None and side % COARSEST for side in shape[:2]):
-        raise UsageError(f"input_shape={input_shape!r} does not fit {variant}: sides are multiples of {COARSEST}.")
-    if weights in weights_.words(variant) and (classes, shape[2]) != (trained.classes, 3):
-        raise UsageError(
-            f"weights={weights!r} of {variant} has {trained.classes} classes and 3 channels; {classes} and {shape[2]} "
-            "were asked for. Use weights=None."
-        )
-    config = replace(trained, name=name or trained.name, input_shape=shape, classes=classes)
-    return assembled(__name__, variant, config, weights)
-
-
 def YOLOv3(
     weights: Weights = "coco", input_shape: Shape | None = None, classes: int | None = None, name: str | None = None
 ) -> keras.Model:
@@ -246,7 +216,7 @@ def YOLOv3(
         UsageError: An argument does not fit; the message says what is allowed.
         WeightsUnavailable: The weights are not in the cache and cannot be fetched.
     """
-    return _built("yolov3", weights, input_shape, classes, name)
+    return built(__name__, "yolov3", weights, input_shape, classes, name)
 
 
 def YOLOv3Tiny(
@@ -269,7 +239,7 @@ def YOLOv3Tiny(
         UsageError: An argument does not fit; the message says what is allowed.
         WeightsUnavailable: The weights are not in the cache and cannot be fetched.
     """
-    return _built("yolov3_tiny", weights, input_shape, classes, name)
+    return built(__name__, "yolov3_tiny", weights, input_shape, classes, name)
 
 
 def MobileNetV2YOLOv3Nano(
@@ -292,4 +262,4 @@ def MobileNetV2YOLOv3Nano(
         UsageError: An argument does not fit; the message says what is allowed.
         WeightsUnavailable: The weights are not in the cache and cannot be fetched.
     """
-    return _built("mobilenetv2_yolov3_nano", weights, input_shape, classes, name)
+    return built(__name__, "mobilenetv2_yolov3_nano", weights, input_shape, classes, name)

@@ -27,7 +27,7 @@ MARGIN = 1.4
 Chosen by measurement: `benchmarks/decode.py`. A picture of 1280x720 still has half its sides for a short side of 256.
 """
 
-FILLS = ("crop", "letterbox")
+FILLS = ("crop", "letterbox", "corner")
 """How a picture of other proportions fills the size that a network sees."""
 
 
@@ -44,8 +44,9 @@ class Image:
             (height, width) stretches the whole picture to it, as Caffe's users did; `None` stretches the whole picture
             to the final size.
         interpolation: `bilinear` or `bicubic`, with antialiasing as Pillow does it.
-        fill: How the size is filled, one of `FILLS`: `crop`, by what `resize` says; or `letterbox`, by the whole
-            picture in its proportions, as large as it fits, in the middle of a plain ground.
+        fill: How the size is filled, one of `FILLS`: `crop`, by what `resize` says; `letterbox`, by the whole picture
+            in its proportions, as large as it fits, in the middle of a plain ground; or `corner`, by the whole picture
+            in the ground's top left corner, no larger than a short side of `resize` pixels makes it.
         pad: Of that ground, in 0..255.
         exact: Whether pictures are always decoded whole. Else, outside of a graph, one that is much larger than what
             is made of it is decoded only as far as needed (`MARGIN`): faster, and about half a grey level off.
@@ -65,6 +66,8 @@ class Image:
             raise UsageError(f"fill={self.fill!r} is not known; allowed are {', '.join(FILLS)}.")
         if self.fill == "letterbox" and self.resize is not None:
             raise UsageError(f"A letterbox shows the whole picture; resize={self.resize!r} would crop it.")
+        if self.fill == "corner" and isinstance(self.resize, tuple):
+            raise UsageError(f"fill='corner' keeps a picture's proportions; resize={self.resize!r} would change them.")
 
     @property
     def port(self) -> Port:
@@ -100,8 +103,10 @@ class Image:
 
     def enough(self, height: int, width: int) -> tuple[float, float]:
         """Height and width of which no more is needed of a picture of that height and width."""
-        if self.fill == "letterbox":
+        if self.fill != "crop":
             ratio = min(self.height / height, self.width / width)
+            if isinstance(self.resize, int):
+                ratio = min(ratio, self.resize / min(height, width))
             return MARGIN * ratio * height, MARGIN * ratio * width
         if not isinstance(self.resize, int):
             tall, wide = self.resize or (self.height, self.width)
@@ -118,8 +123,8 @@ class Image:
         Returns:
             Float32 [height, width, channels], and where the picture lies in it.
         """
-        if self.fill == "letterbox":
-            return self._letterboxed(ops, pixels)
+        if self.fill != "crop":
+            return self._whole(ops, pixels)
         size = tall, wide = ops.size(pixels)
         if not isinstance(self.resize, int):
             return self._resized(ops, pixels, size, (0, 0), *(self.resize or (self.height, self.width)))
@@ -144,12 +149,16 @@ class Image:
         offset = -gone[0] * scale[0] - gone[2], -gone[1] * scale[1] - gone[3]
         return ops.resize(pixels, tall, wide, self.interpolation, part), Placement(size, scale, offset)
 
-    def _letterboxed(self, ops: Any, pixels: Tensor) -> tuple[Tensor, Placement]:
+    def _whole(self, ops: Any, pixels: Tensor) -> tuple[Tensor, Placement]:
+        """A picture in its proportions, on the ground."""
         size = ops.size(pixels)
         height, width = (ops.cast(side, "float64") for side in size)
         ratio = ops.minimum(self.height / height, self.width / width)
+        if isinstance(self.resize, int):
+            ratio = ops.minimum(ratio, self.resize / ops.minimum(height, width))
         tall, wide = (ops.maximum(ops.cast(ops.round(side * ratio), "int32"), 1) for side in (height, width))
-        top, left = (self.height - tall) // 2, (self.width - wide) // 2
+        corner = self.fill == "corner"
+        top, left = (0, 0) if corner else ((self.height - tall) // 2, (self.width - wide) // 2)
         around = ((top, self.height - tall - top), (left, self.width - wide - left), (0, 0))
         resized = ops.pad(ops.resize(pixels, tall, wide, self.interpolation), around, self.pad)
         scale = ops.cast(tall, "float64") / height, ops.cast(wide, "float64") / width

@@ -42,7 +42,7 @@ def nms(
     kind = place % classes
     box = ops.gather_batched(boxes, place // classes)
     order = ops.arange(size)
-    # A band of them against all, so that what is worked on stays in a processor's cache.
+    # A band of them against itself and all behind it, so that what is worked on stays in a processor's cache.
     bands = [slice(start, start + BAND) for start in range(0, size, BAND)]
     takes = [_takes(ops, box, kind, order, band, overlap) for band in bands]
 
@@ -54,7 +54,8 @@ def nms(
     def again(stays: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
         free = score > least
         for band, its in zip(bands, takes, strict=True):
-            free = free & ~ops.any(its & stays[:, band, None], 1)
+            taken = ops.any(its & stays[:, band, None], 1)
+            free = ops.concat([free[:, : band.start], free[:, band.start :] & ~taken], 1)
         return free, stays
 
     stays, _ = ops.while_loop(unsettled, again, (score > least, score < score))
@@ -70,17 +71,19 @@ def nms(
 
 
 def _takes(ops: Any, box: Tensor, kind: Tensor, order: Tensor, band: slice, overlap: float) -> Tensor:
-    """[batch, a, b]: whether a, a box of the band, takes b away if it stays."""
+    """[batch, a, b]: whether a, a box of the band, takes b, no earlier one, away if it stays."""
+    behind = slice(band.start, None)
     top, left, bottom, right = (box[:, :, side] for side in range(4))
 
     def shared(near: Tensor, far: Tensor) -> Tensor:
-        side = ops.minimum(far[:, band, None], far[:, None]) - ops.maximum(near[:, band, None], near[:, None])
+        side = ops.minimum(far[:, band, None], far[:, None, behind])
+        side = side - ops.maximum(near[:, band, None], near[:, None, behind])
         return ops.maximum(side, 0.0)
 
     both = shared(top, bottom) * shared(left, right)
     area = (bottom - top) * (right - left)
-    over = both > overlap * (area[:, band, None] + area[:, None] - both)
-    return over & (kind[:, band, None] == kind[:, None]) & (order[band, None] < order)
+    over = both > overlap * (area[:, band, None] + area[:, None, behind] - both)
+    return over & (kind[:, band, None] == kind[:, None, behind]) & (order[band, None] < order[behind])
 
 
 def overlaps(one: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -102,30 +103,22 @@ class Head:
         return np.stack([across, down], -1).astype(np.float32), np.asarray(self.anchors, np.float32)[anchor]
 
 
-@dataclass(frozen=True)
-class Anchored:
-    """Boxes as YOLOv3 predicts them: for each anchor a centre, a size, whether anything is there, and what.
-
-    Source: Redmon, Farhadi, arXiv:1804.02767, sections 2.1 and 2.2; classes do not exclude each other.
-
-    Attributes:
-        input: How a picture is made to fit; sides are multiples of every stride.
-        labels: One name a class, in the order of the logits.
-        heads: The network's outputs.
-        count: How many boxes an answer holds; fewer are filled up with zeros.
-        least: Boxes are shown whose score, there times class, is above it.
-        overlap: Intersection over union beyond which two boxes of a class show the same.
-    """
+class _Detector:
+    """What detectors share: from boxes in the network's picture, and scores, to those of the request's."""
 
     kind: ClassVar[str] = "detect"
     batched: ClassVar[bool] = True
 
     input: Image
     labels: tuple[str, ...]
-    heads: tuple[Head, ...]
-    count: int = 100
-    least: float = 0.5
-    overlap: float = 0.45
+    count: int
+    least: float
+    overlap: float
+
+    def found(self, ops: Any, outputs: Tensors) -> tuple[Tensor, Tensor]:
+        """What the network says to boxes [batch, n, 4], top, left, bottom and right in its pixels, and scores
+        [batch, n, classes]."""
+        raise NotImplementedError
 
     @property
     def request(self) -> tuple[Port, ...]:
@@ -148,23 +141,10 @@ class Anchored:
         """What a bundle answers under further signatures."""
         return {DETECTION: Named(self)}
 
-    @property
-    def parts(self) -> Mapping[str, Signature]:
-        return {
-            "network": Signature((self.input.tensor,), tuple(self._port(index) for index in range(len(self.heads))))
-        }
-
-    def _port(self, index: int) -> Port:
-        head = self.heads[index]
-        places = (self.input.height // head.stride, self.input.width // head.stride)
-        return Port(f"head{index}", "float32", (None, *places, len(head.anchors) * (5 + len(self.labels))))
-
     def answer(self, network: Network, request: Tensors) -> Tensors:
         ops = network.ops
         seen, placements = self.input.place(ops, request["image_bytes"])
-        outputs = network({self.input.tensor.name: seen})
-        found = [self._found(ops, index, outputs[self._port(index).name]) for index in range(len(self.heads))]
-        boxes, scores = (ops.concat([each[field] for each in found], 1) for field in range(2))
+        boxes, scores = self.found(ops, network({self.input.tensor.name: seen}))
 
         # One picture at a time: what overlaps what takes memory, and with it that is bounded.
         def kept(row: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -182,19 +162,6 @@ class Anchored:
         none = ops.full((1, 1), len(self.labels), "int64")
         label = ops.gather((*self.labels, ""), ops.where(shown, index, none))
         return {"box": box, "label": label, "index": index, "score": score, "count": count, "size": placements.size}
-
-    def _found(self, ops: Any, index: int, output: Tensor) -> tuple[Tensor, Tensor]:
-        """A head's output to boxes [batch, n, 4], top, left, bottom, right in the network's pixels, and scores."""
-        head, (_, tall, wide, _) = self.heads[index], self._port(index).shape
-        each, classes = len(head.anchors), len(self.labels)
-        values = ops.reshape(output, (ops.length(output), int(tall or 0) * int(wide or 0) * each, 5 + classes))
-        place, anchors = head.places(int(tall or 0), int(wide or 0))
-        place -= np.float32((head.reach - 1) / 2)
-        centre = (ops.sigmoid(values[:, :, :2]) * np.float32(head.reach) + place) * np.float32(head.stride)
-        half = ops.exp(ops.minimum(values[:, :, 2:4], np.float32(WIDEST))) * (anchors * np.float32(0.5))
-        near, far = centre - half, centre + half
-        boxes = ops.stack([near[:, :, 1], near[:, :, 0], far[:, :, 1], far[:, :, 0]], -1)
-        return boxes, ops.sigmoid(values[:, :, 4:5]) * ops.sigmoid(values[:, :, 5:])
 
     def read(self, response: Tensors, row: int) -> Boxes:
         count = int(response["count"][row])
@@ -246,6 +213,171 @@ class Anchored:
             "count": alone / max(whole, 1),
             "size": float(sizes.max(initial=0.0)),
         }
+
+
+@dataclass(frozen=True)
+class Anchored(_Detector):
+    """Boxes as YOLOv3 predicts them: for each anchor a centre, a size, whether anything is there, and what.
+
+    Source: Redmon, Farhadi, arXiv:1804.02767, sections 2.1 and 2.2; classes do not exclude each other.
+
+    Attributes:
+        input: How a picture is made to fit; sides are multiples of every stride.
+        labels: One name a class, in the order of the logits.
+        heads: The network's outputs.
+        count: How many boxes an answer holds; fewer are filled up with zeros.
+        least: Boxes are shown whose score, there times class, is above it.
+        overlap: Intersection over union beyond which two boxes of a class show the same.
+    """
+
+    input: Image
+    labels: tuple[str, ...]
+    heads: tuple[Head, ...]
+    count: int = 100
+    least: float = 0.5
+    overlap: float = 0.45
+
+    @property
+    def parts(self) -> Mapping[str, Signature]:
+        return {
+            "network": Signature((self.input.tensor,), tuple(self._port(index) for index in range(len(self.heads))))
+        }
+
+    def _port(self, index: int) -> Port:
+        head = self.heads[index]
+        places = (self.input.height // head.stride, self.input.width // head.stride)
+        return Port(f"head{index}", "float32", (None, *places, len(head.anchors) * (5 + len(self.labels))))
+
+    @property
+    def coarsest(self) -> int:
+        """Sides of the network's picture are multiples of so many pixels."""
+        return max(head.stride for head in self.heads)
+
+    def found(self, ops: Any, outputs: Tensors) -> tuple[Tensor, Tensor]:
+        found = [self._decoded(ops, index, outputs[self._port(index).name]) for index in range(len(self.heads))]
+        boxes, scores = (ops.concat([each[field] for each in found], 1) for field in range(2))
+        return boxes, scores
+
+    def _decoded(self, ops: Any, index: int, output: Tensor) -> tuple[Tensor, Tensor]:
+        """A head's boxes and scores."""
+        head, (_, tall, wide, _) = self.heads[index], self._port(index).shape
+        each, classes = len(head.anchors), len(self.labels)
+        values = ops.reshape(output, (ops.length(output), int(tall or 0) * int(wide or 0) * each, 5 + classes))
+        place, anchors = head.places(int(tall or 0), int(wide or 0))
+        place -= np.float32((head.reach - 1) / 2)
+        centre = (ops.sigmoid(values[:, :, :2]) * np.float32(head.reach) + place) * np.float32(head.stride)
+        half = ops.exp(ops.minimum(values[:, :, 2:4], np.float32(WIDEST))) * (anchors * np.float32(0.5))
+        near, far = centre - half, centre + half
+        boxes = ops.stack([near[:, :, 1], near[:, :, 0], far[:, :, 1], far[:, :, 0]], -1)
+        return boxes, ops.sigmoid(values[:, :, 4:5]) * ops.sigmoid(values[:, :, 5:])
+
+
+@dataclass(frozen=True)
+class Anchors:
+    """Boxes that a network says how to move: at each place of each of its maps one of every area and proportion.
+
+    Attributes:
+        strides: Pixels of the network's picture between two places of each map, the finest map first.
+        sides: Of each map the roots of the areas, in those pixels.
+        ratios: Height over width.
+        whole: torchvision's form: sides are rounded so that half of each is a whole number, the first place is the
+            picture's corner, and places are as far apart as whole pixels let them fill the picture. Else a place is the
+            middle of the pixels that it stands for.
+    """
+
+    strides: tuple[int, ...]
+    sides: tuple[tuple[float, ...], ...]
+    ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
+    whole: bool = False
+
+    @property
+    def each(self) -> int:
+        """How many there are at a place."""
+        return len(self.ratios) * len(self.sides[0])
+
+    def boxes(self, height: int, width: int) -> np.ndarray:
+        """Those of a picture, map by map, row by row, at each place ratio by ratio: float32 [n, 4].
+
+        Top, left, bottom and right in pixels, which may lie outside of the picture.
+        """
+        found = []
+        for stride, sides in zip(self.strides, self.sides, strict=True):
+            areas, ratios = np.meshgrid(np.asarray(sides, np.float64), np.sqrt(self.ratios))
+            half = np.stack([areas * ratios, areas / ratios], -1).reshape(-1, 2) / 2
+            cells = [-(-side // stride) for side in (height, width)]
+            if self.whole:
+                half = np.rint(half.astype(np.float32))
+                steps = [side // cell for cell, side in zip(cells, (height, width), strict=True)]
+                centres = [np.arange(cell) * float(step) for cell, step in zip(cells, steps, strict=True)]
+            else:
+                centres = [(np.arange(cell) + 0.5) * stride for cell in cells]
+            centre = np.stack(np.meshgrid(*centres, indexing="ij"), -1)[:, :, None]
+            found.append(np.concatenate([centre - half, centre + half], -1).reshape(-1, 4))
+        return np.concatenate(found).astype(np.float32)
+
+
+CORNER = 0.2
+"""What fizyr's networks say of a corner is counted in so much of the anchor's sides."""
+
+TALLEST = float(np.log(1000 / 16))
+"""A box is at most e to the power of it times its anchor, as torchvision has it: 62.5 times."""
+
+
+@dataclass(frozen=True)
+class Retina(_Detector):
+    """Boxes as RetinaNet predicts them: of each anchor how it is moved, and of each class whether it is that.
+
+    Source: Lin, Goyal, Girshick, He, Dollar, arXiv:1708.02002, section 4; how a box is moved: Girshick et al.,
+    arXiv:1311.2524, appendix C.
+
+    Attributes:
+        input: How a picture is made to fit; sides are multiples of 32.
+        labels: One name a class, in the order of the logits; classes do not exclude each other.
+        anchors: What is moved.
+        corners: Whether each corner is moved by itself, in sides of the anchor times `CORNER`, as in fizyr's networks;
+            else the centre in sides of the anchor, and the sides by the logarithm of their factor.
+        count: How many boxes an answer holds; fewer are filled up with zeros.
+        least: Boxes are shown whose score is above it.
+        overlap: Intersection over union beyond which two boxes of a class show the same.
+    """
+
+    input: Image
+    labels: tuple[str, ...]
+    anchors: Anchors
+    corners: bool = False
+    count: int = 100
+    least: float = 0.5
+    overlap: float = 0.5
+
+    coarsest: ClassVar[int] = 32
+
+    @property
+    def parts(self) -> Mapping[str, Signature]:
+        many = len(self._anchors)
+        moves = Port("moves", "float32", (None, many, 4))
+        logits = Port("logits", "float32", (None, many, len(self.labels)))
+        return {"network": Signature((self.input.tensor,), (moves, logits))}
+
+    @functools.cached_property
+    def _anchors(self) -> np.ndarray:
+        return self.anchors.boxes(self.input.height, self.input.width)
+
+    def found(self, ops: Any, outputs: Tensors) -> tuple[Tensor, Tensor]:
+        # Of what lies outside of the picture, nothing is seen.
+        limits = np.tile(np.array([self.input.height, self.input.width], np.float32), 2)
+        boxes = ops.minimum(ops.maximum(self.moved(ops, outputs["moves"]), np.float32(0.0)), limits)
+        return boxes, ops.sigmoid(outputs["logits"])
+
+    def moved(self, ops: Any, moves: Tensor) -> Tensor:
+        """What the network says of the anchors, left before top, to boxes [batch, n, 4], top before left."""
+        near, far = self._anchors[:, :2], self._anchors[:, 2:]
+        sides = far - near
+        moves = ops.stack([moves[:, :, side] for side in (1, 0, 3, 2)], -1)
+        if self.corners:
+            return moves * np.tile(sides * np.float32(CORNER), 2) + self._anchors
+        centre = moves[:, :, :2] * sides + (near + np.float32(0.5) * sides)
+        half = ops.exp(ops.minimum(moves[:, :, 2:], np.float32(TALLEST))) * (sides * np.float32(0.5))
+        return ops.concat([centre - half, centre + half], -1)
 
 
 @dataclass(frozen=True)

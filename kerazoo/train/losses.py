@@ -192,6 +192,16 @@ def focal(targets: Any, logits: Any, counted: Any = None, gamma: float = 2.0, al
     return ops.sum(terms) / ops.maximum(ops.sum(positives), 1.0)
 
 
+def smooth_l1(targets: Any, output: Any, beta: float = 1 / 9) -> Any:
+    """Of each number the difference less `beta / 2`, or, where that is below `beta`, its square over `2 beta`.
+
+    Girshick, "Fast R-CNN", ICCV 2015, arXiv:1504.08083, equation 3, where `beta` is 1.
+    """
+    ops = keras.ops
+    apart = ops.abs(targets - output)
+    return ops.where(apart < beta, ops.square(apart) / (2 * beta), apart - beta / 2)
+
+
 @dataclass(frozen=True)
 class Perceptual:
     """How far apart two pictures are for another network: the mean squared difference of its feature maps.

@@ -45,7 +45,8 @@ class Settings:
         batch: Samples a step.
         augment: Keys of `AUGMENTS`, joined by `+`.
         mixup: Mixes pictures and labels, see `kerazoo.train.augment.mixup`: its alpha, 0.2 in the paper; 0 for none.
-        loss: Of classifiers that end in logits: a key of `kerazoo.train.losses.KINDS`, `focal`, or the network's `own`.
+        loss: Of classifiers that end in logits: a key of `kerazoo.train.losses.KINDS`, `focal`, or the network's `own`;
+            of RetinaNets `focal`, their own, or `binary_cross_entropy`.
         smoothing: Of labels, see `kerazoo.train.losses.shares`.
         balance: A key of `kerazoo.train.balance.KINDS`.
         teacher: A model whose answers are learnt as well, see `kerazoo.train.distil`.

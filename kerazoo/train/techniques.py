@@ -69,6 +69,8 @@ def refuse(kind: str, settings: Settings) -> None:
     """
     if kind == "translate":  # Its loss smooths labels itself.
         settings = replace(settings, smoothing=0.0)
+    if kind == "detect":  # It says itself which losses it has.
+        settings = replace(settings, loss="own")
     asked = settings.wants_logits or (f"loss={settings.loss}" if settings.loss != "own" else "")
     if asked and kind != "classify":
         raise UsageError(f"{asked}: that is for classifiers; what does {kind} is taught with a loss of its own.")

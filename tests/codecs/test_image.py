@@ -26,6 +26,7 @@ RECIPES = {
     "crop": Image(24, 24, resize=30, exact=True),
     "crop larger than the short side": Image(40, 24, resize=30, exact=True),
     "letterbox": Image(24, 40, fill="letterbox", pad=114.0, exact=True),
+    "corner": Image(32, 40, resize=20, fill="corner", pad=9.0, exact=True),
 }
 every_recipe = pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 
@@ -92,6 +93,19 @@ def test_a_letterbox_shows_the_whole_picture_on_its_ground(height, width):
     np.testing.assert_allclose(placement.boxes(host, corners)[0, 0], [0, 0, height, width], rtol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("height", "width", "tall", "wide"),
+    [(30, 30, 20, 20), (10, 11, 20, 22), (300, 900, 13, 40), (900, 300, 32, 11), (48, 30, 32, 20), (1, 1, 20, 20)],
+)
+def test_in_a_corner_lies_a_picture_of_a_short_side_and_no_longer_than_the_ground(height, width, tall, wide):
+    pixels, placement = placed(RECIPES["corner"], png(scene(height, width)))
+    expected = np.full((32, 40, 3), 9.0)
+    shown = Pillow.fromarray(scene(height, width)).resize((wide, tall), Pillow.Resampling.BILINEAR)
+    expected[:tall, :wide] = np.asarray(shown)
+    np.testing.assert_array_equal(pixels[0], expected)
+    assert not placement.offset.any()
+
+
 def test_a_batch_has_a_placement_a_picture():
     pictures = [png(scene(20, 50)), png(scene(60, 30)), png(scene(24, 40))]
     pixels, placement = placed(RECIPES["letterbox"], *pictures)
@@ -140,8 +154,10 @@ def test_spreading_a_stretched_picture_is_bilinear_resizing():
 
 
 def test_a_fill_must_be_known_and_a_letterbox_crops_nothing():
-    with pytest.raises(UsageError, match="allowed are crop, letterbox"):
+    with pytest.raises(UsageError, match="allowed are crop, letterbox, corner"):
         Image(8, 8, fill="pad")
+    with pytest.raises(UsageError, match="keeps a picture's proportions"):
+        Image(8, 8, resize=(9, 9), fill="corner")
     with pytest.raises(UsageError, match="resize=256"):
         Image(8, 8, resize=256, fill="letterbox")
 

@@ -26,6 +26,7 @@ RECIPES = {
     "grey": Image(28, 28, 1, resize=32),
     "crop larger than the short side": Image(40, 24, resize=30),
     "letterbox": Image(24, 40, fill="letterbox", pad=114.0),
+    "corner": Image(32, 40, resize=20, fill="corner", pad=9.0),
 }
 
 

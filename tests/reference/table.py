@@ -17,7 +17,7 @@ TOLERANCE = 1e-4
 ROOM = 5
 """Another processor rounds otherwise: no bound is written down that is not so many times what was measured."""
 
-MEASURED, MAPS, WITHOUT = "measured", "maps", "without"
+MEASURED, MAPS, BOXES, WITHOUT = "measured", "maps", "boxes", "without"
 """The tables, by the words of the comments around them."""
 
 

@@ -11,7 +11,7 @@ from PIL import Image as Pillow
 from kerazoo.codecs.image import Image
 from kerazoo.errors import InputError
 from kerazoo.ops import numpy as ops
-from kerazoo.tasks.detect import Anchored, Boxes, Head
+from kerazoo.tasks.detect import Anchored, Anchors, Boxes, Head, Retina
 from tests.tasks.stubs import Stub, again, both, png, scene, text
 
 LABELS = ("cat", "dog", "owl")
@@ -194,3 +194,74 @@ def test_answers_are_compared_by_what_overlaps():
 def test_what_cannot_be_answered():
     with pytest.raises(InputError):
         task().answer(Stub(ops, {"network": heads()}), {"image_bytes": text(b"no picture")})
+
+
+# --- anchors that are moved ----------------------------------------------------------------------------------------
+
+
+def test_anchors_of_whole_pixels_are_torchvisions():
+    """Of a picture of 800x1088 pixels: 61 and 64 pixels lie between two places of 13x17, 114 and 120 of 7x9."""
+    anchors = Anchors((64, 128), ((256.0, 322.0, 406.0), (512.0, 645.0, 812.0)), whole=True)
+    boxes = anchors.boxes(800, 1088)
+    assert len(boxes) == 9 * (13 * 17 + 7 * 9)
+    assert boxes[0].tolist() == [-91, -181, 91, 181]  # Half of 256 over and times the root of 2.
+    assert boxes[4].tolist() == [-161, -161, 161, 161]
+    assert (boxes[9] - boxes[0]).tolist() == [0, 64, 0, 64]
+    assert (boxes[9 * 17] - boxes[0]).tolist() == [61, 0, 61, 0]
+    coarse = boxes[9 * 13 * 17 :]
+    assert coarse[4].tolist() == [-322, -322, 322, 322]  # Half of 645, to the even number.
+    assert (coarse[9 * 9 + 9] - coarse[0]).tolist() == [114, 120, 114, 120]
+
+
+def test_other_anchors_stand_in_the_middle_of_their_places():
+    anchors = Anchors((8, 16), ((32.0, 40.0), (64.0, 80.0)))
+    boxes = anchors.boxes(20, 40)
+    assert len(boxes) == anchors.each * (3 * 5 + 2 * 3) == 6 * 21
+    sides = boxes[:, 2:] - boxes[:, :2]
+    np.testing.assert_allclose(sides[:6].prod(-1), [32**2, 40**2] * 3, rtol=1e-5)
+    np.testing.assert_allclose(sides[:6, 0] / sides[:6, 1], [0.5, 0.5, 1, 1, 2, 2], rtol=1e-5)
+    np.testing.assert_allclose((boxes[:, 2:] + boxes[:, :2])[6:12] / 2, [[4, 12]] * 6, atol=1e-5)
+
+
+def moved(*said, corners=False):
+    """A task of one map, of places of 32 pixels, and a network that says (down, across, anchor, moves, {class: share})
+    and of all other anchors that they are nothing."""
+    task = Retina(Image(64, 96, fill="letterbox"), LABELS, Anchors((32,), ((20.0, 40.0),)), corners, count=6)
+    moves, logits = np.zeros((1, 36, 4), np.float32), np.full((1, 36, 3), NOTHING, np.float32)
+    for down, across, anchor, move, classes in said:
+        row = (down * 3 + across) * 6 + anchor
+        moves[0, row] = move
+        for index, share in classes.items():
+            logits[0, row, index] = logit(share)
+
+    def network(ops, image):
+        nothing = image[:, :1, :1, 0] * 0.0
+        return {"moves": moves + nothing, "logits": logits + nothing}
+
+    return task, network
+
+
+@pytest.mark.parametrize(("corners", "move", "expected"), [
+    # The square of 40 pixels around (48, 16), as far as the picture shows it.
+    (False, [0, 0, 0, 0], [28, 0, 68, 36]),
+    (False, [0.25, 0.5, np.log(0.5), np.log(0.25)], [48, 31, 68, 41]),
+    (False, [0, 0, 1e6, 0], [0, 0, 96, 36]),
+    (True, [0.5, 2.0, -1.0, 0.0], [32, 12, 60, 36]),
+])  # fmt: skip
+def test_an_anchor_is_moved(corners, move, expected):
+    task, network = moved((0, 1, 3, move, {1: 0.9, 2: 0.6}), corners=corners)
+    answers = both(task, {"image_bytes": text(png(scene(64, 96)))}, network=network)
+    for answer in answers:
+        close(answer, {"box": [expected, expected, *np.zeros((4, 4))], "score": [0.9, 0.6, 0, 0, 0, 0], "count": 2})
+        assert answer["label"][0].tolist() == [b"dog", b"owl", b"", b"", b"", b""]
+    assert again(task) == task
+    # In a picture of twice the size, it lies twice as far.
+    for answer in both(task, {"image_bytes": text(png(scene(128, 192)))}, network=network):
+        close(answer, {"box": np.array([expected, expected, *np.zeros((4, 4))]) * 2})
+
+
+@pytest.mark.parametrize("size", [(40, 60), (1, 1)])
+def test_no_anchor_is_anything(size):
+    task, network = moved()
+    for answer in both(task, {"image_bytes": text(png(scene(*size)))}, network=network):
+        assert task.read(answer, 0).to_json() == {"boxes": []}

@@ -18,10 +18,12 @@ from kerazoo.codecs.image import Image
 from kerazoo.engines import card as card_
 from kerazoo.errors import UsageError
 from kerazoo.metrics.detect import Truth
-from kerazoo.tasks.detect import Head
+from kerazoo.ops import numpy as ops
+from kerazoo.tasks.detect import Anchors, Head, Retina
 from kerazoo.train import fit
 from kerazoo.train.data import boxes
 from kerazoo.train.data.boxes import Boxed
+from kerazoo.train.retinanet import ASIDE, NOTHING, Dense, moves
 from kerazoo.train.yolo import Yolo
 from tests.metrics.stubs import folder, png
 from tests.metrics.test_detect import xml
@@ -199,6 +201,67 @@ def test_new_outputs_begin_with_little_belief() -> None:
         assert np.allclose(1 / (1 + np.exp(-bias[:, 4])), 0.01) and not bias[:, :4].any() and not bias[:, 5:].any()
 
 
+# --- RetinaNet's ----------------------------------------------------------------------------------------------------
+
+ANCHORS = Anchors((16, 32), ((16.0, 24.0), (32.0, 48.0)))
+
+
+@pytest.mark.parametrize("corners", [False, True])
+def test_what_is_learnt_of_a_box_is_what_is_answered(corners: bool) -> None:
+    task = Retina(Image(64, 96), KINDS, ANCHORS, corners)
+    anchors, rng = ANCHORS.boxes(64, 96), np.random.default_rng(0)
+    near = rng.uniform(0, 50, (len(anchors), 2))
+    boxes = np.concatenate([near, near + rng.uniform(3, 60, near.shape)], -1)
+    said = moves(anchors, boxes, corners)
+    np.testing.assert_allclose(task.moved(ops, said[None])[0], boxes, rtol=1e-4, atol=1e-3)
+
+
+def test_anchors_answer_for_what_they_overlap() -> None:
+    loss = Dense(ANCHORS, False, 3)
+    found = np.full((2, 3, 5), -1, np.float32)
+    found[0, :2] = [[0, 0, 16, 16, 2], [50, 60, 53, 62, 1]]
+    _, targets = loss.assigned((np.zeros((2, 64, 96, 3), np.uint8), found))
+    anchors = ANCHORS.boxes(64, 96).astype(float)
+    for row in range(2):
+        shared = np.zeros((len(anchors), 3))
+        for index, (top, left, bottom, right, kind) in enumerate(found[row].tolist()):
+            sides = [
+                np.minimum(anchors[:, axis + 2], far) - np.maximum(anchors[:, axis], near)
+                for axis, near, far in ((0, top, bottom), (1, left, right))
+            ]
+            both = np.maximum(sides[0], 0) * np.maximum(sides[1], 0) * (kind >= 0)
+            areas = (anchors[:, 2:] - anchors[:, :2]).prod(-1) + (bottom - top) * (right - left)
+            shared[:, index] = both / (areas - both)
+        best = shared.max(-1)
+        expected = np.where(best >= 0.5, 2, np.where(best >= 0.4, ASIDE, NOTHING))
+        if row == 0:  # No anchor overlaps the small one by as much: its nearest answers all the same.
+            assert best[shared[:, 1].argmax()] < 0.4
+            expected[shared[:, 1].argmax()] = 1
+            assert {ASIDE, NOTHING, 1, 2} == set(expected.tolist())
+        np.testing.assert_array_equal(targets[row, :, 4], expected)
+
+
+@pytest.mark.parametrize("gamma", [2.0, 0.0])
+def test_the_loss_is_that_of_plain_loops(gamma: float) -> None:
+    rng = np.random.default_rng(1)
+    targets = np.concatenate([rng.normal(0, 1, (2, 30, 4)), rng.integers(-2, 3, (2, 30, 1))], -1).astype(np.float32)
+    said, logits = (rng.normal(0, 1, (2, 30, size)).astype(np.float32) for size in (4, 3))
+    total, positives = 0.0, 0
+    for row, anchor in np.ndindex(2, 30):
+        kind = targets[row, anchor, 4]
+        if kind == ASIDE:
+            continue
+        for number, logit in enumerate(logits[row, anchor].astype(float)):
+            p = 1 / (1 + np.exp(-logit))
+            p, weight = (p, 0.25) if number == kind else (1 - p, 0.75)
+            total -= np.log(p) * (weight * (1 - p) ** gamma if gamma else 1.0)
+        if kind >= 0:
+            positives += 1
+            apart = np.abs(targets[row, anchor, :4] - said[row, anchor])
+            total += float(np.where(apart < 1 / 9, 4.5 * apart**2, apart - 1 / 18).sum())
+    assert float(Dense(ANCHORS, False, 3, gamma)(targets, [said, logits])) == pytest.approx(total / positives, rel=1e-4)
+
+
 # --- the command ---------------------------------------------------------------------------------------------------
 
 
@@ -276,6 +339,7 @@ def test_sources_that_cannot_be_learnt_from_say_why(trained: Any, tmp_path: Path
         (data, {"validation": other}, "has boxes of cat; data has the classes disc, square"),
         (data, {"settings": {"augment": "mirror+affine"}}, "allowed are none, crops, mirror, turns, colour"),
         (data, {"settings": {"size": 50}}, "multiples? of 32"),
+        (data, {"settings": {"loss": "focal"}}, "loss=focal does not suit yolov3_tiny; allowed: own"),
         (tmp_path / "nothing", {}, "no such file or folder"),
     ):
         with pytest.raises(UsageError, match=why):

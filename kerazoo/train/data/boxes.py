@@ -177,7 +177,7 @@ class Boxed:
         near = np.rint(size * rng.uniform(-self.crop, self.crop, 2)).astype(int)
         far = size + np.rint(size * rng.uniform(-self.crop, self.crop, 2)).astype(int)
         far = np.maximum(far, near + np.maximum(size // 4, 1))
-        ground = round(self.image.pad if self.image.fill == "letterbox" else GROUND)
+        ground = round(GROUND if self.image.fill == "crop" else self.image.pad)
         seen = np.full((*(far - near), picture.shape[2]), ground, np.uint8)
         top, left = np.maximum(near, 0)
         bottom, right = np.maximum(np.minimum(far, size), (top, left))

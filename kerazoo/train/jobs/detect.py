@@ -12,19 +12,20 @@ import numpy as np
 from kerazoo import tasks
 from kerazoo.assets import Assets
 from kerazoo.engines.keras import KerasNetwork
-from kerazoo.errors import UsageError
+from kerazoo.errors import UsageError, near
 from kerazoo.metrics import detect as metrics
 from kerazoo.metrics.detect import Truth
 from kerazoo.ops import numpy as ops
 from kerazoo.packages import needed
 from kerazoo.sources import boxes as sources
 from kerazoo.sources.boxes import Boxes
-from kerazoo.tasks.detect import Anchored
+from kerazoo.tasks.detect import Anchored, Retina
 from kerazoo.train import augment
 from kerazoo.train.data import boxes
 from kerazoo.train.data.boxes import Boxed, Known
 from kerazoo.train.jobs import Job, Request, share
 from kerazoo.train.recipe import Recipe
+from kerazoo.train.retinanet import Dense
 from kerazoo.train.start import Network
 from kerazoo.train.state import State
 from kerazoo.train.steps.supervised import Supervised
@@ -48,8 +49,8 @@ def job(asked: Request) -> Job:
         PackageMissing: pycocotools is not installed, which matches what is found with what is there.
     """
     start, settings = asked.start, asked.settings
-    if not isinstance(start.task, Anchored):
-        raise UsageError(f"{start.word} detects by {type(start.task).__name__}; Anchored is taught here.")
+    if not isinstance(start.task, Anchored | Retina):
+        raise UsageError(f"{start.word} detects by {type(start.task).__name__}; Anchored and Retina are taught here.")
     needed("pycocotools.cocoeval")
     found = sources.marked(asked.source, say=asked.say)
     if not found.names:
@@ -66,16 +67,15 @@ def job(asked: Request) -> Job:
     if config is not None:
         config = replace(config, classes=len(names))
         made = _task(asked, config, names)
-    coarsest = max(head.stride for head in made.heads)
-    if settings.size % coarsest:
-        raise UsageError(f"size={settings.size} does not fit {start.word}: sides are multiples of {coarsest}.")
+    if settings.size % made.coarsest:
+        raise UsageError(f"size={settings.size} does not fit {start.word}: sides are multiples of {made.coarsest}.")
+    loss = _loss(asked, made, len(names))
     learnt, held = _parts(asked, found, names, made.input.channels)
-    loss = Yolo(made.heads, len(names))
     words = set(settings.augment.split("+"))
     asked.augmented("crops", *MOVED)
     data = Boxed(
         learnt.pictures, learnt.truths, made.input, JITTER if "crops" in words else 0.0, settings.mosaic,
-        settings.scales, coarsest,
+        settings.scales, made.coarsest,
     )  # fmt: skip
     optimizer, schedule = settings.made()
     network = Network(start, config, None, asked.freeze)
@@ -104,6 +104,26 @@ def job(asked: Request) -> Job:
     }
     finish = (lambda model: _fixed(model, network)) if settings.scales else None
     return Job(recipe, {"detect": made}, start.normalise, notes, finish)
+
+
+ENTROPIES = {"own": 2.0, "focal": 2.0, "binary_cross_entropy": 0.0}
+"""What a RetinaNet's classes may be taught by: the focal loss's gamma."""
+
+
+def _loss(asked: Request, task: Anchored | Retina, classes: int) -> Yolo | Dense:
+    """What the task's outputs learn by.
+
+    Raises:
+        UsageError: Another loss is set than it has.
+    """
+    word, known = asked.settings.loss, tuple(ENTROPIES) if isinstance(task, Retina) else ("own",)
+    if word not in known:
+        raise UsageError(
+            f"loss={word} does not suit {asked.start.word}; allowed: {', '.join(known)}.{near(word, known)}"
+        )
+    if isinstance(task, Retina):
+        return Dense(task.anchors, task.corners, classes, ENTROPIES[word])
+    return Yolo(task.heads, classes)
 
 
 def _task(asked: Request, config: Any, names: Sequence[str]) -> Any:
