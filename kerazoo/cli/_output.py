@@ -116,7 +116,7 @@ class Writer:
                 target = self.path.with_name(f"{self.path.stem}{between}{suffix}")
             else:
                 target = self.path
-            _write(target, data)
+            write(target, data)
             written[key] = str(target)
         return written
 
@@ -139,7 +139,8 @@ class Writer:
         return self.path / name
 
 
-def _write(target: Path, data: bytes) -> None:
+def write(target: Path, data: bytes) -> None:
+    """Whole or not at all."""
     new = target.with_name(f".{os.getpid()}.new")
     try:
         new.write_bytes(data)
