@@ -161,6 +161,16 @@ def test_a_walk_from_seed_to_seed_is_a_film_or_a_folder(kerazoo: Any, tmp_path: 
         assert np.abs(opened(tmp_path / "end.png").astype(int) - opened(path)).max() <= 1
 
 
+@pytest.mark.parametrize(("name", "form"), [("a.png", "PNG"), ("a.JPG", "JPEG"), ("a.webp", "WEBP"), ("a.any", "PNG")])
+def test_a_file_is_what_its_name_says(kerazoo: Any, tmp_path: Path, name: str, form: str):
+    assert kerazoo("--seed=1", "-o", tmp_path / name)[0] == 0
+    assert kerazoo("--seed=1", "-o", tmp_path / "exact.png")[0] == 0
+    with Image.open(tmp_path / name) as image:
+        assert image.format == form
+        near = np.asarray(image.convert("L")).astype(int) - opened(tmp_path / "exact.png")
+    assert np.abs(near).mean() < 10
+
+
 def test_without_temperature_all_seeds_draw_the_mean(kerazoo: Any, tmp_path: Path):
     assert kerazoo("--count=2", "--temperature=0", "-o", tmp_path / "same.png")[0] == 0
     assert kerazoo("--count=2", "-o", tmp_path / "other.png")[0] == 0
