@@ -32,8 +32,8 @@ def from_noise(predictor: Predictor) -> Predictor:
         raise UsageError(f"{predictor.name} does {task.kind}; noise is what models draw from that sample.")
     if predictor.network is None:
         raise UsageError(
-            f"The engine {predictor.engine} makes noise from seeds itself; what lies between seeds is drawn by keras, "
-            "onnx or litert."
+            f"The engine of {predictor.name}, {predictor.engine}, makes noise from seeds itself; temperatures and what "
+            "lies between seeds are drawn on this machine by keras, onnx or litert."
         )
     asked = FromNoise(**{each.name: getattr(task, each.name) for each in fields(task)})
     return replace(predictor, task=asked, answer=functools.partial(asked.answer, predictor.network))

@@ -101,7 +101,7 @@ def test_noise_draws_what_its_seed_does():
     assert isinstance(asked.task, FromNoise)
     drawn: Any = asked({"noise": drawing.noise(6, 9)})
     assert drawn.picture == task.answer(stub, {"seed": np.array([9])})["image_bytes"][0]
-    with pytest.raises(UsageError, match="engine savedmodel makes noise from seeds itself"):
+    with pytest.raises(UsageError, match="engine of stub, savedmodel, makes noise from seeds itself"):
         drawing.from_noise(Predictor("stub", task, "savedmodel", lambda request: {}))
 
 
