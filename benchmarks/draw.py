@@ -104,13 +104,13 @@ def enlarge(data: bytes, rounds: int) -> dict[str, float]:
     return {**found, "ratio": found["kerazoo"] / found["bare"], "apart": float(apart.mean())}
 
 
-def style(data: bytes, model: str) -> dict[str, float]:
+def style(data: bytes, model: str) -> dict[str, Any]:
     """MiB of a process that draws a style, and how far tiles lie from a picture that is drawn at once."""
     with tempfile.TemporaryDirectory() as folder:
         photo, painted = Path(folder) / "photo.png", Path(folder) / "painted.png"
         photo.write_bytes(data)
-        loaded: Any = kerazoo.load(model, "onnx", say=lambda line: print(line, file=sys.stderr))
-        command = [sys.executable, "-m", "kerazoo", "predict", str(photo), "-m", model, "--engine", "onnx", "-o"]
+        loaded: Any = kerazoo.load(model, say=lambda line: print(line, file=sys.stderr))
+        command = [sys.executable, "-m", "kerazoo", "predict", str(photo), "-m", model, "--engine", loaded.engine, "-o"]
         process = subprocess.Popen([*command, str(painted)])
         _, status, used = os.wait4(process.pid, 0)
         if status:
@@ -127,6 +127,7 @@ def style(data: bytes, model: str) -> dict[str, float]:
     for border in range(wide, width, wide):
         seams[:, border - 2 : border + 2] = True
     return {
+        "engine": loaded.engine,
         "MiB": used.ru_maxrss / 1024,
         "apart at borders": float(apart[seams].mean()),
         "apart elsewhere": float(apart[~seams].mean()),
@@ -152,7 +153,7 @@ def main() -> None:
     print(f"enlarge  {figures['enlarge']['ratio']:.3f}  (at most 1.1)", flush=True)
     if arguments.style:
         figures["style"] = style(out.getvalue(), arguments.style)
-        print("style    " + "  ".join(f"{name} {value:.3f}" for name, value in figures["style"].items()))
+        print("style    " + "  ".join(f"{name} {value}" for name, value in figures["style"].items()))
     if arguments.out:
         record.keep(arguments.out, {"model": MODEL, "pixels": list(SIZE), **figures, **record.origin("draw")})
 
