@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import io
 import json
 import os
 import re
@@ -16,6 +17,9 @@ from kerazoo.codecs._files import is_url
 from kerazoo.contract import Result
 from kerazoo.errors import UsageError
 from kerazoo.printable import printable
+
+PICTURES = {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+"""What a name after -o can make of a PNG."""
 
 _LONGEST = 100
 """Bytes of the longest stem of a file name that an input gives."""
@@ -116,7 +120,8 @@ class Writer:
                 target = self.path.with_name(f"{self.path.stem}{between}{suffix}")
             else:
                 target = self.path
-            _write(target, data)
+                data = _as_named(data, suffix, target.suffix.lower())
+            write(target, data)
             written[key] = str(target)
         return written
 
@@ -139,7 +144,21 @@ class Writer:
         return self.path / name
 
 
-def _write(target: Path, data: bytes) -> None:
+def _as_named(data: bytes, suffix: str, wanted: str) -> bytes:
+    """A picture in the format that its file's name says; what has no such name stays as it is."""
+    form = PICTURES.get(wanted)
+    if suffix != ".png" or form is None:
+        return data
+    from PIL import Image
+
+    out = io.BytesIO()
+    picture = Image.open(io.BytesIO(data))
+    (picture if picture.mode == "L" else picture.convert("RGB")).save(out, form, quality=95)
+    return out.getvalue()
+
+
+def write(target: Path, data: bytes) -> None:
+    """Whole or not at all."""
     new = target.with_name(f".{os.getpid()}.new")
     try:
         new.write_bytes(data)

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 @click.option("--task", metavar="KIND", help="Of a model that does several, which.")
 @click.option("--port", "ports", multiple=True, metavar="NAME=VALUE", help="Fills another port; may be repeated.")
 @click.option("--seed", type=int, multiple=True, help="For models that sample; may be repeated.")
+@click.option("--count", type=click.IntRange(1), help="So many seeds from --seed on, which is then 0 by default.")
+@click.option("--to-seed", type=int, help="From one --seed to this one, in --frames.")
+@click.option("--frames", type=click.IntRange(2), help="Of these, both ends counted; 16 by default.")
+@click.option("--temperature", default=1.0, show_default=True, type=click.FloatRange(0), help="Of the noise.")
 @click.option("--top", default=5, show_default=True, type=click.IntRange(1), help="How many labels.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write files: to a file, or a folder for many.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
@@ -51,6 +55,10 @@ def predict(
     task: str | None,
     ports: tuple[str, ...],
     seed: tuple[int, ...],
+    count: int | None,
+    to_seed: int | None,
+    frames: int | None,
+    temperature: float,
     top: int,
     output: Path | None,
     as_json: bool,
@@ -75,7 +83,9 @@ def predict(
     kerazoo predict photo.jpg
     kerazoo predict photos/ 'more/*.png' -m resnet50 --json > answers.jsonl
     kerazoo predict small.png -m espcn_x3:mine.npz -o large.png
-    kerazoo predict --seed 1 --seed 2 -m vae:mine.npz -o drawn/
+    kerazoo predict --seed 1 --seed 2 -m vae:mnist -o drawn/
+    kerazoo predict --count 64 -m vae:mnist -o grid.png
+    kerazoo predict --seed 1 --to-seed 2 -m vae:mnist -o walk.gif
     kerazoo predict photo.jpg --port question='What is it?' -m mine.keras
 
     --labels, --size and what follows state what a file does that has no card;
@@ -84,11 +94,12 @@ def predict(
     With several ports INPUT fills the first. -o names the files in the JSON.
     Exit status 3 says that some inputs failed; each has its row.
     """
-    from kerazoo.cli import _inputs, _output, _progress, say
+    from kerazoo.cli import _drawing, _inputs, _output, _progress, say
     from kerazoo.codecs import of
+    from kerazoo.drawing import from_noise
     from kerazoo.predictor import Failure
 
-    if not (inputs or seed or ports):
+    if not (inputs or seed or ports or count or to_seed is not None):
         raise click.UsageError("Nothing to predict: give files, folders, globs, URLs, - or @list.txt.")
     texts = _inputs.without_lists(inputs)
     predictor = _predictor(
@@ -99,14 +110,22 @@ def predict(
             raise click.UsageError("--crf is for a model on this machine, without --scale.")
         predictor = cast("Predictor", predictor).refined()
     given = _given(ports)
-    _inputs.check(predictor.task, bool(inputs), given, bool(seed))
+    drawn = _drawing.asked(predictor.task, seed, count, to_seed, frames, temperature)
+    _inputs.check(predictor.task, bool(inputs), given, bool(drawn.seeds))
     port = predictor.task.request[0]
-    many = _inputs.are_many(inputs, port) or len(seed) > 1
-    writer = None
+    many = _inputs.are_many(inputs, port) or drawn.count > 1
+    writer: _drawing.OneFile | _output.Writer | None = None
     if output is not None:
+        writer = _drawing.one_file(drawn, predictor.task, output)
+    if output is not None and writer is None:
         typed = [text for text in texts if isinstance(text, str)]
         writer = _output.Writer(output, many, bool(of(port).SUFFIXES), typed, recursive)
-    sources: Iterable[Source] = _inputs.requests(texts, predictor.task, given, seed, recursive)
+    sources: Iterable[Source] = _inputs.requests(texts, predictor.task, given, drawn.seeds, recursive)
+    if not drawn.plain:
+        if scale is not None:
+            raise click.UsageError("--temperature and --to-seed are for a model on this machine, without --scale.")
+        predictor = from_noise(cast("Predictor", predictor))
+        sources = drawn.sources(predictor.task)
     total = None
     if scale is not None:
         sources = [_carried(source) for source in sources]
@@ -129,12 +148,14 @@ def predict(
                 click.echo(_output.dumps({**row, **plain}), file=out)
             elif isinstance(result, Failure):
                 say(f"{label}: error: {result.error}", as_one_line=True)
-            else:
+            elif not isinstance(writer, _drawing.OneFile):
                 for line in _output.rows(result, top, label if many else None, written.values()):
                     click.echo(line, file=out)
                 if not writer and (names := _output.unseen(result)):
                     say(f"({', '.join(names)}: -o PATH writes it)")
             progress(done)
+    if isinstance(writer, _drawing.OneFile) and (line := writer.close()) and not as_json:
+        click.echo(line)
     return InputError.exit_code if failed else 0
 
 

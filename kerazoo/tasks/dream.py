@@ -19,6 +19,9 @@ MAX_PIXELS = 2_000_000
 SMALLEST = 64
 """Least side of a picture in its smallest octave, where that is less than the picture."""
 
+LEAST = 32
+"""Least side of a picture: of a smaller one a network halves away what there is."""
+
 
 @dataclass(frozen=True)
 class Dream:
@@ -109,6 +112,7 @@ class Dream:
         height, width = ops.size(pixels)
         count = ops.cast(height, "int64") * ops.cast(width, "int64")
         ops.check(count <= MAX_PIXELS, f"At most {MAX_PIXELS // 10**6} million pixels are dreamt of; this is more.")
+        ops.check(ops.minimum(height, width) >= LEAST, f"Pictures of {LEAST} x {LEAST} pixels or more are dreamt of.")
         random = np.random.RandomState(0)
         detail, dreamt = None, None
         for octave in range(self.octaves):

@@ -46,10 +46,13 @@ class Sample:
         drawn = Port(self.output, "float32", (None, self.height, self.width, self.channels))
         return {self.part: Signature((noise,), (drawn,))}
 
+    def noise(self, ops: Any, request: Tensors) -> Tensor:
+        """What is drawn from, float32 [batch, latents]."""
+        return ops.normal(request["seed"], self.latents)
+
     def answer(self, network: Network, request: Tensors) -> Tensors:
         ops = network.ops
-        noise = ops.normal(request["seed"], self.latents)
-        drawn = network.part(self.part)({"noise": noise})[self.output]
+        drawn = network.part(self.part)({"noise": self.noise(ops, request)})[self.output]
         pixels = ops.whole(self.brightness(ops, drawn) * 255.0)
 
         def encode(image: Tensor) -> Tensor:
@@ -65,3 +68,15 @@ class Sample:
 
     def read(self, response: Tensors, row: int) -> Picture:
         return Picture(response["image_bytes"][row])
+
+
+@dataclass(frozen=True)
+class FromNoise(Sample):
+    """The same from noise that is given: what lies between two seeds, or nearer to the mean of all pictures."""
+
+    @property
+    def request(self) -> tuple[Port, ...]:
+        return (Port("noise", "float32", (None, self.latents)),)
+
+    def noise(self, ops: Any, request: Tensors) -> Tensor:
+        return request["noise"]

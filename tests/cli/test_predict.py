@@ -303,6 +303,12 @@ def test_files_that_are_not_there(kerazoo: Any, tmp_path: Path) -> None:
         ((SEVEN, "-m", "gone.onnx"), 2, "No such file"),
         ((SEVEN, "-m", "mine.weights.h5"), 2, "say whose"),
         ((SEVEN, "-m", MODEL, "--seed", "3"), 2, "--seed is for models that sample"),
+        (
+            (SEVEN, "-m", MODEL, "--count", "3"),
+            2,
+            "--count is for models that draw from a seed; this one does classify",
+        ),
+        ((SEVEN, "-m", MODEL, "--temperature", "0.5"), 2, "--temperature is for models that draw from a seed"),
         ((SEVEN, "-m", MODEL, "-o", "x.png"), 2, "-o writes pictures"),
         ((SEVEN, "-m", MODEL, "--top", "0"), 2, "--top"),
         (("@gone.txt", "-m", MODEL), 2, "gone.txt"),

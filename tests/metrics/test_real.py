@@ -23,6 +23,7 @@ pytestmark = [
     [
         ("lenet5:mnist", "mnist.npz", {"batch": 100}),
         ("vae:mnist", "mnist.npz", {}),
+        ("dcgan_28:mnist", "mnist.npz", {}),
         ("gcn_cora:planetoid", "cora.npz", {}),
         ("gcn_citeseer:planetoid", "citeseer.npz", {}),
         ("espcn_x3:t91", "sr_t91_set5.tar", {"only": "Set5/*"}),

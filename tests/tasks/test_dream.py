@@ -36,7 +36,7 @@ def nothing(ops, pixels):
     return {"gradient": pixels * 0.0, "activation": ops.full((1,), 0.0, "float32")}
 
 
-@pytest.mark.parametrize("size", [(3, 5), (70, 40), (100, 150)])
+@pytest.mark.parametrize("size", [(32, 35), (70, 40), (100, 150)])
 def test_who_dreams_of_nothing_sees_what_was_there(size):
     """Through every octave and back, whatever the picture was moved by."""
     picture = scene(*size)
@@ -89,7 +89,13 @@ def test_layers_that_cannot_be_dreamt_of():
 def test_too_large_a_picture_is_refused(monkeypatch):
     monkeypatch.setattr(dream, "MAX_PIXELS", 1_000)
     with pytest.raises(InputError, match="million pixels are dreamt of"):
-        Dream(("a",)).answer(Stub(ops, {"ascent": nothing}), {"image_bytes": text(png(scene(40, 30)))})
+        Dream(("a",)).answer(Stub(ops, {"ascent": nothing}), {"image_bytes": text(png(scene(40, 32)))})
+
+
+@pytest.mark.parametrize("size", [(31, 80), (80, 1)])
+def test_a_picture_that_a_network_halves_away_is_refused(size):
+    with pytest.raises(InputError, match="32 x 32 pixels or more"):
+        Dream(("a",)).answer(Stub(ops, {"ascent": nothing}), {"image_bytes": text(png(scene(*size)))})
 
 
 def test_a_dream_is_a_file_that_answers(tmp_path):
@@ -131,9 +137,9 @@ def test_any_classifier_becomes_a_dreamer_by_a_command(tmp_path, capsys):
     assert not (tmp_path / "no.keras").exists()
     assert cli.run([*asked, "-o", str(tmp_path / "dream.keras")]) == 0
     assert "Dreaming of the layer conv2" in capsys.readouterr().err
-    (tmp_path / "in.png").write_bytes(png(scene(30, 40)))
+    (tmp_path / "in.png").write_bytes(png(scene(32, 40)))
     answer = ["predict", str(tmp_path / "in.png"), "-m", str(tmp_path / "dream.keras"), "--engine=keras"]
     assert cli.run([*answer, "-o", str(tmp_path / "out.png")]) == 0
     drawn = pixels((tmp_path / "out.png").read_bytes())
     # One step of 1.5 grey levels, on average.
-    assert drawn.shape == (30, 40, 3) and 0.5 < np.abs(drawn.astype(int) - scene(30, 40)).mean() < 2.5
+    assert drawn.shape == (32, 40, 3) and 0.5 < np.abs(drawn.astype(int) - scene(32, 40)).mean() < 2.5

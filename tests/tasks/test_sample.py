@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from kerazoo.ops import numpy as ops
-from kerazoo.tasks.sample import Sample
+from kerazoo.tasks.sample import FromNoise, Sample
 from tests.tasks.stubs import Stub, again, both, pixels
 
 
@@ -37,3 +37,14 @@ def test_result():
     assert TASK.read(answer, 1).rows() == ["3 x 2 pixels"]
     assert TASK.read(answer, 1).picture == answer["image_bytes"][1]
     assert again(TASK) == TASK
+
+
+def test_noise_that_is_given_is_drawn_as_it_is():
+    task = FromNoise(latents=6, height=2, width=3)
+    noise = ops.normal(np.array([4, 5], np.int64), 6)
+    host, graph = both(task, {"noise": noise}, decoder=spread)
+    seeds = TASK.answer(Stub(ops, {"decoder": spread}), {"seed": np.array([4, 5])})
+    assert list(host["image_bytes"]) == list(seeds["image_bytes"])
+    for first, second in zip(host["image_bytes"], graph["image_bytes"], strict=True):
+        assert np.abs(pixels(first).astype(int) - pixels(second)).max() <= 1
+    assert again(task) == task

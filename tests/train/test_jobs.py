@@ -206,6 +206,10 @@ def test_an_adversarial_pair_learns_and_shows_what_it_draws(tmp_path: Path, caps
     assert len(again.history) == 3 and again.history[:2] == made.history
     with pytest.raises(UsageError, match="learn against each other"):
         fit.train("gan_mlp", data, tmp_path / "no", freeze="body", **options)
+    for held in (0.1, data):
+        with pytest.raises(UsageError, match="--validation: gan_mlp learns to draw.*\n.*kerazoo evaluate"):
+            fit.train("gan_mlp", data, tmp_path / "no", validation=held, **options)
+    assert not (tmp_path / "no").exists()
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from kerazoo.codecs.image import Image
+from kerazoo.drawing import tiled
 from kerazoo.errors import UsageError
 from kerazoo.metrics import sample as metrics
 from kerazoo.ops import numpy as ops
@@ -87,6 +88,11 @@ def adversarial(asked: Request, task: Sample) -> Job:
         raise UsageError(f"--freeze {asked.freeze}: the two halves of {start.word} learn against each other, whole.")
     if asked.settings.size:
         raise UsageError(f"size={asked.settings.size}: {start.word} draws at its own size alone.")
+    if asked.validation:  # A share of 0 asks for what is done anyway.
+        raise UsageError(
+            f"--validation: {start.word} learns to draw, and pictures that are held out have no answer to hold it "
+            "against.\nLeave it out; `kerazoo evaluate` measures afterwards how like real ones its drawings are."
+        )
     asked.augmented()
     height, width, channels = task.height, task.width, task.channels
     # Nothing is held out: what there is to measure is what is drawn, and that is looked at.
@@ -149,13 +155,6 @@ def drawn(generator: Any, task: Sample, seeds: np.ndarray) -> np.ndarray:
     """What a Keras generator draws from seeds, as `Sample` does: uint8 [seeds, height, width, channels]."""
     values = np.asarray(generator(ops.normal(seeds.astype(np.int64), task.latents), training=False))
     return ops.whole(task.brightness(ops, values) * 255.0)
-
-
-def tiled(pixels: np.ndarray, across: int) -> np.ndarray:
-    """Pictures [n, h, w, c], row by row, as one; n is a multiple of `across`."""
-    count, height, width, channels = pixels.shape
-    rows = pixels.reshape(count // across, across, height, width, channels)
-    return rows.transpose(0, 2, 1, 3, 4).reshape(count // across * height, across * width, channels)
 
 
 def fitted(asked: Request, image: Image) -> tuple[np.ndarray, np.ndarray | None, int]:

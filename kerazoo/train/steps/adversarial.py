@@ -32,7 +32,8 @@ class Adversarial:
         clip: Its weights are kept within so much of 0 (algorithm 1 of Wasserstein GAN); 0 for as they are.
         penalty: What its slope between real and drawn pictures costs where it is not 1: Gulrajani et al.,
             arXiv:1704.00028, equation 3; 0 for nothing.
-        follow: What the average keeps of itself at each step of the generator.
+        follow: What the average keeps of itself at each step of the generator; at step `n` no more than
+            `(1 + n) / (10 + n)`, so that it soon forgets the weights that training began with.
     """
 
     objective: str = "non_saturating"
@@ -96,8 +97,10 @@ class Adversarial:
                 wasserstein = self.objective == "wasserstein"
                 loss = tf.reduce_mean(-verdict if wasserstein else tf.nn.softplus(-verdict))
             optimizer.apply(tape.gradient(loss, weights), weights)
+            done = tf.cast(optimizer.iterations.value, tf.float32)
+            keep = tf.minimum(self.follow, done / (done + 9))  # The optimizer counts this step, too.
             for mine, theirs in zip(average.weights, generator.weights, strict=True):
-                mine.assign(self.follow * mine + (1 - self.follow) * theirs)
+                mine.assign(keep * mine + (1 - keep) * theirs)
             return loss
 
         return step
