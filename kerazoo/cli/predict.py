@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 @click.option("--scale", type=click.Choice(["ray"]), help="Spread the items over a cluster.")
 @click.option("--address", metavar="HOST:PORT", help="Of its head, or auto; by default this machine alone.")
 @click.option("--crf", is_flag=True, help="Sharpens outlines of segments: a fully connected field.")
+@click.option("--length", type=int, help="Characters to write.")
+@click.option("--temperature", type=float, help="Of what is written; below 1 the probable is more probable.")
+@click.option("--top-k", type=int, help="Only so many of the most probable are drawn from.")
 @click.option("--exact-pixels", is_flag=True, help="Decode large pictures whole, not only as far as needed.")
 @click.option("--batch", default=1, show_default=True, type=click.IntRange(1), help="Items a run of the network.")
 @statement()
@@ -60,6 +63,9 @@ def predict(
     scale: str | None,
     address: str | None,
     crf: bool,
+    length: int | None,
+    temperature: float | None,
+    top_k: int | None,
     exact_pixels: bool,
     batch: int,
     stated: dict[str, Any],
@@ -76,6 +82,7 @@ def predict(
     kerazoo predict photos/ 'more/*.png' -m resnet50 --json > answers.jsonl
     kerazoo predict small.png -m espcn_x3:mine.npz -o large.png
     kerazoo predict --seed 1 --seed 2 -m vae:mine.npz -o drawn/
+    kerazoo predict 'ROMEO:' -m char_lstm --seed 7 --temperature 0.7
     kerazoo predict photo.jpg --port question='What is it?' -m mine.keras
 
     --labels, --size and what follows state what a file does that has no card;
@@ -98,6 +105,12 @@ def predict(
         if scale is not None:
             raise click.UsageError("--crf is for a model on this machine, without --scale.")
         predictor = cast("Predictor", predictor).refined()
+    drawing = {"length": length, "temperature": temperature, "top_k": top_k}
+    drawing = {name: value for name, value in drawing.items() if value is not None}
+    if drawing:
+        if scale is not None or server is not None:
+            raise click.UsageError(f"--{next(iter(drawing)).replace('_', '-')} is for a model on this machine.")
+        predictor = cast("Predictor", predictor).changed(**drawing)
     given = _given(ports)
     _inputs.check(predictor.task, bool(inputs), given, bool(seed))
     port = predictor.task.request[0]
