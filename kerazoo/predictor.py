@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import logging
 import os
@@ -204,6 +205,21 @@ class Predictor:
         task = refined()
         return replace(self, task=task, answer=functools.partial(task.answer, self.network))
 
+    def changed(self, **fields: Any) -> Predictor:
+        """The same model whose task does otherwise: of one that writes, its `length`, `temperature` and `top_k`.
+
+        Raises:
+            UsageError: Its task has no such field, its value does not fit, or the task runs within the engine.
+        """
+        known = {each.name for each in dataclasses.fields(self.task)}  # type: ignore[arg-type]
+        other = [name for name in fields if name not in known]
+        if other:
+            raise UsageError(f"{self.name} does {self.task.kind}, which has no {' and no '.join(other)}.")
+        if self.network is None:
+            raise UsageError(f"The engine {self.engine} does all of a task itself; take keras, onnx or litert.")
+        task: Any = replace(self.task, **fields)  # type: ignore[type-var]
+        return replace(self, task=task, answer=functools.partial(task.answer, self.network))
+
     def _row(self, item: Any, value_range: Range | None) -> dict[str, Any]:
         row = request_row(self.task, item() if callable(item) else item, value_range)
         if self.plain:
@@ -263,6 +279,9 @@ def request_row(task: Task, item: Any, value_range: Range | None = None) -> dict
     ports = task.request
     if not isinstance(item, Mapping):
         item = codecs.of(ports[0]).unpack(item, ports) if make_one_item(ports) else {ports[0].name: item}
+    # What goes without saying beside the first port: a seed.
+    unsaid = {port.name: codecs.of(port).UNSAID for port in ports[1:] if hasattr(codecs.of(port), "UNSAID")}
+    item = {**unsaid, **item}
     missing = [port.name for port in ports if port.name not in item]
     if missing:
         given = ", ".join(map(str, item)) or "nothing"

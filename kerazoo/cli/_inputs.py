@@ -90,7 +90,8 @@ def check(task: Task, inputs: bool, given: Mapping[str, str], seeds: bool) -> No
         raise UsageError(
             f"The port {twice} is filled twice: INPUT fills {names[0]}, --seed a seed, --port what it names."
         )
-    missing = [name for name in names if name not in filled]
+    # Where something is asked about, a seed goes without saying.
+    missing = [name for name in names if name not in filled and name != seed_port(task)]
     if missing:
         how = " ".join(f"--port {name}=VALUE" if name != names[0] else "INPUT" for name in missing)
         raise UsageError(f"The request has the ports {', '.join(names)}; {', '.join(missing)} lack a value: give {how}")

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 @click.option("--count", type=click.IntRange(1), help="So many seeds from --seed on, which is then 0 by default.")
 @click.option("--to-seed", type=int, help="From one --seed to this one, in --frames.")
 @click.option("--frames", type=click.IntRange(2), help="Of these, both ends counted; 16 by default.")
-@click.option("--temperature", default=1.0, show_default=True, type=click.FloatRange(0), help="Of the noise.")
+@click.option("--temperature", type=click.FloatRange(0), help="Of noise, and of what is written: below 1 is likelier.")
 @click.option("--top", default=5, show_default=True, type=click.IntRange(1), help="How many labels.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write files: to a file, or a folder for many.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 @click.option("--scale", type=click.Choice(["ray"]), help="Spread the items over a cluster.")
 @click.option("--address", metavar="HOST:PORT", help="Of its head, or auto; by default this machine alone.")
 @click.option("--crf", is_flag=True, help="Sharpens outlines of segments: a fully connected field.")
+@click.option("--length", type=int, help="Characters to write.")
+@click.option("--top-k", type=int, help="Only so many of the most probable are drawn from.")
 @click.option("--exact-pixels", is_flag=True, help="Decode large pictures whole, not only as far as needed.")
 @click.option("--batch", default=1, show_default=True, type=click.IntRange(1), help="Items a run of the network.")
 @statement()
@@ -58,7 +60,7 @@ def predict(
     count: int | None,
     to_seed: int | None,
     frames: int | None,
-    temperature: float,
+    temperature: float | None,
     top: int,
     output: Path | None,
     as_json: bool,
@@ -68,6 +70,8 @@ def predict(
     scale: str | None,
     address: str | None,
     crf: bool,
+    length: int | None,
+    top_k: int | None,
     exact_pixels: bool,
     batch: int,
     stated: dict[str, Any],
@@ -86,6 +90,7 @@ def predict(
     kerazoo predict --seed 1 --seed 2 -m vae:mnist -o drawn/
     kerazoo predict --count 64 -m vae:mnist -o grid.png
     kerazoo predict --seed 1 --to-seed 2 -m vae:mnist -o walk.gif
+    kerazoo predict 'ROMEO:' -m char_lstm --seed 7 --temperature 0.7
     kerazoo predict photo.jpg --port question='What is it?' -m mine.keras
 
     --labels, --size and what follows state what a file does that has no card;
@@ -109,8 +114,16 @@ def predict(
         if scale is not None:
             raise click.UsageError("--crf is for a model on this machine, without --scale.")
         predictor = cast("Predictor", predictor).refined()
+    writing: dict[str, Any] = {"length": length, "top_k": top_k}
+    if hasattr(predictor.task, "temperature"):
+        writing["temperature"], temperature = temperature, None
+    writing = {name: value for name, value in writing.items() if value is not None}
+    if writing:
+        if scale is not None or server is not None:
+            raise click.UsageError(f"--{next(iter(writing)).replace('_', '-')} is for a model on this machine.")
+        predictor = cast("Predictor", predictor).changed(**writing)
     given = _given(ports)
-    drawn = _drawing.asked(predictor.task, seed, count, to_seed, frames, temperature)
+    drawn = _drawing.asked(predictor.task, seed, count, to_seed, frames, 1.0 if temperature is None else temperature)
     _inputs.check(predictor.task, bool(inputs), given, bool(drawn.seeds))
     port = predictor.task.request[0]
     many = _inputs.are_many(inputs, port) or drawn.count > 1

@@ -54,13 +54,15 @@ def train(
 
     \b
     classify   a folder with a folder of pictures for each class, a .csv of path
-               and label, or an .npz of x_train and y_train
+               and label, or an .npz of x_train and y_train; of texts a .tsv of
+               label and text, or a .csv of text and label
     detect     a folder or .tar of VOC's XML files or COCO's JSON, and pictures
     segment    a folder with the folders images and masks
     redraw, sample
                a folder of pictures, or an .npz of x_train
     nodes      an .npz of features, edges and labels
     translate  --data a.de --data b.en, or a .tsv
+    write      a text, also .gz, or a folder of .txt
 
     \b
     kerazoo train lenet5 --data pictures/ -o out/

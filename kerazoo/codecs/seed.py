@@ -12,6 +12,9 @@ from kerazoo.contract import Port
 SUFFIXES: tuple[str, ...] = ()
 MIME = None
 
+UNSAID = 0
+"""The seed of an item that has none: the same answer every time."""
+
 read = number.read
 plain = number.plain
 distance = number.distance

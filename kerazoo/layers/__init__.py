@@ -10,6 +10,7 @@ from kerazoo.layers.lenet import RadialBasis, Subsampling2D, TableConv2D, scaled
 from kerazoo.layers.normalization import InstanceNormalization, LocalResponseNormalization
 from kerazoo.layers.padding import ReflectionPadding2D
 from kerazoo.layers.quantised import FakeQuant, FakeQuantProduct
+from kerazoo.layers.recurrent import Recurrent
 from kerazoo.layers.resizing import BilinearResize
 from kerazoo.layers.spatial import AffineTransformer, IdentityMap
 
@@ -27,6 +28,7 @@ __all__ = [
     "LocalResponseNormalization",
     "Positions",
     "RadialBasis",
+    "Recurrent",
     "ReflectionPadding2D",
     "Segments",
     "SelfAttention",

@@ -1,7 +1,8 @@
-"""Sentences with their translations, and pairs of texts with how alike people found them."""
+"""Plain text, sentences with their translations, and pairs of texts with how alike people found them."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -10,6 +11,43 @@ from kerazoo.printable import printable
 from kerazoo.sources import files
 from kerazoo.sources.files import Sample
 from kerazoo.sources.labelled import rows_of, table
+
+PLAIN = (".txt", ".txt.gz")
+"""How names of plain texts end, in a folder or archive."""
+
+_SHARE = re.compile(r"(\d{1,3})%-(\d{1,3})%")
+
+
+def plain(source: Path, only: str | None = None) -> str:
+    """One text, its lines ended by a line feed alone.
+
+    Args:
+        source: A file in UTF-8, which may end in .gz; or a folder or .tar of files that end so (`PLAIN`), which are
+            put together in the order of their names, with a line break between two.
+        only: See `files.opened`; or a stretch of the whole, such as `90%-100%`.
+
+    Raises:
+        UsageError: There is none, it is empty, or no text.
+    """
+    stretch = _SHARE.fullmatch(only) if only is not None else None
+    if source.is_file() and source.suffix != ".tar":
+        if only is not None and stretch is None:
+            raise UsageError(f"{source} is one file; of it {only!r} names no stretch, as 90%-100% does.")
+        pieces = {str(source): files.text(source)}
+    else:
+        found = files.opened(source, None if stretch else only)
+        pieces = {found.called(name): found.text(name) for name in found.those(PLAIN)}
+    for name, text in pieces.items():
+        if "\0" in text:
+            raise UsageError(f"{name} is no text in UTF-8: it holds NUL, as other encodings and binary files do.")
+    whole = "\n".join(pieces.values()).replace("\r\n", "\n").replace("\r", "\n")
+    if stretch is not None:
+        begin, end = (min(int(share), 100) * len(whole) // 100 for share in stretch.groups())
+        whole = whole[begin:end]
+    if not whole.strip():
+        what = "is empty" if pieces else f"holds no text, which ends in {' or '.join(PLAIN)}"
+        raise UsageError(f"{source} {what}{f' in the stretch {only}' if stretch and pieces else ''}.")
+    return whole
 
 
 def parallel(

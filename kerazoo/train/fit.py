@@ -16,7 +16,7 @@ from kerazoo.train import federated as federated_
 from kerazoo.train import product, reports
 from kerazoo.train import quantize as quantize_
 from kerazoo.train.find_rate import Found, range_test
-from kerazoo.train.jobs import Job, Request, classify, detect, nodes, redraw, sample, segment, translate
+from kerazoo.train.jobs import Job, Request, classify, detect, nodes, redraw, sample, segment, translate, write
 from kerazoo.train.run import LAST, run
 from kerazoo.train.settings import chosen
 from kerazoo.train.start import find
@@ -32,6 +32,7 @@ JOBS: Mapping[str, tuple[Callable[[Request], Job], str]] = {
     "sample": (sample.job, "noise"),
     "segment": (segment.job, "masks"),
     "translate": (translate.job, "sentences"),
+    "write": (write.job, "characters"),
 }
 """Kind of task -> what makes its job, and the recipe that is meant where none is named."""
 
@@ -205,7 +206,7 @@ def job(
             "For another, write a recipe: kerazoo.train.Recipe and kerazoo.train.run.run take any step."
         )
     make, usual = JOBS[start.kind]
-    usual = _usual(start.task, usual)
+    usual = "texts" if classify.of_texts(start) else _usual(start.task, usual)
     usual = "finetune" if start.built is not None and usual == "scratch" else usual
     chosen_ = chosen(recipe or usual, {key: str(value) for key, value in (settings or {}).items()})
     if epochs is not None:

@@ -28,7 +28,9 @@ from kerazoo import manifest, registry
 from kerazoo.applications._recognise import TABLE
 from kerazoo.assets import Assets
 from kerazoo.codecs import image as image_
+from kerazoo.codecs._characters import placeholder as characters
 from kerazoo.codecs._wordpiece import placeholder as pieces
+from kerazoo.codecs.image import Image as Picture
 from kerazoo.codecs.image import Normalise, from_preprocessing
 from kerazoo.codecs.text import placeholder
 from kerazoo.contract import Network, Task
@@ -98,6 +100,8 @@ def assets(sizes: Any) -> Assets:
     if hasattr(sizes, "source_words"):
         words: Any = {"source": placeholder(sizes.source_words), "target": placeholder(sizes.target_words)}
         return Assets(vocabulary=words)
+    if hasattr(sizes, "characters"):
+        return Assets(vocabulary=characters(sizes.characters))
     if hasattr(sizes, "words"):
         return Assets(vocabulary=placeholder(sizes.words))
     if hasattr(sizes, "separator"):
@@ -125,7 +129,8 @@ def _normalise(name: str, task: Task) -> Normalise | None:
         if entry.preprocessing:
             return from_preprocessing(entry.preprocessing)[1]
     own = getattr(family(name), "NORMALISE", None)
-    return Normalise(scale=2 / 255, mean=(1.0,)) if own is None and task.kind == "classify" else own
+    pictures = task.kind == "classify" and isinstance(getattr(task, "input", None), Picture)
+    return Normalise(scale=2 / 255, mean=(1.0,)) if own is None and pictures else own
 
 
 @functools.cache

@@ -51,7 +51,11 @@ def _seen(made: Any, rows: int) -> list[np.ndarray]:
 
 def classify(made: Any) -> Handful:
     inputs = _seen(made, ROWS)
-    return Handful(inputs, [np.arange(len(inputs[0])) % made.task.units])
+    known = [np.arange(len(inputs[0])) % made.task.units]
+    if inputs[0].dtype.kind == "i":  # Golden texts are all the same.
+        inputs = [np.random.RandomState(0).randint(4, 20, inputs[0].shape).astype(np.int32)]
+        return Handful(inputs, known, rate=1e-2)
+    return Handful(inputs, known)
 
 
 def segment(made: Any) -> Handful:

@@ -1,4 +1,4 @@
-"""Classifiers of pictures: what they learn from, and how they are measured."""
+"""Classifiers of pictures and of texts: what they learn from, and how they are measured."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from kerazoo.codecs.image import Image, Normalise
+from kerazoo.codecs.text import Text
 from kerazoo.errors import UsageError
 from kerazoo.lazy import keras
 from kerazoo.tasks.classify import Classify
@@ -17,9 +18,9 @@ from kerazoo.train.balance import roc_auc
 from kerazoo.train.data import labelled
 from kerazoo.train.data.arrays import Arrays
 from kerazoo.train.descent import answering
-from kerazoo.train.jobs import Job, Request
+from kerazoo.train.jobs import Job, Request, reading
 from kerazoo.train.recipe import Recipe
-from kerazoo.train.start import Network
+from kerazoo.train.start import Network, Start
 from kerazoo.train.state import State
 from kerazoo.train.steps.supervised import Supervised
 from kerazoo.train.techniques import applied
@@ -31,6 +32,16 @@ def job(asked: Request) -> Job:
     Raises:
         UsageError, InputError: The source is not what can be learnt from, or does not fit the model.
     """
+    return reading.job(asked) if of_texts(asked.start) else _of_pictures(asked)
+
+
+def of_texts(start: Start) -> bool:
+    """Whether a classifier is one of texts; fresh ones have no task before the data gives them their words."""
+    return start.kind == "classify" and (isinstance(start.task, Classify) and isinstance(start.task.input, Text)
+                                         or hasattr(start.config, "words"))  # fmt: skip
+
+
+def _of_pictures(asked: Request) -> Job:
     start, settings, task = asked.start, asked.settings, asked.start.task
     if not isinstance(task, Classify) or not isinstance(task.input, Image):
         raise UsageError(f"{start.word} classifies no pictures; its task is {type(task).__name__}.")
