@@ -169,6 +169,7 @@ def calibrate(made: registry.Built) -> None:
 
     layers = list(flat(made.keras))
     _soften(layers)
+    _quieten(layers)
     norms = [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
     if not norms:
         return
@@ -201,6 +202,14 @@ def _soften(layers: list[Any]) -> None:
             ends = [source for source in sources if isinstance(source, keras.layers.BatchNormalization)]
             if len(ends) == 1:
                 ends[0].gamma.assign(ends[0].gamma * 0.2)
+
+
+def _quieten(layers: list[Any]) -> None:
+    # What a pyramid adds up is normalised by nothing before a RetinaNet's outputs, and scores that all round to 1 would
+    # have no order.
+    for layer in layers:
+        if layer.name in ("moves_conv", "logits_conv"):
+            layer.kernel.assign(layer.kernel * 0.1)
 
 
 def flat(model: Any) -> Iterator[Any]:

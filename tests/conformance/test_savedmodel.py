@@ -64,6 +64,8 @@ def test_signatures_are_the_ports(name, served):
     expected = {part: (signature.inputs, signature.outputs) for part, signature in made.parts.items()}
     for kind, task in made.tasks.items():
         expected["serving_default" if task is made.task else kind] = (task.request, task.response)
+        for named, other in getattr(task, "also", {}).items():
+            expected[named] = (other.request, other.response)
     signatures = served[name]["signatures"]
     assert set(signatures) == set(expected)
     for signature, sides in expected.items():
