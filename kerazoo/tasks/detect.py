@@ -374,7 +374,9 @@ class Retina(_Detector):
         sides = far - near
         moves = ops.stack([moves[:, :, side] for side in (1, 0, 3, 2)], -1)
         if self.corners:
-            return moves * np.tile(sides * np.float32(CORNER), 2) + self._anchors
+            boxes = moves * np.tile(sides * np.float32(CORNER), 2) + self._anchors
+            # Of corners that have crossed nothing is left.
+            return ops.concat([boxes[:, :, :2], ops.maximum(boxes[:, :, 2:], boxes[:, :, :2])], -1)
         centre = moves[:, :, :2] * sides + (near + np.float32(0.5) * sides)
         half = ops.exp(ops.minimum(moves[:, :, 2:], np.float32(TALLEST))) * (sides * np.float32(0.5))
         return ops.concat([centre - half, centre + half], -1)

@@ -73,8 +73,10 @@ def test_every_pixel_shows_what_the_placement_says(recipe, height, width):
         # Near the border the slope is cut off by the filter.
         inside = (place > side * 0.1 + 1) & (place < side * 0.9 - 1)
         lines = np.moveaxis(pixels[0, ..., channel], axis, 0)[inside]
-        # The middle line: all of them would show the ground of a letterbox too.
-        seen = lines[:, lines.shape[1] // 2]
+        # The picture's middle line: all of them would show the ground of a letterbox too.
+        other = 1 - axis
+        middle = placement.offset[0, other] + placement.scale[0, other] * (height, width)[other] / 2
+        seen = lines[:, int(middle)]
         assert np.abs(seen - place[inside] * 255 / side).max(initial=0) <= 2
 
 

@@ -174,6 +174,7 @@ def calibrate(made: registry.Built) -> None:
 
     layers = list(flat(made.keras))
     _soften(layers)
+    _quieten(layers)
     norms = [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
     if not norms:
         return
@@ -210,6 +211,14 @@ def _soften(layers: list[Any]) -> None:
         # say so surely that something is not there.
         if getattr(layer, "activation", None) is keras.activations.sigmoid:
             layer.kernel.assign(layer.kernel * 0.25)
+
+
+def _quieten(layers: list[Any]) -> None:
+    # What a pyramid adds up is normalised by nothing before a RetinaNet's outputs, and scores that all round to 1 would
+    # have no order.
+    for layer in layers:
+        if layer.name in ("moves_conv", "logits_conv"):
+            layer.kernel.assign(layer.kernel * 0.1)
 
 
 def flat(model: Any) -> Iterator[Any]:
