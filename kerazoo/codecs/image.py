@@ -27,6 +27,9 @@ MARGIN = 1.4
 Chosen by measurement: `benchmarks/decode.py`. A picture of 1280x720 still has half its sides for a short side of 256.
 """
 
+LEAST = 8
+"""Pixels of a side that are always enough: a JPEG's block holds more than the picture beside the border of a smaller one."""
+
 FILLS = ("crop", "letterbox", "corner")
 """How a picture of other proportions fills the size that a network sees."""
 
@@ -103,6 +106,10 @@ class Image:
 
     def enough(self, height: int, width: int) -> tuple[float, float]:
         """Height and width of which no more is needed of a picture of that height and width."""
+        tall, wide = self._enough(height, width)
+        return max(tall, LEAST), max(wide, LEAST)
+
+    def _enough(self, height: int, width: int) -> tuple[float, float]:
         if self.fill != "crop":
             ratio = min(self.height / height, self.width / width)
             if isinstance(self.resize, int):

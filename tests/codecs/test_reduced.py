@@ -79,6 +79,7 @@ def encoded(image: Pillow.Image, kind: str, orientation: int = 1) -> bytes:
 @example("crop", 6, 403, 301)
 @example("letterbox", 3, 257, 419)
 @example("stretch", 8, 411, 333)
+@example("letterbox", 1, 3, 112)
 def test_the_reduced_way_stays_near_the_exact_way(kind, recipe, orientation, height, width):
     data, fit = encoded(waves(height, width), kind, orientation), RECIPES[recipe]
     whole, place = dataclasses.replace(fit, exact=True).place(host, text(data))

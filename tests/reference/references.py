@@ -19,12 +19,16 @@ GOLDENS = Path(__file__).parent.parent / "goldens" / "reference"
 NAMES = tuple(sorted(path.stem for path in GOLDENS.glob("*.json")))
 
 OWN = "torchvision, timm and Keras have no such network; what weights there are were trained here"
+LAYERS = "plain recurrent layers, which a test holds to ONNX's operators"
+
 NO_REFERENCE = {
+    "bilstm_classifier": LAYERS,
     "inception_resnet_v1": "torchvision, timm and Keras have no such network",
     "inception_resnet_v1_face": "torchvision, timm and Keras have no such network",
     "inception_v1": "torchvision's copy pads otherwise: `inception_v1_torchvision`, with which a test compares it",
     "lenet5": OWN,
     "lenet5_1998": OWN,
+    "lstm_classifier": LAYERS,
     "mlp": OWN,
     "neural_fabric": OWN,
     "resnet20": OWN,
