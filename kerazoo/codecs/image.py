@@ -28,7 +28,7 @@ Chosen by measurement: `benchmarks/decode.py`. A picture of 1280x720 still has h
 """
 
 LEAST = 8
-"""Pixels of a side that are always enough: a JPEG's block holds more than the picture beside the border of a smaller one."""
+"""Pixels of a side that are always enough: beside the border of fewer, a JPEG's block holds what is no picture."""
 
 FILLS = ("crop", "letterbox", "corner")
 """How a picture of other proportions fills the size that a network sees."""
