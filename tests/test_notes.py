@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,37 @@ import pytest
 NOTES = Path(__file__).parents[1] / "docs" / "notes"
 
 
-@pytest.fixture(scope="module")
-def unrolling() -> Any:
-    spec = importlib.util.spec_from_file_location("unrolling", NOTES / "unrolling.py")
+def _module(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(name, NOTES / f"{name}.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def unrolling() -> Any:
+    return _module("unrolling")
+
+
+def test_every_note_is_reached_from_the_list() -> None:
+    text = (NOTES / "README.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"\]\(([\w-]+\.md)\)", text))
+    assert named == {path.name for path in NOTES.glob("*.md")} - {"README.md"}
+
+
+def test_links_of_notes_lead_somewhere() -> None:
+    for page in NOTES.glob("*.md"):
+        for target, _, anchor in re.findall(r"\]\((?!https?:)([^)#]+)(#([^)]+))?\)", page.read_text(encoding="utf-8")):
+            found = (page.parent / target).resolve()
+            assert found.exists(), f"{page.name}: {target}"
+            heads = re.findall(r"^#+ (.*)$", found.read_text(encoding="utf-8"), re.MULTILINE)
+            assert not anchor or anchor in {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+def test_a_power_is_found_again() -> None:
+    rows = [(str(work), work, 300 * work**-0.25) for work in (10.0, 200.0, 3000.0)]
+    assert _module("limits").fitted(rows) == pytest.approx((-0.25, 300))
 
 
 def test_iterations_never_make_it_worse_and_end_where_nothing_is_gained(unrolling: Any) -> None:
