@@ -22,11 +22,16 @@ def _variant(name):
     return next(iter(named or found))  # MobileNet's name depends on its alpha.
 
 
+def _first(name):
+    return next(iter(inspect.getmodule(getattr(applications, name)).VARIANTS.values()))
+
+
 CLASSIFIERS = [
     name
     for name in applications.__all__
-    if next(iter(inspect.getmodule(getattr(applications, name)).VARIANTS.values())).task == "classify"
+    if _first(name).task == "classify" and hasattr(_first(name).config, "input_shape")
 ]
+"""Builders of what tells pictures apart."""
 
 MORE = {"MLP", "SNN", "MobileNet", "MobileNetV2", "GoogLeNet"}
 """Builders with arguments of their own beside the common ones."""
