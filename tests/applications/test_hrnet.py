@@ -165,7 +165,9 @@ def test_a_file_s_classifier_is_left_out(tmp_path):
     assert hrnet.build(dataclasses.replace(SMALL, include_top=False)).output_shape == (None, 2, 2, 64)
 
 
-@pytest.mark.parametrize("shape", [(29, 29), (32, 61), (62, 95), (63, 64)])
+@pytest.mark.parametrize(
+    "shape", [(29, 29), *(pytest.param(each, marks=pytest.mark.slow) for each in [(32, 61), (62, 95), (63, 64)])]
+)
 def test_sizes_that_fit(shape):
     """What rounds up to a multiple of 32 in four steps; the same answer as where the size is not known."""
     fixed = scatter(hrnet.build(dataclasses.replace(SMALL, input_shape=(*shape, 3))))
