@@ -41,10 +41,13 @@ def nms(
     score, place = ops.top_k(ops.reshape(scores, (rows, many * classes)), size)
     kind = place % classes
     box = ops.gather_batched(boxes, place // classes)
-    order = ops.arange(size)
+    order, good = ops.arange(size), score > least
+    # They are sorted: of all pictures, so many may stay.
+    some = ops.sum(ops.cast(ops.any(good, 0), "int32"), 0)
+    near = box[:, :some], kind[:, :some], order[:some]
     # A band of them against itself and all behind it, so that what is worked on stays in a processor's cache.
     bands = [slice(start, start + BAND) for start in range(0, size, BAND)]
-    takes = [_takes(ops, box, kind, order, band, overlap) for band in bands]
+    takes = [_takes(ops, *near, band, overlap) for band in bands]
 
     # Whoever is taken away only by what does not stay, stays after all. Each round settles one box more at least,
     # and rounds are few, because chains of overlapping boxes are short.
@@ -52,13 +55,15 @@ def nms(
         return ops.any(ops.any(stays != before, 1), 0)
 
     def again(stays: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
-        free = score > least
+        free = good[:, :some]
         for band, its in zip(bands, takes, strict=True):
             taken = ops.any(its & stays[:, band, None], 1)
             free = ops.concat([free[:, : band.start], free[:, band.start :] & ~taken], 1)
         return free, stays
 
-    stays, _ = ops.while_loop(unsettled, again, (score > least, score < score))
+    first = good[:, :some]
+    stays, _ = ops.while_loop(unsettled, again, (first, first & ~first))
+    stays = ops.concat([stays, good[:, some:]], 1)
     # Those that stay first, each in its order.
     kept = ops.top_k(ops.where(stays, 2 * size - order, size - order), min(count, size))[1]
     shown = ops.gather_batched(stays, kept)
