@@ -92,7 +92,7 @@ def _candidates(model: keras.Model, found: Mapping[str, int]) -> Iterator[tuple[
             if sized is None:
                 try:
                     sized = _sizes(model, family, top)
-                except (ValueError, AttributeError):  # It lacks a layer that every network of the family has.
+                except Exception:  # Its layers are not where every network of the family has them.
                     break
             known = {field.name for field in fields(described.config)}
             config = replace(described.config, **{name: value for name, value in sized.items() if name in known})

@@ -130,6 +130,11 @@ def test_sizes_that_would_fail_another_family_are_its_own():
     assert (variant, config.input_shape) == ("vae", (1, 1, 1))
 
 
+def test_inputs_that_another_family_cannot_read_are_its_own():
+    """Texts that an LSTM sorts have a layer of this name too, and a length besides."""
+    assert recognise(applications.Word2Vec(weights=None, words=9, units=3))[0] == "word2vec_100"
+
+
 @pytest.mark.parametrize("padding", ["valid", "same"])
 def test_paddings_are_told_apart(padding, monkeypatch):
     """Two variants with the same weights: only their settings differ."""
