@@ -1,6 +1,6 @@
 """What finding boxes costs beside the bare runtime.
 
-    python -m benchmarks.detect photo.jpg --out benchmarks/results/detect.json
+    python -m benchmarks.detect blood.jpg --out benchmarks/results/detect.json
 
 1. boxes: milliseconds from a JPEG's bytes to boxes through `Predictor`, against the least that has to be done: Pillow's
    decoding, as far as the recipe needs, its resizing, and the bare onnxruntime call (at most 1.15 times). They take

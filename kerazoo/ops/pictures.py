@@ -220,13 +220,14 @@ def _decoded(image: Image.Image, mode: str | None, how: Decoding, enough: Enough
     early = _turned(image)
     scale = _scaled(image, enough, early)
     pixels = image.width * image.height
-    cost = _cost(image, mode, wide * tall)
+    cost = _cost(image, mode, wide * tall, early)
     how.memory.take(cost, how.check)
     kept = 0
     try:
         image.load()
-        turned = _turned(image)  # Pillow has turned a TIFF by now.
-        if turned and not early:  # The last part of a PNG says so.
+        # Pillow has turned a TIFF by now, and the last part of a PNG may say so.
+        turned = early if image.format == "JPEG" else _turned(image)
+        if turned and not early:
             late = pixels * _bytes(image.mode)
             how.memory.take(late, how.check)
             cost += late
@@ -281,11 +282,12 @@ def _bytes(mode: str) -> int:
     return 1 if mode in ("1", "L", "P") else 2 if mode.startswith("I;16") else 4
 
 
-def _cost(image: Image.Image, mode: str | None, declared: int | None = None) -> int:
+def _cost(image: Image.Image, mode: str | None, declared: int | None = None, turns: int = 0) -> int:
     """Bytes while a picture is decoded, turned upright and converted; its bytes at the end included.
 
     Args:
         declared: Its pixels in the file, which may be more than those that are decoded.
+        turns: How it is to be turned, as `_turned` says; 0 if not at all.
     """
     pixels = image.width * image.height
     declared = pixels if declared is None else declared
@@ -293,7 +295,7 @@ def _cost(image: Image.Image, mode: str | None, declared: int | None = None) -> 
     decoder = _EXTRA.get(image.format or "", 0) * declared
     if image.info.get("progressive"):
         decoder = _PROGRESSIVE * declared
-    turned = own if _turned(image) else 0
+    turned = own if turns else 0
     grey = image.mode in ("1", "L", "I", "F") or image.mode.startswith("I;16")
     plain = "L" if grey else "RGB"
     converted = 0 if image.mode == plain and not image.has_transparency_data else _bytes(plain) * pixels

@@ -46,7 +46,7 @@ def nms(
     some = ops.sum(ops.cast(ops.any(good, 0), "int32"), 0)
     near = box[:, :some], kind[:, :some], order[:some]
     # A band of them against itself and all behind it, so that what is worked on stays in a processor's cache.
-    bands = [slice(start, start + BAND) for start in range(0, size, BAND)]
+    bands = [slice(start, start + BAND) for start in range(0, ops.most(some, size), BAND)]
     takes = [_takes(ops, *near, band, overlap) for band in bands]
 
     # Whoever is taken away only by what does not stay, stays after all. Each round settles one box more at least,
@@ -65,7 +65,7 @@ def nms(
     stays, _ = ops.while_loop(unsettled, again, (first, first & ~first))
     stays = ops.concat([stays, good[:, some:]], 1)
     # Those that stay first, each in its order.
-    kept = ops.top_k(ops.where(stays, 2 * size - order, size - order), min(count, size))[1]
+    kept = ops.top_k(ops.cast(stays, "int32"), min(count, size))[1]
     shown = ops.gather_batched(stays, kept)
     missing = ((0, 0), (0, count - min(count, size)))
     score = ops.where(shown, ops.gather_batched(score, kept), ops.full((1, 1), 0.0, "float32"))

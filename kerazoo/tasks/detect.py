@@ -258,15 +258,24 @@ class Anchored(_Detector):
         boxes, scores = (ops.concat([each[field] for each in found], 1) for field in range(2))
         return boxes, scores
 
+    @functools.cached_property
+    def _places(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Of each head where a centre's reach begins, and half of the anchors' sides, in pixels."""
+        found = []
+        for index, head in enumerate(self.heads):
+            _, tall, wide, _ = self._port(index).shape
+            place, sides = head.places(int(tall or 0), int(wide or 0))
+            found.append(((place - np.float32((head.reach - 1) / 2)) * np.float32(head.stride), sides / 2))
+        return found
+
     def _decoded(self, ops: Any, index: int, output: Tensor) -> tuple[Tensor, Tensor]:
         """A head's boxes and scores."""
         head, (_, tall, wide, _) = self.heads[index], self._port(index).shape
         each, classes = len(head.anchors), len(self.labels)
         values = ops.reshape(output, (ops.length(output), int(tall or 0) * int(wide or 0) * each, 5 + classes))
-        place, anchors = head.places(int(tall or 0), int(wide or 0))
-        place -= np.float32((head.reach - 1) / 2)
-        centre = (ops.sigmoid(values[:, :, :2]) * np.float32(head.reach) + place) * np.float32(head.stride)
-        half = ops.exp(ops.minimum(values[:, :, 2:4], np.float32(WIDEST))) * (anchors * np.float32(0.5))
+        place, sides = self._places[index]
+        centre = ops.sigmoid(values[:, :, :2]) * np.float32(head.reach * head.stride) + place
+        half = ops.exp(ops.minimum(values[:, :, 2:4], np.float32(WIDEST))) * sides
         near, far = centre - half, centre + half
         boxes = ops.stack([near[:, :, 1], near[:, :, 0], far[:, :, 1], far[:, :, 0]], -1)
         return boxes, ops.sigmoid(values[:, :, 4:5]) * ops.sigmoid(values[:, :, 5:])

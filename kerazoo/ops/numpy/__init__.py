@@ -20,6 +20,7 @@ from kerazoo.ops.numpy.arrays import (
     log_softmax,
     maximum,
     minimum,
+    most,
     pad,
     reshape,
     round,

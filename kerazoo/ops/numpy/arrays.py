@@ -43,8 +43,8 @@ def argmax(array: np.ndarray, axis: int = -1) -> np.ndarray:
 
 def top_k(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """The k largest of the last axis and their int64 positions, largest first, the earlier of equals first."""
-    if scores.shape[-1] > 64 * k and k:
-        # Most can be no part of it; only what reaches the k-th largest is sorted.
+    if scores.shape[-1] > 2 * k and k:
+        # Only what reaches the k-th largest is sorted: the others can be no part of it.
         flat = scores.reshape(-1, scores.shape[-1])
         order = np.stack([_largest(row, k) for row in flat]) if len(flat) else np.zeros((0, k), np.int64)
         order = order.reshape(*scores.shape[:-1], k)
@@ -91,6 +91,11 @@ def full(shape: Sequence[Any], value: Any, dtype: str) -> np.ndarray:
     return np.full([int(side) for side in shape], value, dtype)
 
 
+def most(number: Any, limit: int) -> int:
+    """How large a number can be that is at most `limit`: here that is known, in a graph not before it runs."""
+    return int(number)
+
+
 def gather_batched(values: np.ndarray, indices: np.ndarray) -> np.ndarray:
     """Row by row: values [batch, n, ...] and indices [batch, k] to [batch, k, ...]."""
     return values[np.arange(len(values))[:, None], indices]
@@ -114,7 +119,13 @@ def stack(arrays: Sequence[Any], axis: int) -> np.ndarray:
 
 def pad(array: Any, widths: Sequence[tuple[Any, Any]], value: float = 0.0) -> np.ndarray:
     """One value around an array: for each axis how many before it and behind it."""
-    return np.pad(array, [(int(before), int(behind)) for before, behind in widths], constant_values=value)
+    # `np.pad`, which takes several times as long for what is small.
+    array = np.asarray(array)
+    around = [(int(before), int(behind)) for before, behind in widths]
+    sides = [before + side + behind for side, (before, behind) in zip(array.shape, around, strict=True)]
+    padded = np.full(sides, value, array.dtype)
+    padded[tuple(slice(before, before + side) for side, (before, _) in zip(array.shape, around, strict=True))] = array
+    return padded
 
 
 def where(condition: Any, yes: Any, no: Any) -> np.ndarray:

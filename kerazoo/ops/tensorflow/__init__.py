@@ -22,6 +22,7 @@ from kerazoo.ops.tensorflow.arrays import (
     log_softmax,
     maximum,
     minimum,
+    most,
     pad,
     reshape,
     round,
