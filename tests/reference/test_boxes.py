@@ -21,7 +21,6 @@ NAMES = tuple(sorted(path.stem for path in (GOLDENS / "boxes").glob("*.json")))
 WITHOUT = {
     "mobilenetv2_yolov3_nano": "independent code's answers with the published file: a test compares them",
     "retinanet_resnet18_slim": "a form of `retinanet_resnet50`",
-    "retinanet_resnet50": "fizyr's program wants an older Keras; its names and its corners have tests of their own",
     "yolov3": "a second reading of the authors' `.cfg`: a test compares what both say of random numbers",
     "yolov3_tiny": "a second reading of the authors' `.cfg`: a test compares what both say of random numbers",
 }
@@ -51,12 +50,19 @@ def said_by(name, folder):
     return {port: values[:, stored["kept"]].reshape(len(values), -1) for port, values in found.items()}
 
 
+def closed(rows):
+    """Of boxes whose corners have crossed nothing is left; fizyr's code hands them on."""
+    boxes = np.reshape(rows, (len(rows), -1, 4))
+    return np.concatenate([boxes[..., :2], np.maximum(boxes[..., 2:], boxes[..., :2])], -1).reshape(len(rows), -1)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_the_same_boxes(name, tmp_path, shared, request):
     stored = golden(name)
     found = said_by(name, tmp_path)
-    agreed = {port: agreement(found[port], rows) for port, rows in stored["outputs"].items()}
+    outputs = stored["outputs"] | {"boxes": closed(stored["outputs"]["boxes"])}
+    agreed = {port: agreement(found[port], rows) for port, rows in outputs.items()}
     print(f"{name}: {', '.join(f'{port} {each.error:.2g}' for port, each in agreed.items())}")
     worst = max(each.error for each in agreed.values())
     assert worst <= table.TOLERANCE
@@ -64,8 +70,8 @@ def test_the_same_boxes(name, tmp_path, shared, request):
     mine, theirs = (np.reshape(rows, (-1, classes)) for rows in (found["logits"], stored["outputs"]["logits"]))
     best = agreement(mine, theirs)
     assert best.top1 >= 0.99 * best.of
-    version = stored["versions"]["torchvision"].partition("+")[0]
-    row = table.row(name, f"{stored['reference']} {version}", Agreement(worst, best.top1, best.of))
+    version = stored["versions"].get("torchvision", "").partition("+")[0]
+    row = table.row(name, f"{stored['reference']} {version}".strip(), Agreement(worst, best.top1, best.of))
     if request.config.getoption("--accept-goldens"):
         table.accept(table.BOXES, [row], shared)
     kept_row = table.rows(table.BOXES).get(row[0])
