@@ -147,8 +147,8 @@ def test_linked_files_exist() -> None:
 def test_the_figures_are_the_manifests() -> None:
     from kerazoo import manifest
 
-    rows = re.findall(r"^\| `([\w:-]+)` \| ([\d.]+) % .*\| `(.+)` \|$", README, re.MULTILINE)
+    rows = re.findall(r"^\| `([\w:-]+)` \| ([\d.]+) .*\| `(.+)` \|$", README, re.MULTILINE)
     assert rows
     for name, figure, command in rows:
-        measured = {metric["command"]: metric["value"] for metric in manifest.load()[name].measured}
-        assert measured[command] == float(figure), name
+        measured = [metric["value"] for metric in manifest.load()[name].measured if metric["command"] == command]
+        assert float(figure) in measured, name
