@@ -47,7 +47,7 @@ def Client(url: str, model: str | None = None, *, token: str | None = None, time
     if parts.scheme == "grpc":
         if model is None:
             raise UsageError("Over gRPC the model must be named.")
-        task = _known(model)
+        task = _known(model, "gRPC cannot say it; Kerazoo's server does at its address for REST, http://host:8501")
         return Predictor(model, task, "remote", _over_grpc(parts.netloc, model, task, token, timeout), plain=True)
     get = _Http(url, token, timeout)
     name, task = _about(get, model)
@@ -68,7 +68,7 @@ def _about(get: _Http, model: str | None) -> tuple[str, Task]:
         return model, _task(model, rows[model])
     if status == 200:
         raise UnknownModel(f"The server has no model {model!r}.{errors.near(model, rows)}")
-    return model, _known(model)
+    return model, _known(model, f"the server has no page {ABOUT}")
 
 
 def _task(model: str, card: Any) -> Task:
@@ -93,14 +93,13 @@ def _start(body: bytes) -> str:
     return repr(body[:60]) + ("..." if len(body) > 60 else "")
 
 
-def _known(model: str) -> Task:
+def _known(model: str, why: str) -> Task:
+    """The task of a variant; `why` tells why the server was not asked."""
     try:
         several, _ = registry.tasks_of(registry.find(model))
         return next(iter(several.values()))
     except UnknownModel:
-        raise UnknownModel(
-            f"Nobody says what {model!r} does: the server has no page {ABOUT}, and no variant is called so."
-        ) from None
+        raise UnknownModel(f"Nobody says what {model!r} does: no variant is called so, and {why}.") from None
 
 
 @dataclass(frozen=True)

@@ -106,6 +106,8 @@ def test_a_server_that_only_knows_tf_servings_paths(running, monkeypatch):
     assert remote(np.zeros((28, 28), np.uint8)).top(1)
     with pytest.raises(UnknownModel, match="Nobody says what 'half_plus_two' does"):
         kerazoo.Client(f"http://127.0.0.1:{running.rest.port}", "half_plus_two")
+    with pytest.raises(UnknownModel, match="gRPC cannot say it; .* at its address for REST"):
+        kerazoo.Client(f"grpc://127.0.0.1:{running.rpc.ports[0]}", "half_plus_two")
 
 
 @pytest.mark.parametrize("scheme", ["http", "grpc"])
@@ -196,7 +198,7 @@ def test_an_odd_servers_page_is_an_error_of_ours(about, told):
 )
 @pytest.mark.parametrize("status", [b"200 OK", b"400 Bad Request", b"500 Oh"])
 def test_an_odd_servers_answer_is_one_items_failure(home, answer, status, monkeypatch):
-    monkeypatch.setattr("kerazoo.serve.client._about", lambda get, model: (model, client._known("lenet5:mnist")))
+    monkeypatch.setattr("kerazoo.serve.client._about", lambda get, model: (model, client._known("lenet5:mnist", "")))
     with serving() as start:
         remote = kerazoo.Client(start(_odd(answer, status)).removesuffix("/a"), "lenet5")
         result = next(iter(remote([np.zeros((28, 28), np.uint8)])))
