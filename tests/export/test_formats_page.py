@@ -12,6 +12,11 @@ def test_the_page_is_not_stale():
     assert page_.PAGE.read_text(encoding="utf-8") == expected, "python -m benchmarks.formats --render"
 
 
+def test_every_model_is_named():
+    text = page_.PAGE.read_text(encoding="utf-8")
+    assert not [name for name in registry.variants() if f"| {name} |" not in text and f"`{name}`" not in text]
+
+
 def test_a_measured_model_was_measured_in_every_row():
     measured = json.loads(page_.MEASURED.read_text(encoding="utf-8"))
     for name, row in measured.items():
