@@ -202,6 +202,18 @@ def test_made_up_items_come_with_a_note(made):
     assert artefact.report["judged"] == calibrate.MADE_UP // 2
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "forms"),
+    [("gcn_cora", tuple(formats.ROWS)), ("bert_tiny", ("onnx-fp16", "onnx-dynamic", "litert-fp16", "litert-dynamic"))],
+)
+def test_graphs_have_no_rows_and_texts_with_a_gap_are_not_drawn(name, forms):
+    from benchmarks.formats import measure
+
+    cells = measure(name)
+    assert not {form: cells[form]["why"] for form in forms if "why" in cells[form]}
+
+
 def test_precisions_that_a_format_does_not_have():
     with pytest.raises(UsageError, match="savedmodel has no int8; it has fp32. int8 goes to onnx, litert"):
         formats.find("savedmodel", "int8")

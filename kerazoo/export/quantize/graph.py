@@ -111,8 +111,12 @@ class Tool(Protocol):
         """The same with other weights."""
         ...
 
-    def observe(self, model: Any, calls: Iterable[Call]) -> Iterator[Mapping[str, np.ndarray]]:
-        """All activations of each call, by name."""
+    def observe(self, model: Any, calls: Iterable[Call], batched: bool = True) -> Iterator[Mapping[str, np.ndarray]]:
+        """All activations of each call, by name.
+
+        Args:
+            batched: Whether the inputs have rows that can be asked one by one; a graph's nodes and edges have not.
+        """
         ...
 
     def write(

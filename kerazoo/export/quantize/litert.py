@@ -131,7 +131,7 @@ def with_constants(model: Model, changed: Constants) -> Model:
     return Model(data, new)
 
 
-def observe(model: Model, calls: Iterable[Call]) -> Iterator[Mapping[str, np.ndarray]]:
+def observe(model: Model, calls: Iterable[Call], batched: bool = True) -> Iterator[Mapping[str, np.ndarray]]:
     with warnings.catch_warnings(), quiet():
         warnings.simplefilter("ignore")
         from ai_edge_litert.interpreter import Interpreter
@@ -149,8 +149,9 @@ def observe(model: Model, calls: Iterable[Call]) -> Iterator[Mapping[str, np.nda
     }
     for call in calls:
         runner = runners[call.part]
-        for row in range(len(next(iter(call.inputs.values())))):
-            runner(**{name: value[row : row + 1] for name, value in call.inputs.items()})
+        count = len(next(iter(call.inputs.values())))
+        for row in [slice(row, row + 1) for row in range(count)] if batched else [slice(None)]:
+            runner(**{name: value[row] for name, value in call.inputs.items()})
             seen = {}
             for index, name in floats[call.part]:
                 with contextlib.suppress(ValueError):  # Never computed: a delegate went another way.

@@ -146,7 +146,7 @@ def with_constants(model: Model, changed: Constants) -> Model:
     return Model(made, model.folder)
 
 
-def observe(model: Model, calls: Iterable[Call]) -> Iterator[Mapping[str, np.ndarray]]:
+def observe(model: Model, calls: Iterable[Call], batched: bool = True) -> Iterator[Mapping[str, np.ndarray]]:
     import onnx
     import onnxruntime
 

@@ -146,7 +146,7 @@ class Search:
 
     def _seen(self, graph: Graph, model: Any) -> Statistics:
         calls = [call for sample in self.calibration for call in sample.calls]
-        return calibrate.statistics(graph, self.tool.observe(model, calls))
+        return calibrate.statistics(graph, self.tool.observe(model, calls, self.task.batched))
 
     def _measured(self, what: str, plan: Candidate) -> tuple[Path, Try]:
         path, network = self._made(plan)
