@@ -25,8 +25,8 @@ Every network that can be built, with the weights that are known for it; `kerazo
 departure from the paper, sources, hashes. `pytest tests/conformance` turns each, with drawn weights, into a SavedModel,
 ONNX and LiteRT and compares the answers; [formats](formats.md) has precisions, sizes and differences.
 
-*Parameters* are those of the default arguments. A *figure* is the top-1 accuracy in % unless it is named: measured here,
-by the command in `kerazoo info`, or, in brackets, as published and not measured here.
+*Parameters* are those of the default arguments. A *figure* is the top-1 accuracy in % unless it is named: measured
+here, by the command in `kerazoo info`, or, in brackets, as published and not measured here.
 """
 
 
