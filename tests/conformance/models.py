@@ -87,12 +87,17 @@ def _kinds() -> tuple[str, ...]:
     return tuple(found.values())
 
 
-KINDS = NAMES if os.environ.get("KERAZOO_TEST_EVERY") else _kinds()
-"""What is converted and trained in the slow run; every variant where the environment asks for it, which takes hours."""
+EVERY = bool(os.environ.get("KERAZOO_TEST_EVERY"))
+"""Whether each property is asked of every variant, which takes hours."""
+KINDS = NAMES if EVERY else _kinds()
 
 every_variant = pytest.mark.parametrize("name", _waiting(NAMES, set(FIRST) - set(DEEP)))
-converting = pytest.mark.parametrize("name", _waiting(KINDS, CONVERTED))
-"""For what takes seconds a variant: of each kind one."""
+"""For the facts of a variant: its counts and what is written of it."""
+every_kind = pytest.mark.parametrize("name", _waiting(KINDS, set(FIRST) - set(DEEP)))
+"""For what variants of the same layers have in common."""
+CONVERTING = NAMES if EVERY else tuple(name for name in NAMES if name in {*FIRST, *CONVERTED})
+converting = pytest.mark.parametrize("name", _waiting(CONVERTING, CONVERTED))
+"""For what takes many seconds a variant: of each family the first."""
 
 
 def assets(sizes: Any) -> Assets:

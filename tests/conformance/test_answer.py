@@ -10,7 +10,7 @@ from kerazoo import formats, tasks
 from kerazoo.engines import keras as keras_engine
 from kerazoo.export import verify
 from kerazoo.ops import tensorflow as ops
-from tests.conformance.models import asked, built, every_variant
+from tests.conformance.models import asked, built, every_kind
 
 
 def _tensors(request):
@@ -20,7 +20,7 @@ def _tensors(request):
     }
 
 
-@every_variant
+@every_kind
 @pytest.mark.parametrize("rows", [1, 2])
 def test_tensorflow_says_what_numpy_says(name, rows):
     made = built(name)
@@ -33,7 +33,7 @@ def test_tensorflow_says_what_numpy_says(name, rows):
     assert set(told) | {"index"} >= set(expected.response)
 
 
-@every_variant
+@every_kind
 def test_the_task_survives_its_card(name):
     for task in built(name).tasks.values():
         card, files = tasks.to_card(task)

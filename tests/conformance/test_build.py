@@ -2,10 +2,10 @@
 
 from kerazoo import registry
 from kerazoo.engines import keras as keras_engine
-from tests.conformance.models import assets, built, config, every_variant, family, flat
+from tests.conformance.models import assets, built, config, every_kind, family, flat
 
 
-@every_variant
+@every_kind
 def test_names_do_not_depend_on_what_was_built_before(name):
     # Keras numbers what has no name (`conv2d_3`) with a counter of the process, so a second build tells.
     first, second = (family(name).build(config(name)) for _ in range(2))
@@ -18,7 +18,7 @@ def test_names_do_not_depend_on_what_was_built_before(name):
     assert first.name == second.name
 
 
-@every_variant
+@every_kind
 def test_ports_agree_with_the_task(name):
     made = built(name)
     for part, signature in made.task.parts.items():
@@ -39,7 +39,7 @@ def test_ports_agree_with_the_task(name):
                     assert mine == theirs or mine is None or theirs is None, (port.name, port.shape, tensor.shape)
 
 
-@every_variant
+@every_kind
 def test_the_description_agrees_with_the_network(name):
     module, described = registry.variants()[name]
     assert built(name).task.kind == described.task

@@ -6,7 +6,7 @@ import pytest
 
 from kerazoo import applications, manifest, registry, tasks
 from kerazoo.contract import Task, Variant
-from tests.conformance.models import GOLDENS, NAMES, built, every_variant
+from tests.conformance.models import GOLDENS, NAMES, built, every_kind
 
 TASKS = Path(__file__).parent.parent / "tasks"
 
@@ -34,6 +34,6 @@ def test_every_task_is_used_or_has_tests_of_its_own():
     assert used <= set(tasks.kinds()) <= used | tested
 
 
-@every_variant
+@every_kind
 def test_the_task_is_one(name):
     assert all(isinstance(task, Task) for task in built(name).tasks.values())

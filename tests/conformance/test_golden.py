@@ -8,7 +8,7 @@ import json
 import numpy as np
 
 from kerazoo.export.golden import refuse_flat
-from tests.conformance.models import GOLDENS, every_variant, golden
+from tests.conformance.models import GOLDENS, every_kind, golden
 
 TOLERANCE = 1e-4
 """Largest difference, relative to the largest number of an output."""
@@ -33,7 +33,7 @@ def _said(name):
     }
 
 
-@every_variant
+@every_kind
 def test_golden(name, request):
     refuse_flat(golden(name), name)
     path, said = GOLDENS / f"{name}.json", _said(name)

@@ -8,7 +8,7 @@ from kerazoo import formats
 from kerazoo.engines import onnx
 from kerazoo.export import golden as golden_
 from kerazoo.export import verify
-from tests.conformance.models import KINDS, asked, built, calls, converted, converting
+from tests.conformance.models import CONVERTING, asked, built, calls, converted, converting
 
 SECOND = ("gcn_cora", "lenet5", "rnn_encdec", "squeezenet_v1_0")
 """Variants whose files a second runtime runs quickly; the others wait for the slow run."""
@@ -55,7 +55,7 @@ def test_the_checker_finds_nothing(name, shared):
 
 
 @pytest.mark.parametrize(
-    "name", [name if name in SECOND else pytest.param(name, marks=pytest.mark.slow) for name in KINDS]
+    "name", [name if name in SECOND else pytest.param(name, marks=pytest.mark.slow) for name in CONVERTING]
 )
 def test_a_runtime_that_shares_no_code_says_the_same(name, shared):
     openvino = pytest.importorskip("openvino", reason="OpenVINO, of the extra `test`, is not installed")

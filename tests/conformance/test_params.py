@@ -6,7 +6,7 @@ import pytest
 
 from kerazoo import registry
 from kerazoo.applications._recognise import layers_of, table
-from tests.conformance.models import FACTS, NAMES, every_variant, family
+from tests.conformance.models import FACTS, KINDS, NAMES, every_variant, family
 
 
 def test_every_variant_has_a_figure_from_a_source():
@@ -25,7 +25,7 @@ def test_count(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in NAMES if "no_top" in FACTS.get(name, {})])
+@pytest.mark.parametrize("name", [name for name in KINDS if "no_top" in FACTS.get(name, {})])
 def test_count_without_top(name):
     config = dataclasses.replace(registry.variants()[name][1].config, include_top=False)
     assert family(name).build(config).count_params() == FACTS[name]["no_top"]

@@ -1,8 +1,9 @@
-"""Bundles, opened by one fresh process as a server would open them."""
+"""Bundles, opened by a process that never saw the models, as a server would open them."""
 
 import json
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -18,8 +19,9 @@ from kerazoo.export import golden, verify
 def specs(tensors):
     return {name: [tensor.dtype.name, list(tensor.shape)] for name, tensor in tensors.items()}
 
-for folder in map(pathlib.Path, sys.argv[1:]):
-    said = {"name": folder.name}
+for line in sys.stdin:
+    folder = pathlib.Path(json.loads(line))
+    said = {}
     try:
         network, card = savedmodel.open_network(folder / "savedmodel")
         said["signatures"] = {
@@ -35,24 +37,34 @@ for folder in map(pathlib.Path, sys.argv[1:]):
 """
 
 
-@pytest.fixture(scope="module")
-def served(shared, request):
-    names = sorted({item.callspec.params["name"] for item in request.session.items if item.path == request.path})
-    folders = [converted(name, shared) for name in names]
-    done = subprocess.run(
-        [sys.executable, "-c", SERVER, *(str(one.folder) for one in folders if one.failures["savedmodel"] is None)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    rows = [json.loads(line[5:]) for line in done.stdout.splitlines() if line.startswith("said ")]
-    unsaid = {one.folder.name: {"error": one.failures["savedmodel"] or done.stderr[-800:]} for one in folders}
-    return unsaid | {row["name"]: row for row in rows}
+@pytest.fixture(scope="session")
+def served(shared):
+    """Asks what the process says of a variant's bundle. It opens them all, since starting it takes seconds."""
+    said = {}
+    with tempfile.TemporaryFile("w+") as complaints:
+        server = subprocess.Popen(
+            [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints, text=True
+        )
+
+        def ask(name):
+            if name not in said:
+                bundle = converted(name, shared).path("savedmodel")
+                server.stdin.write(json.dumps(str(bundle.parent)) + "\n")
+                server.stdin.flush()
+                line = next((line for line in iter(server.stdout.readline, "") if line.startswith("said ")), None)
+                if line is None:
+                    complaints.seek(0)
+                    pytest.fail(f"the process ended: {complaints.read()[-800:]}")
+                said[name] = json.loads(line.removeprefix("said "))
+            return said[name]
+
+        yield ask
+        server.communicate()
 
 
 @converting
 def test_a_fresh_process_says_the_same(name, served):
-    said = served[name]
+    said = served(name)
     assert "error" not in said, said["error"]
     assert said["model"] == name
     assert {port.name for port in built(name).task.response} <= set(said["differences"]) | {"index"}
@@ -65,7 +77,7 @@ def test_signatures_are_the_ports(name, served):
     for kind, task in made.tasks.items():
         expected["serving_default" if task is made.task else kind] = (task.request, task.response)
         expected |= {also: (other.request, other.response) for also, other in getattr(task, "also", {}).items()}
-    signatures = served[name]["signatures"]
+    signatures = served(name)["signatures"]
     assert set(signatures) == set(expected)
     for signature, sides in expected.items():
         for ports, there in zip(sides, signatures[signature], strict=True):

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from kerazoo.engines import keras as keras_engine
-from tests.conformance.models import built, config, every_variant, family, golden
+from tests.conformance.models import built, config, every_kind, family, golden
 
 
 def _says_the_same(name, model):
@@ -21,7 +21,7 @@ def _paths(model):
     return [(variable.path, tuple(variable.shape)) for variable in model.weights]
 
 
-@every_variant
+@every_kind
 def test_keras_file(name, tmp_path):
     model = built(name).keras
     model.save(tmp_path / "model.keras")
@@ -31,7 +31,7 @@ def test_keras_file(name, tmp_path):
     _says_the_same(name, loaded)
 
 
-@every_variant
+@every_kind
 def test_weights_file(name, tmp_path):
     model = built(name).keras
     model.save_weights(tmp_path / "model.weights.h5")
@@ -41,7 +41,7 @@ def test_weights_file(name, tmp_path):
         np.testing.assert_array_equal(mine, theirs, err_msg=mine.path)
 
 
-@every_variant
+@every_kind
 def test_config(name):
     model = built(name).keras
     other = type(model).from_config(model.get_config())

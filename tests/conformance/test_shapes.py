@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kerazoo.engines import keras as keras_engine
-from tests.conformance.models import asked, built, every_variant
+from tests.conformance.models import asked, built, every_kind
 
 
 def _fits(port, array, rows):
@@ -18,7 +18,7 @@ def _fits(port, array, rows):
             assert there == rows, (port.name, array.shape)
 
 
-@every_variant
+@every_kind
 @pytest.mark.parametrize("rows", [1, 3])
 def test_declared_shapes_are_what_the_network_gives(name, rows):
     made = built(name)
@@ -42,7 +42,7 @@ def test_declared_shapes_are_what_the_network_gives(name, rows):
             _fits(port, call.outputs[port.name], batch)
 
 
-@every_variant
+@every_kind
 def test_results_are_read(name):
     made = built(name)
     told = asked(made, keras_engine.network(made))
@@ -51,7 +51,7 @@ def test_results_are_read(name):
     assert result.to_json()
 
 
-@every_variant
+@every_kind
 def test_a_row_does_not_depend_on_its_neighbours(name):
     made = built(name)
     if not made.task.batched:

@@ -5,7 +5,7 @@ import pytest
 
 from kerazoo import weights
 from kerazoo.errors import KerazooError
-from tests.conformance.models import built, config, every_variant, family
+from tests.conformance.models import built, config, every_kind, family
 
 
 @pytest.fixture
@@ -13,7 +13,7 @@ def arrays(name):
     return {variable.path: variable.numpy() for variable in built(name).keras.weights}
 
 
-@every_variant
+@every_kind
 def test_round_trip(name, arrays, tmp_path):
     np.savez(tmp_path / "weights.npz", **arrays)
     other = family(name).build(config(name))
@@ -22,7 +22,7 @@ def test_round_trip(name, arrays, tmp_path):
         np.testing.assert_array_equal(variable, arrays[variable.path], err_msg=variable.path)
 
 
-@every_variant
+@every_kind
 def test_what_does_not_fit_is_refused_by_name(name, arrays):
     first = next(iter(arrays))
     model = family(name).build(config(name))
