@@ -64,6 +64,10 @@ def _waiting(names: Iterable[str], quick: Collection[str]) -> list[Any]:
     return [name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 
+KEPT = 4
+"""Built networks that a process keeps: all cases of a variant come one after the other, and together they are GiB."""
+
+
 def family(name: str) -> Any:
     return registry.variants()[name][0]
 
@@ -114,7 +118,7 @@ def assets(sizes: Any) -> Assets:
     return Assets()
 
 
-@functools.cache
+@functools.lru_cache(KEPT)
 def built(name: str) -> registry.Built:
     """The variant in its test size, with weights filled in. Do not train it: `fresh` gives one of your own."""
     return fresh(name)
@@ -138,7 +142,7 @@ def _normalise(name: str, task: Task) -> Normalise | None:
     return Normalise(scale=2 / 255, mean=(1.0,)) if own is None and pictures else own
 
 
-@functools.cache
+@functools.lru_cache(KEPT)
 def golden(name: str) -> golden_.Golden:
     """The golden request, answered by Keras on NumPy ops."""
     return asked(built(name), keras_engine.network(built(name)))

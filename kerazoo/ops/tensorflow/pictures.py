@@ -33,7 +33,7 @@ def crop(pixels: Any, top: Any, left: Any, height: Any, width: Any) -> Any:
 
 
 def encode_png(pixels: Any) -> Any:
-    return tf.io.encode_png(pixels)
+    return tf.io.encode_png(pixels, compression=4)
 
 
 def resize(pixels: Any, height: Any, width: Any, interpolation: str, part: tuple[Any, ...] | None = None) -> Any:
