@@ -1,7 +1,7 @@
 # The same entry points for people and for CI.
 PYTHON ?= .venv/bin/python
 
-.PHONY: check test slow format
+.PHONY: check test slow format docs pages
 
 check:  ## lint, format and types
 	$(PYTHON) -m ruff check .
@@ -17,3 +17,9 @@ slow:  ## the rest: every size, real data, long trainings
 format:  ## mend what can be mended
 	$(PYTHON) -m ruff check --fix .
 	$(PYTHON) -m ruff format .
+
+docs:  ## the site, into site/; `python -m http.server -d site` shows it
+	$(PYTHON) -m mkdocs build --strict
+
+pages:  ## the pages that are made of code and figures, anew
+	for page in models tasks commands benchmarks; do PYTHONPATH=. $(PYTHON) docs/$$page.py || exit 1; done

@@ -5,13 +5,13 @@
     python -m benchmarks.robustness crowd --connections 1000
     python -m benchmarks.robustness malformed --requests 20000
 
-swap   requests at concurrency 8 while versions come and go: none may fail, none may be answered by a version that was
-       not there.
-soak   full load with a new version every minute: resident memory after the last unload against that after the first.
-crowd  idle connections, a body of 200 MB and a picture that declares 30,000 x 30,000 pixels: memory, and what a good
-       request takes meanwhile.
-malformed  requests that no client should send, half of them over each wire: how they were answered, what the good
-       request after each of them took, and whether the server's log has more than one line about any.
+1. swap: requests at concurrency 8 while versions come and go: none may fail, none may be answered by a version that was
+   not there.
+2. soak: full load with a new version every minute: resident memory after the last unload against that after the first.
+3. crowd: idle connections, a body of 200 MB and a picture that declares 30,000 x 30,000 pixels: memory, and what a good
+   request takes meanwhile.
+4. malformed: requests that no client should send, half of them over each wire: how they were answered, what the good
+   request after each of them took, and whether the server's log has more than one line about any.
 """
 
 from __future__ import annotations

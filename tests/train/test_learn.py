@@ -29,6 +29,32 @@ def opened(name: str) -> Any:
 
 
 backprop, kkt = opened("backprop"), opened("kkt")
+PRINTED = sorted(path.stem for path in LEARN.glob("*.py") if path.stem not in ("backprop", "kkt"))
+"""Scripts whose whole output stands on their page; the others are run below."""
+
+
+@pytest.mark.parametrize("name", PRINTED)
+def test_a_page_prints_what_its_script_prints(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    opened(name).main([])
+    got = capsys.readouterr().out
+    page = (LEARN / f"{name}.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    number = r"-?\d[\d,]*(?:\.\d+)?(?:e[+-]\d+)?"
+    (told,) = [block for block in blocks if re.sub(number, "N", block).split() == re.sub(number, "N", got).split()]
+    values = [[float(word.replace(",", "")) for word in re.findall(number, text)] for text in (told, got)]
+    assert values[1] == pytest.approx(values[0], rel=0.02, abs=2e-3)
+    assert f"python docs/learn/{name}.py" in page
+
+
+def test_every_page_is_on_the_path_and_says_what_to_read_next() -> None:
+    path = (LEARN / "README.md").read_text(encoding="utf-8")
+    named = re.findall(r"\]\(([\w-]+\.md)\)", path)
+    assert sorted(named) == sorted(page.name for page in LEARN.glob("*.md") if page.name != "README.md")
+    for name in named:
+        text = (LEARN / name).read_text(encoding="utf-8")
+        assert 20 < len(text.splitlines()) < 90, name
+        if (LEARN / name).with_suffix(".py").stem in PRINTED:
+            assert re.search(r"^Read next: \[`kerazoo/[\w/]+\.py`\]\(\.\./\.\./kerazoo/", text, re.MULTILINE), name
 
 
 @given(st.lists(st.integers(1, 6), min_size=2, max_size=5), st.integers(1, 7), st.integers(0, 2**31))

@@ -1,0 +1,78 @@
+"""Hooks of the site, see `mkdocs.yml`.
+
+What pages link to outside of `docs/` is part of the site, as pages of their own: the same relative link leads somewhere
+in the repository and in the site. A folder in the navigation stands for all its pages, in the order in which its
+`README.md` links to them.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import re
+from pathlib import Path
+from typing import Any
+
+from mkdocs.structure.files import File, Files
+
+LINK = re.compile(r"\]\(([^)\s#]+)(#[^)\s]*)?\)")
+WORDS = {".py": "python", ".json": "json", ".txt": "text", ".yaml": "yaml", ".yml": "yaml"}
+SHOWN = "sources"
+
+
+def _outside(page: File, target: str) -> str | None:
+    """The path from the repository's root of what a link of a page in `docs/` leads to, where that lies outside."""
+    if ":" in target:
+        return None
+    path = posixpath.normpath(posixpath.join("docs", posixpath.dirname(page.src_uri), target))
+    return None if path.startswith(("docs/", "..")) else path
+
+
+def _shown(path: str) -> str:
+    """Where a source stands in the site."""
+    return f"{SHOWN}/{path}.md"
+
+
+def on_config(config: Any) -> Any:
+    for item in config.nav:
+        for title, value in item.items():
+            if isinstance(value, str) and value.endswith("/"):
+                item[title] = _ordered(Path(config.docs_dir) / value)
+    return config
+
+
+def _ordered(folder: Path) -> list[str]:
+    """The pages of a folder: the one that leads to the others, those in its order, and the rest by name."""
+    there = sorted(path.name for path in folder.glob("*.md"))
+    first = folder / "README.md"
+    linked = [target for target, _ in LINK.findall(first.read_text(encoding="utf-8"))] if first.exists() else []
+    named = [first.name, *linked, *there]
+    return [f"{folder.name}/{name}" for name in dict.fromkeys(named) if name in there]
+
+
+def on_files(files: Files, config: Any) -> Files:
+    root = Path(config.docs_dir).parent
+    wanted: set[str] = set()
+    for page in files.documentation_pages():
+        targets = (_outside(page, target) for target, _ in LINK.findall(page.content_string))
+        wanted |= {path for path in targets if path and (root / path).is_file()}
+    for path in sorted(wanted):
+        text = (root / path).read_text(encoding="utf-8")
+        word = WORDS.get(os.path.splitext(path)[1], "text")
+        fence = "`" * 4
+        content = f"---\nsearch:\n  exclude: true\n---\n# {path}\n\n{fence}{word}\n{text.rstrip()}\n{fence}\n"
+        files.append(File.generated(config, _shown(path), content=content))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
+    if page.file.src_uri.startswith(f"{SHOWN}/"):
+        return markdown
+
+    def moved(found: re.Match[str]) -> str:
+        path = _outside(page.file, found[1])
+        if path is None or files.get_file_from_path(_shown(path)) is None:
+            return found[0]
+        return f"]({posixpath.relpath(_shown(path), posixpath.dirname(page.file.src_uri))}{found[2] or ''})"
+
+    return LINK.sub(moved, markdown)
