@@ -1,4 +1,4 @@
-"""Writes `docs/benchmarks.md` and its pictures from what `benchmarks/` measured.
+"""Writes `docs/benchmarks.md`, its pictures and the table of the README from what `benchmarks/` measured.
 
 python docs/benchmarks.py
 """
@@ -25,6 +25,20 @@ ELSEWHERE = {
     "techniques": "techniques.md",
 }
 """Benchmarks whose figures have pages of their own."""
+
+FRONT = {
+    "`kerazoo predict` from the shell to the answer, to a script of `keras.applications`": "predict/cold/ratio",
+    "pictures a second over a folder, to a bare loop of Pillow and the same runtime": "predict/folder/ratio",
+    "photographs served over gRPC to 8 clients, to that loop": "serve/pictures/8 clients/kerazoo onnx gRPC/of_bare",
+    "the same through FastAPI around that loop": "serve/pictures/8 clients/FastAPI/of_bare",
+    "the same through LitServe around that loop": "serve/pictures/8 clients/LitServe/of_bare",
+    "sentences embedded a second, to `tokenizers` and bare onnxruntime": "words/embed/ratio",
+    "size of `mobilenet_v1_025:imagenet` as int8, to its floats": "quantize/mobilenet_v1_025:imagenet litert/size",
+    "speed of `resnet20:cifar10` without half of its multiply-adds": "prune/channels, not trained on/files/onnx/faster",
+}
+"""What the README shows: words, and where the figure stands in the results."""
+
+README, BEGIN, END = DOCS.parent / "README.md", "<!-- measured -->\n", "<!-- /measured -->\n"
 
 ORIGIN = ("command", "machine", "versions")
 
@@ -166,8 +180,21 @@ def page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def front() -> str:
+    """The README with its table as it is measured now."""
+    lines = ["| ratio | of | command |", "|---:|---|---|"]
+    for words, path in FRONT.items():
+        name, *keys = path.split("/")
+        found = json.loads((BENCHMARKS / "results" / f"{name}.json").read_text(encoding="utf-8"))
+        for key in keys:
+            found = found[key]
+        lines.append(f"| {found:.2f} | {words} | [`python -m benchmarks.{name}`](docs/benchmarks.md#{name}) |")
+    before, _, rest = README.read_text(encoding="utf-8").partition(BEGIN)
+    return before + BEGIN + "\n".join(lines) + "\n" + END + rest.partition(END)[2]
+
+
 def pages() -> dict[Path, str]:
-    return {PAGE: page(), **plots()}
+    return {PAGE: page(), README: front(), **plots()}
 
 
 if __name__ == "__main__":

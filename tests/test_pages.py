@@ -1,4 +1,4 @@
-"""What the README shows is run as it is printed."""
+"""What the README and the pages that one begins with show is run as it is printed."""
 
 from __future__ import annotations
 
@@ -15,10 +15,22 @@ from pathlib import Path
 
 import pytest
 
+from kerazoo import registry, tasks
+
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-SET_UP = [body.strip() for kind, body in BLOCKS if kind == "sh" and "python3 -m venv" in body]
+PAGES = [
+    "README.md",
+    *(pytest.param(f"docs/{page}.md", marks=pytest.mark.slow) for page in ("index", "predict", "export")),
+]
+
+
+def blocks(page: str, *kinds: str) -> list[str]:
+    """The blocks of code of these kinds, in their order."""
+    found = re.findall(r"^```(\w+)\n(.*?)^```$", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    return [body for kind, body in found if kind in kinds]
+
+
+SET_UP = [body.strip() for body in blocks("README.md", "sh") if "python3 -m venv" in body]
 
 
 @pytest.fixture(scope="module")
@@ -48,28 +60,20 @@ def test_there_are_exactly_two_set_up_commands() -> None:
     assert "pytest" in SET_UP[1]
 
 
-@pytest.mark.parametrize("index", [i for i, (kind, _) in enumerate(BLOCKS) if kind == "console"])
-def test_sessions_print_what_is_printed(index: int, workplace: tuple[Path, dict[str, str]]) -> None:
-    for session in re.split(r"^\$ ", BLOCKS[index][1], flags=re.MULTILINE)[1:]:
-        command, _, expected = session.partition("\n")
-        got = _run(command, workplace)
-        same = [re.sub(r'"ms": [\d.]+', '"ms": N', text) for text in (got, expected)]
-        assert same[0] == same[1]
-
-
-@pytest.mark.parametrize(
-    "index", [i for i, (kind, body) in enumerate(BLOCKS) if kind == "sh" and body.strip() not in SET_UP]
-)
-def test_commands_succeed(index: int, workplace: tuple[Path, dict[str, str]]) -> None:
-    for line in BLOCKS[index][1].splitlines():
-        _run(line, workplace)
-
-
-@pytest.mark.parametrize(
-    "index", [i for i, (kind, body) in enumerate(BLOCKS) if kind == "python" and "kerazoo.save" not in body]
-)
-def test_python_runs(index: int, workplace: tuple[Path, dict[str, str]]) -> None:
-    _run([sys.executable, "-c", BLOCKS[index][1]], workplace)
+@pytest.mark.parametrize("page", PAGES)
+def test_what_is_printed_runs_in_its_order(page: str, workplace: tuple[Path, dict[str, str]]) -> None:
+    for body in blocks(page, "python", "sh", "console"):
+        if body.startswith("$ "):
+            for session in re.split(r"^\$ ", body, flags=re.MULTILINE)[1:]:
+                command, _, expected = session.partition("\n")
+                got = _run(command, workplace)
+                same = [re.sub(r'"ms": [\d.]+', '"ms": N', text) for text in (got, expected)]
+                assert same[0] == same[1]
+        elif body.startswith("import "):
+            _run([sys.executable, "-c", body], workplace)
+        elif body.strip() not in SET_UP:
+            for line in body.splitlines():
+                _run(line, workplace)
 
 
 def _free_port() -> int:
@@ -81,8 +85,9 @@ def _free_port() -> int:
 def test_the_server_answers_what_is_shown(workplace: tuple[Path, dict[str, str]]) -> None:
     """The blocks that need a running server, on ports that are free."""
     folder, env = workplace
-    (start,), questions = [[body.strip().splitlines() for kind, body in BLOCKS if kind == "shell"][i] for i in (0, 1)]
-    (stubs,) = [body for kind, body in BLOCKS if kind == "py"]
+    (start,), shown = (body.strip().splitlines() for body in blocks("README.md", "shell"))
+    (asked,), (stubs,) = blocks("docs/serving.md", "shell"), blocks("docs/serving.md", "py")
+    questions = dict.fromkeys([*shown, *asked.strip().splitlines()])
     ports = {"8500": str(_free_port()), "8501": str(_free_port())}
 
     def moved(text: str) -> str:
@@ -107,9 +112,9 @@ def test_the_server_answers_what_is_shown(workplace: tuple[Path, dict[str, str]]
 def test_a_model_of_ones_own_goes_all_the_way(workplace: tuple[Path, dict[str, str]]) -> None:
     """Every command that answers names the three colours rightly, whatever stands between the model and the answer."""
     folder, env = workplace
-    (train,) = [body for kind, body in BLOCKS if kind == "python" and "kerazoo.save" in body]
-    (commands,) = [body.strip().splitlines() for kind, body in BLOCKS if kind == "bash" and "colours.keras" in body]
-    _run([sys.executable, "-c", train], workplace)
+    (commands,) = (body.strip().splitlines() for body in blocks("docs/first-model.md", "bash"))
+    for body in blocks("docs/first-model.md", "python"):
+        _run([sys.executable, "-c", body], workplace)
     rest, grpc = _free_port(), _free_port()
     server = None
     answered = 0
@@ -139,16 +144,11 @@ def _wait(url: str) -> None:
         time.sleep(0.1)
 
 
-def test_linked_files_exist() -> None:
-    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
-        assert (ROOT / target).exists(), target
-
-
-def test_the_figures_are_the_manifests() -> None:
-    from kerazoo import manifest
-
-    rows = re.findall(r"^\| `([\w:-]+)` \| ([\d.]+) .*\| `(.+)` \|$", README, re.MULTILINE)
-    assert rows
-    for name, figure, command in rows:
-        measured = [metric["value"] for metric in manifest.load()[name].measured if metric["command"] == command]
-        assert float(figure) in measured, name
+def test_the_readme_has_a_model_of_each_task() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\w+) \| (.+) \| \[.*\]\(docs/tasks/(\w+)\.md\) \|$", text, re.MULTILINE)
+    assert sorted(kind for kind, _, _ in rows) == sorted(tasks.kinds())
+    does = {row["name"]: row["tasks"] for row in registry.rows()}
+    for kind, model, page in rows:
+        assert page == kind
+        assert model == "any classifier" if kind == "dream" else kind in does[model.strip("`")]
