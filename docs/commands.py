@@ -54,7 +54,8 @@ def cell(text: str) -> str:
 
 def options(context: click.Context) -> list[str]:
     """The table of the options; their metavars are written as `--help` has them."""
-    rows = [record for each in context.command.get_params(context) if (record := each.get_help_record(context))]
+    records = [each.get_help_record(context) for each in context.command.get_params(context)]
+    rows = [record for record in records if record and record[1]]  # What is put first is told above.
     table = [f"| `{names.replace('|', chr(92) + '|')}` | {cell(said)} |" for names, said in rows]
     return ["", "| option | what |", "|---|---|", *table]
 

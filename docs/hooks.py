@@ -1,8 +1,8 @@
 """Hooks of the site, see `mkdocs.yml`.
 
-What pages link to outside of `docs/` is part of the site, as pages of their own: the same relative link leads somewhere
-in the repository and in the site. A folder in the navigation stands for all its pages, in the order in which its
-`README.md` links to them.
+Sources that pages link to, and files outside of `docs/`, are part of the site as pages of their own: the same relative
+link leads somewhere in the repository and in the site. A folder in the navigation stands for all its pages, in the
+order in which its `README.md` links to them.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ SHOWN = "sources"
 
 
 def _outside(page: File, target: str) -> str | None:
-    """The path from the repository's root of what a link of a page in `docs/` leads to, where that lies outside."""
+    """The path from the repository's root of a source, or of what lies outside of `docs/`, that a link leads to."""
     if ":" in target:
         return None
     path = posixpath.normpath(posixpath.join("docs", posixpath.dirname(page.src_uri), target))
-    return None if path.startswith(("docs/", "..")) else path
+    here = path.startswith("docs/") and not path.endswith(".py")
+    return None if here or path.startswith("..") else path
 
 
 def _shown(path: str) -> str:

@@ -38,7 +38,8 @@ def test_a_page_prints_what_its_script_prints(name: str, capsys: pytest.CaptureF
     opened(name).main([])
     got = capsys.readouterr().out
     page = (LEARN / f"{name}.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"^```\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    fences = re.findall(r"^```(\w*)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    blocks = [block for kind, block in fences if not kind]
     number = r"-?\d[\d,]*(?:\.\d+)?(?:e[+-]\d+)?"
     (told,) = [block for block in blocks if re.sub(number, "N", block).split() == re.sub(number, "N", got).split()]
     values = [[float(word.replace(",", "")) for word in re.findall(number, text)] for text in (told, got)]
@@ -167,3 +168,81 @@ def test_a_support_vector_machine_is_held_by_few() -> None:
     assert done.stdout.count("held by") == 3
     page = (LEARN / "kkt.md").read_text(encoding="utf-8")
     assert done.stdout.partition("w = ")[2] in page
+
+
+def test_a_convolution_is_keras_and_sees_what_its_layers_see() -> None:
+    convolution = opened("convolution")
+    rng = np.random.default_rng(0)
+    picture, kernel = rng.normal(size=(11, 9, 3)), rng.normal(size=(3, 2, 3, 4))
+    for stride in (1, 2):
+        theirs = keras.ops.conv(picture[None].astype("float32"), kernel.astype("float32"), stride, "valid")
+        np.testing.assert_allclose(convolution.convolved(picture, kernel, stride), theirs[0], atol=1e-5)
+    layers = [(3, 1), (3, 2), (5, 1)]
+    field = convolution.receptive(layers)
+    line, far = np.zeros((40, 40, 1)), np.ones((1, 1, 1, 1))
+    line[20] = 1
+    for size, stride in layers:
+        line = convolution.convolved(line, far.repeat(size, 0).repeat(size, 1), stride)
+    assert np.count_nonzero(line[:, 0, 0]) == -(-field // 2) and field == 13
+
+
+def test_attention_is_that_of_the_layer() -> None:
+    from kerazoo.layers.attention import DotProductAttention
+
+    attention = opened("attention")
+    rng = np.random.default_rng(0)
+    queries, keys, values = (rng.normal(size=(2, count, 8)).astype("float32") for count in (3, 5, 5))
+    seen = rng.random((3, 5)) < 0.7
+    seen[:, 0] = True
+    theirs = DotProductAttention(1)([queries, keys, values, np.broadcast_to(seen, (2, 3, 5))])
+    np.testing.assert_allclose(attention.attention(queries, keys, values, seen), theirs, atol=1e-5)
+
+
+def test_transformers_are_counted_to_the_last_parameter() -> None:
+    from kerazoo.registry import variants
+
+    parameters = opened("transformer").parameters
+    for size in ("small", "base", "big"):
+        described = variants()[f"transformer_{size}"][1]
+        config = described.config
+        counted = parameters(config.words, config.layers, config.units, config.inner)
+        assert sum(counted.values()) == described.params, size
+
+
+@given(st.integers(1, 12), st.integers(1, 4), st.integers(0, 2**31))
+@settings(max_examples=40)
+def test_boxes_are_judged_as_the_field_judges_them(count: int, there: int, seed: int) -> None:
+    from kerazoo.metrics._ranking import average_precision
+    from kerazoo.ops import numpy as ops
+    from kerazoo.tasks._boxes import nms
+
+    detection = opened("detection")
+    rng = np.random.default_rng(seed)
+    corners = rng.uniform(0, 50, (count, 2))
+    boxes, scores = np.column_stack([corners, corners + rng.uniform(5, 50, (count, 2))]), rng.permutation(count) + 1.0
+    stay = detection.suppressed(boxes, scores)
+    given = boxes[None, :, [1, 0, 3, 2]].astype("float32"), scores[None, :, None].astype("float32")
+    _, kept, _, total = nms(ops, *given, count=count, overlap=0.45)
+    assert sorted(kept[0, : total[0]]) == sorted(scores[stay])
+    truth = boxes[rng.integers(0, count, there)] + rng.uniform(-3, 3, (there, 4))
+    order, taken = np.argsort(-scores), np.zeros(there, bool)
+    right = np.zeros(count, bool)
+    for place, index in enumerate(order):
+        best = int(detection.iou(boxes[index], truth).argmax())
+        right[place] = detection.iou(boxes[index], truth)[best] >= 0.5 and not taken[best]
+        taken[best] |= right[place]
+    found = np.cumsum(right)
+    area = average_precision(found / np.arange(1, count + 1), found / there)
+    assert detection.average_precision(boxes, scores, truth) == pytest.approx(area)
+
+
+def test_a_graph_is_normalised_as_the_task_does_it() -> None:
+    from kerazoo.ops import numpy as ops
+    from kerazoo.tasks.nodes import normalised
+
+    graphs = opened("graphs")
+    adjacency, _ = graphs.communities(12, 0.5, 0.2, np.random.default_rng(0))
+    source, target, weight = normalised(ops, np.argwhere(np.triu(adjacency)), 12)
+    dense = np.zeros((12, 12))
+    np.add.at(dense, (np.asarray(target), np.asarray(source)), np.asarray(weight))
+    np.testing.assert_allclose(dense, graphs.normalised(adjacency), atol=1e-6)
