@@ -208,7 +208,7 @@ def shared(scores: Any, seen: Any) -> Any:
     """The softmax of scores over what may be seen, 1 or 0, both [batch, length]; all 0 where nothing may be."""
     ops = keras.ops
     # No infinity: half precision and every format can hold it.
-    return ops.softmax(ops.where(ops.greater(seen, 0.5), scores, ops.cast(-3e4, scores.dtype))) * seen
+    return ops.softmax(ops.where(ops.greater(seen, 0.5), scores, -3e4)) * seen
 
 
 def sinusoids(length: int, width: int) -> np.ndarray:
