@@ -138,7 +138,8 @@ def test_translation_draws_where_it_looked(kerazoo: Any, tmp_path: Path, monkeyp
     np.savez(tmp_path / "mine.npz", **{variable.path: variable.numpy() for variable in built.weights})
     for side, size in (("source", 40), ("target", 50)):
         (tmp_path / f"mine.{side}.txt").write_bytes(placeholder(size).dumps())
-    asked = ("predict", "word5 word7", "-m", f"attention_bahdanau:{tmp_path / 'mine.npz'}", "--json")
+    model = f"attention_bahdanau:{tmp_path / 'mine.npz'}"
+    asked = ("predict", "word5 word7", "-m", model, "--engine", "keras", "--json")
     plain, told = kerazoo(*asked).rows[0], kerazoo(*asked, "--attention").rows[0]
     assert "attention" not in plain and told["text"] == plain["text"]
     assert told["source"] == ["word5", "word7", "<end>"] and np.shape(told["attention"]) == (len(told["target"]), 3)
