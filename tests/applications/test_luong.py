@@ -39,7 +39,7 @@ def test_count_by_arithmetic():
     ],
 )
 def test_count_of_each_kind(changes, more):
-    plain = replace(SMALL, score="dot", window="global")
+    plain = replace(SMALL, length=2, score="dot", window="global")
     counts = [luong.build(config).count_params() for config in (plain, replace(plain, **changes))]
     assert counts[1] - counts[0] == more
 
@@ -95,12 +95,12 @@ def by_hand(w, source, before, config):
 @pytest.mark.parametrize(
     ("score", "window", "feeding"),
     [
-        ("dot", "global", True),
-        ("general", "global", False),
-        ("concat", "global", True),
+        pytest.param("dot", "global", True, marks=pytest.mark.slow),
+        pytest.param("general", "global", False, marks=pytest.mark.slow),
+        pytest.param("concat", "global", True, marks=pytest.mark.slow),
         ("dot", "local-m", True),
         ("general", "local-p", True),
-        ("concat", "local-p", False),
+        pytest.param("concat", "local-p", False, marks=pytest.mark.slow),
     ],
 )
 def test_says_what_the_equations_of_the_paper_say(score, window, feeding):
