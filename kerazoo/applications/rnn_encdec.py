@@ -19,15 +19,13 @@ context and first state) and `decoder` (one step) are what translation calls. Tr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from kerazoo.applications._builder import Weights, assembled, share, whole_numbers
+from kerazoo.applications._translator import both, dropped
 from kerazoo.assets import Assets
-from kerazoo.codecs.text import Text, Vocabulary
 from kerazoo.contract import Port, Task, Variant
-from kerazoo.errors import UsageError
 from kerazoo.lazy import keras
 from kerazoo.tasks.translate import Translate
 
@@ -108,17 +106,13 @@ def sizes(model: keras.Model) -> dict[str, Any]:
     }
 
 
-def _dropped(config: Config, x: Any, name: str) -> Any:
-    return keras.layers.Dropout(config.dropout, name=f"{name}_dropout")(x) if config.dropout else x
-
-
 def _encoder(config: Config) -> Any:
     """Source words int32 [batch, length] to context and the decoder's first state, both [batch, units]."""
     layers = keras.layers
     source = keras.Input((config.length,), dtype="int32", name="encoder_source")
     # Number 0 is padding: behind the last word the state stays as it is.
     x = layers.Embedding(config.source_words, config.embedding, mask_zero=True, name="source_embedding")(source)
-    x = _dropped(config, x, "source")
+    x = dropped(config.dropout, x, "source")
     x = layers.GRU(config.units, reset_after=False, unroll=True, name="encoder_gru")(x)
     context = layers.Dense(config.units, activation="tanh", name="summary")(x)
     state = layers.Dense(config.units, activation="tanh", name="first_state")(context)
@@ -132,11 +126,11 @@ def _decoder(config: Config) -> Any:
     state = keras.Input((config.units,), name="state")
     context = keras.Input((config.units,), name="context")
     word = layers.Embedding(config.target_words, config.embedding, name="target_embedding")(token)
-    word = _dropped(config, word, "target")
+    word = dropped(config.dropout, word, "target")
     seen = layers.Concatenate(name="word_context")([word, context])
     following, _ = layers.GRUCell(config.units, reset_after=False, name="decoder_gru")(seen, state)
     readout = layers.Concatenate(name="readout")([following, word, context])
-    readout = _dropped(config, readout, "readout")
+    readout = dropped(config.dropout, readout, "readout")
     pieces = [layers.Dense(config.maxout, name=f"maxout_piece{index}")(readout) for index in (1, 2)]
     x = layers.Dense(config.rank, use_bias=False, name="rank")(layers.Maximum(name="maxout")(pieces))
     return keras.Model(
@@ -150,20 +144,8 @@ def tasks(config: Config, assets: Assets) -> dict[str, Task]:
     Raises:
         UsageError: There is no vocabulary, or it has not as many words as the network.
     """
-    vocabulary: Any = assets.vocabulary
-    if vocabulary is None:
-        raise UsageError(
-            f"{config.name} has no vocabulary, so it can read and write no word.\n"
-            f"Put the words of these weights, one a line, into {assets.missing}."
-            if assets.missing
-            else f"{config.name} has no vocabulary, so it can read and write no word; it belongs to the weights."
-        )
-    pair = vocabulary if isinstance(vocabulary, Mapping) else {"source": vocabulary, "target": vocabulary}
-    for side, size in (("source", config.source_words), ("target", config.target_words)):
-        if len(pair[side]) != size:
-            raise UsageError(f"The {side} vocabulary has {len(pair[side])} words; {config.name} has {size}.")
+    source, target = both(config, assets)
     context, state = (Port(name, "float32", (None, config.units)) for name in ("context", "state"))
-    source, target = Text(Vocabulary(pair["source"]), config.length), Vocabulary(pair["target"])
     return {"translate": Translate(source, target, (context,), (state,), limit=config.length)}
 
 

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 @click.option("--crf", is_flag=True, help="Sharpens outlines of segments: a fully connected field.")
 @click.option("--length", type=int, help="Characters to write.")
 @click.option("--top-k", type=int, help="Only so many of the most probable are drawn from.")
+@click.option("--attention", is_flag=True, help="Of a translation: at which words it looked; drawn by -o FILE.png.")
 @click.option("--exact-pixels", is_flag=True, help="Decode large pictures whole, not only as far as needed.")
 @click.option("--batch", default=1, show_default=True, type=click.IntRange(1), help="Items a run of the network.")
 @statement()
@@ -72,6 +73,7 @@ def predict(
     crf: bool,
     length: int | None,
     top_k: int | None,
+    attention: bool,
     exact_pixels: bool,
     batch: int,
     stated: dict[str, Any],
@@ -117,6 +119,9 @@ def predict(
     writing: dict[str, Any] = {"length": length, "top_k": top_k}
     if hasattr(predictor.task, "temperature"):
         writing["temperature"], temperature = temperature, None
+    pictured = output is not None and output.suffix.lower() in (".png", *_output.PICTURES)
+    if attention or (pictured and getattr(predictor.task, "looks", False)):
+        writing["attention"] = True
     writing = {name: value for name, value in writing.items() if value is not None}
     if writing:
         if scale is not None or server is not None:

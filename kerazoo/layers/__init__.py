@@ -3,7 +3,7 @@
 Importing this registers them, so that `keras.saving.load_model` finds them in a saved model.
 """
 
-from kerazoo.layers.attention import DotProductAttention, Earlier, SinusoidalPositions, Written
+from kerazoo.layers.attention import DotProductAttention, Earlier, LocalAttention, SinusoidalPositions, Written, shared
 from kerazoo.layers.bert import Bias, Positions, Segments, SelfAttention, TextMean, gelu_erf, gelu_tanh
 from kerazoo.layers.convolution import GroupedConv2D
 from kerazoo.layers.lenet import RadialBasis, Subsampling2D, TableConv2D, scaled_tanh
@@ -25,6 +25,7 @@ __all__ = [
     "GroupedConv2D",
     "IdentityMap",
     "InstanceNormalization",
+    "LocalAttention",
     "LocalResponseNormalization",
     "Positions",
     "RadialBasis",
@@ -40,4 +41,5 @@ __all__ = [
     "gelu_erf",
     "gelu_tanh",
     "scaled_tanh",
+    "shared",
 ]

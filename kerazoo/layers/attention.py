@@ -163,6 +163,54 @@ class Earlier(keras.layers.Layer):
         return {**super().get_config(), "length": self.length}
 
 
+@keras.saving.register_keras_serializable(package="kerazoo")
+class LocalAttention(keras.layers.Layer):
+    """Shares of places near one that is given: a softmax over a window, bent by a bell around its middle or not.
+
+    Source: Luong, Pham, Manning, "Effective Approaches to Attention-based Neural Machine Translation", EMNLP 2015,
+    arXiv:1508.04025, section 3.2; the bell is equation 10. It has half the reach as its deviation, and after it shares
+    add up to less than 1.
+
+    Args:
+        reach: Places to either side that are in the window.
+        bell: Whether there is the bell.
+    """
+
+    def __init__(self, reach: int, bell: bool, **options: Any) -> None:
+        super().__init__(**options)
+        self.reach, self.bell = reach, bell
+
+    def call(self, inputs: Any) -> Any:
+        """Looks near a place.
+
+        Args:
+            inputs: Scores [batch, length], what may be seen [batch, length], 1 or 0, and the middle of the window
+                [batch], from 0 on.
+
+        Returns:
+            [batch, length]; zeros where the window holds nothing.
+        """
+        scores, seen, middle = inputs
+        ops = keras.ops
+        away = ops.cast(_row(scores.shape[1]), scores.dtype) - ops.expand_dims(ops.cast(middle, scores.dtype), -1)
+        seen = seen * ops.cast(ops.less_equal(ops.abs(away), float(self.reach)), seen.dtype)
+        shares = shared(scores, seen)
+        return shares * ops.exp(-ops.square(away) / (self.reach**2 / 2)) if self.bell else shares
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return input_shape[0]
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "reach": self.reach, "bell": self.bell}
+
+
+def shared(scores: Any, seen: Any) -> Any:
+    """The softmax of scores over what may be seen, 1 or 0, both [batch, length]; all 0 where nothing may be."""
+    ops = keras.ops
+    # No infinity: half precision and every format can hold it.
+    return ops.softmax(ops.where(ops.greater(seen, 0.5), scores, -3e4)) * seen
+
+
 def sinusoids(length: int, width: int) -> np.ndarray:
     """Of each place sines and cosines in turn, float32 [length, width]."""
     angles = np.arange(length)[:, None] / 10_000 ** (np.arange(0, width, 2) / width)

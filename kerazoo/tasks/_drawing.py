@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from kerazoo.ops import numpy as ops
 from kerazoo.ops.pictures import open_image
+from kerazoo.packages import needed
 
 LONGEST = 1024
 """Pixels of the longer side of what is drawn."""
@@ -18,6 +19,15 @@ LONGEST = 1024
 SHOWN = 0.6
 """Share of a class's colour in its pixels; the rest is the picture."""
 
+
+CELL = 24
+"""Pixels of a word's cell in a chart of attention."""
+
+INCH = 100
+"""Pixels of an inch in it."""
+
+LETTERS = 24
+"""Of the longest word beside it."""
 
 GOLDEN = 0.618034
 """Share of the circle of colours between those of two classes that follow each other."""
@@ -103,6 +113,36 @@ def boxed(
         draw.rectangle((left, top, written[2] + thick, written[3] + thick), colour)
         draw.text((left + thick, top), caption, "black", font)
     return _png(image)
+
+
+def aligned(source: Sequence[str], target: Sequence[str], shares: np.ndarray) -> bytes:
+    """A chart of which words were looked at: those that were read above, those that were written at the left.
+
+    Args:
+        source, target: The words; only their first letters where they are long.
+        shares: Float [target, source], from 0, which is white, to 1, which is black.
+
+    Raises:
+        PackageMissing: Matplotlib is not installed.
+    """
+    above, left = ([_short(word) for word in each] for each in (source, target))
+    # Not pyplot: it keeps figures, and looks for a screen. Pillow's own font has no letters but those of English.
+    figure = needed("matplotlib.figure").Figure(dpi=INCH)
+    axes = figure.subplots()
+    axes.imshow(shares, "Greys", vmin=0, vmax=1, interpolation="nearest", extent=(0, len(above), len(left), 0))
+    axes.set_xticks(np.arange(len(above)) + 0.5, above, rotation=90)
+    axes.set_yticks(np.arange(len(left)) + 0.5, left)
+    axes.tick_params(length=0, labeltop=True, labelbottom=False)
+    figure.set_size_inches(CELL * len(above) / INCH, CELL * len(left) / INCH)
+    axes.set_position((0, 0, 1, 1))
+    out = io.BytesIO()
+    figure.savefig(out, format="png", bbox_inches="tight", pad_inches=0.1)
+    return out.getvalue()
+
+
+def _short(word: str) -> str:
+    # A dollar sign would begin a formula.
+    return (word if len(word) <= LETTERS else f"{word[: LETTERS - 1]}…").replace("$", r"\$")
 
 
 def ground_of(picture: bytes) -> Image.Image:

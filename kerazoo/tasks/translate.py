@@ -6,10 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+import numpy as np
+
 from kerazoo.codecs._subwords import Subwords
-from kerazoo.codecs.text import END, PAD, START, UNKNOWN, Text, Vocabulary
+from kerazoo.codecs.text import END, PAD, SPECIAL, START, UNKNOWN, Text, Vocabulary
 from kerazoo.contract import Network, Port, Signature, Tensor, Tensors
 from kerazoo.errors import UsageError
+from kerazoo.tasks import _drawing
 from kerazoo.tasks._decode import Rules, beam, greedy, repeated
 
 SEARCHES = ("greedy", "beam")
@@ -39,6 +42,35 @@ class Translation:
 
 
 @dataclass(frozen=True)
+class Aligned(Translation):
+    """A sentence, and where the network looked when it wrote it; to be seen with the words that were read.
+
+    Attributes:
+        written: Its words, the end last.
+        attention: Shares of the source's places in what was looked at before each word, float32 [written, length].
+        cut: From a text to its words, as they were read.
+        read: The source's words, the end last; empty before `on`.
+    """
+
+    written: tuple[str, ...]
+    attention: np.ndarray
+    cut: Callable[[str], list[str]]
+    read: tuple[str, ...] = ()
+
+    def on(self, text: bytes) -> Aligned:
+        """The same beside the text that was read."""
+        read = (*self.cut(text.decode("utf-8", "replace")), SPECIAL[END])
+        return replace(self, read=read, attention=self.attention[:, : len(read)])
+
+    def to_json(self, limit: int = 5) -> dict[str, Any]:
+        shares = [[round(float(share), 4) for share in row] for row in self.attention]
+        return {**super().to_json(limit), "source": list(self.read), "target": list(self.written), "attention": shares}
+
+    def files(self) -> dict[str, bytes]:
+        return {"attention.png": _drawing.aligned(self.read, self.written, self.attention)}
+
+
+@dataclass(frozen=True)
 class Translate:
     """A sentence is read once and written word by word; `<pad>`, `<unk>` and `<start>` are never chosen.
 
@@ -53,6 +85,8 @@ class Translate:
             beginnings of a sentence. One of `SEARCHES`.
         width, length_penalty: Of a beam, as `kerazoo.tasks._decode.beam` takes them.
         block: Whether the decoder reads tokens side by side, [rows, n], and gives logits for each: a step gives it one.
+        looks: Whether a step also says, as `attention` [rows, length], which words of the source it looked at.
+        attention: Whether the answer tells of each word that was written where it looked, too.
     """
 
     kind: ClassVar[str] = "translate"
@@ -68,6 +102,8 @@ class Translate:
     width: int = 4
     length_penalty: float = 0.6
     block: bool = False
+    looks: bool = False
+    attention: bool = False
 
     def __post_init__(self) -> None:
         if self.search not in SEARCHES:
@@ -76,6 +112,8 @@ class Translate:
             raise UsageError(
                 f"width={self.width!r} must be at least 1, and length_penalty={self.length_penalty!r} at least 0."
             )
+        if self.attention and not self.looks:
+            raise UsageError("This model does not say which words of the source it looks at, so it has no attention.")
 
     @property
     def request(self) -> tuple[Port, ...]:
@@ -83,7 +121,11 @@ class Translate:
 
     @property
     def response(self) -> tuple[Port, ...]:
-        return (Port("translation", "string", (None,), "text"), Port("score", "float32", (None,)))
+        said = (Port("translation", "string", (None,), "text"), Port("score", "float32", (None,)))
+        if not self.attention:
+            return said
+        shares = Port("attention", "float32", (None, self.limit, self.source.length))
+        return (*said, Port("written", "int32", (None, self.limit)), shares)
 
     @property
     def parts(self) -> Mapping[str, Signature]:
@@ -93,8 +135,12 @@ class Translate:
         token, logits = Port("token", "int32", (None, *side)), Port("logits", "float32", (None, *side, words))
         return {
             "encoder": Signature((self.source.tensor,), (*self.context, *self.states)),
-            "decoder": Signature((token, *states, *self.context), (logits, *following)),
+            "decoder": Signature((token, *states, *self.context), (logits, *following, *self._attention)),
         }
+
+    @property
+    def _attention(self) -> tuple[Port, ...]:
+        return (Port("attention", "float32", (None, self.source.length)),) * self.looks
 
     def written(self, length: int | None = None) -> Text | Subwords:
         """How sentences of the target are written and read, up to a length."""
@@ -113,7 +159,8 @@ class Translate:
     def answer(self, network: Network, request: Tensors) -> Tensors:
         ops = network.ops
         times = self.width if self.search == "beam" else 1
-        step, state = self.begun(network, self.source.prepare(ops, request["text"]), times)
+        source = self.source.prepare(ops, request["text"])
+        step, state = self.begun(network, source, times)
         rules = Rules(len(self.written().pieces), END, self.limit, (PAD, UNKNOWN, START))
         first = ops.full((ops.length(request["text"]),), START, "int32")
         if self.search == "beam":
@@ -121,16 +168,38 @@ class Translate:
         else:
             written = greedy(ops, step, state, first, rules)
         translation = self.written().decode(ops, written.tokens)
-        return {"translation": translation, "score": written.mean(ops)}
+        said = {"translation": translation, "score": written.mean(ops)}
+        if not self.attention:
+            return said
+        return {**said, "written": written.tokens, "attention": self._looked(network, source, first, written.tokens)}
+
+    def _looked(self, network: Network, source: Tensor, first: Tensor, tokens: Tensor) -> Tensor:
+        """Where the decoder looks before each token [rows, limit], float32 [rows, limit, length].
+
+        It is asked once more, with the tokens that it has written: whatever they were found by, these are their steps.
+        """
+        ops = network.ops
+        step, state = self.begun(network, source, seen=True)
+        columns, place = ops.transpose(tokens, (1, 0)), ops.arange(self.limit)[None, :, None]
+        names, nowhere = tuple(state), ops.full((ops.length(tokens), self.limit, self.source.length), 0.0, "float32")
+
+        def look(at: Tensor, token: Tensor, looked: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
+            _, following = step(token, dict(zip(names, states, strict=True)))
+            looked = ops.where(place == at, following["attention"][:, None, :], looked)
+            return (at + 1, ops.gather(columns, at), looked, *(following[name] for name in names))
+
+        begin = (ops.cast(0, "int32"), first, nowhere, *state.values())
+        return ops.while_loop(lambda at, *_: at < self.limit, look, begin)[2]
 
     def begun(
-        self, network: Network, tokens: Tensor, times: int = 1
+        self, network: Network, tokens: Tensor, times: int = 1, seen: bool = False
     ) -> tuple[Callable[[Tensor, Tensors], tuple[Tensor, Tensors]], Tensors]:
         """The decoder's step (see `kerazoo.tasks._decode`) after sentences were read, and its first state.
 
         Args:
             tokens: Numbers of the sentences' words, as `source` prepares them.
             times: Rows that the step is asked for at a time, of each sentence; the state has one of each.
+            seen: Whether the state holds `attention`, too, which is where the last step looked.
         """
         ops, decoder = network.ops, network.part("decoder")
         summary = network.part("encoder")({self.source.tensor.name: tokens})
@@ -138,13 +207,22 @@ class Translate:
         context = repeated(ops, context, times) if times > 1 else context
 
         def step(token: Tensor, state: Tensors) -> tuple[Tensor, Tensors]:
-            out = decoder({"token": token[:, None] if self.block else token, **state, **context})
+            carried = {name: value for name, value in state.items() if name != "attention"}
+            out = decoder({"token": token[:, None] if self.block else token, **carried, **context})
             logits = out["logits"][:, 0] if self.block else out["logits"]
-            return logits, {name: out[f"next_{name}"] for name in state}
+            following = {name: out[f"next_{name}"] for name in carried}
+            return logits, following | ({"attention": out["attention"]} if seen else {})
 
         rows = ops.length(tokens)
         state = {port.name: summary[port.name] for port in self.states}
-        return step, state | {port.name: ops.full((rows, *port.shape[1:]), 0, port.dtype) for port in self.blank}
+        blank = (*self.blank, *self._attention * seen)
+        return step, state | {port.name: ops.full((rows, *port.shape[1:]), 0, port.dtype) for port in blank}
 
     def read(self, response: Tensors, row: int) -> Translation:
-        return Translation(response["translation"][row].decode(), float(response["score"][row]))
+        said = response["translation"][row].decode(), float(response["score"][row])
+        if not self.attention:
+            return Translation(*said)
+        tokens = response["written"][row].tolist()
+        count = tokens.index(END) + 1 if END in tokens else len(tokens)
+        words = tuple(self.written().pieces[token] for token in tokens[:count])
+        return Aligned(*said, words, np.asarray(response["attention"][row][:count]), self.source.tokens)

@@ -1,8 +1,10 @@
 """What the tests of classifier families share."""
 
+import contextlib
 import os
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
@@ -100,3 +102,33 @@ every_layout = pytest.mark.parametrize(
     ],
 )
 """Official files with and without their classifier, in every layout that Keras has written."""
+
+
+@contextlib.contextmanager
+def in_float64():
+    """Builds networks in double precision."""
+    before = keras.config.floatx(), keras.config.dtype_policy()
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    try:
+        yield
+    finally:
+        keras.config.set_floatx(before[0])
+        keras.config.set_dtype_policy(before[1])
+
+
+def numbers_of(model):
+    """Gives a model weights that make differences, float64 by path."""
+    random = np.random.default_rng(0)
+    for variable in model.weights:
+        variable.assign(random.normal(0, 0.5, variable.shape))
+    return {variable.path: variable.numpy().astype(np.float64) for variable in model.weights}
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def softmax(x):
+    shares = np.exp(x - x.max())
+    return shares / shares.sum()

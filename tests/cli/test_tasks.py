@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image
 
 from kerazoo import registry
+from kerazoo.codecs.text import placeholder
 
 
 @pytest.fixture(scope="module")
@@ -124,3 +126,27 @@ def test_weights_of_another_variant_are_refused(kerazoo: Any, own: Any, tmp_path
     assert done.status in (2, 5)
     assert done.out == ""
     assert "stage" in done.err
+
+
+@pytest.mark.slow
+def test_translation_draws_where_it_looked(kerazoo: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    family, described = registry.variants()["attention_bahdanau"]
+    small = replace(described, config=described.small)
+    monkeypatch.setitem(family.VARIANTS, "attention_bahdanau", small)
+    monkeypatch.setitem(registry.variants(), "attention_bahdanau", (family, small))
+    built = family.build(small.config)
+    np.savez(tmp_path / "mine.npz", **{variable.path: variable.numpy() for variable in built.weights})
+    for side, size in (("source", 40), ("target", 50)):
+        (tmp_path / f"mine.{side}.txt").write_bytes(placeholder(size).dumps())
+    model = f"attention_bahdanau:{tmp_path / 'mine.npz'}"
+    asked = ("predict", "word5 word7", "-m", model, "--engine", "keras", "--json")
+    plain, told = kerazoo(*asked).rows[0], kerazoo(*asked, "--attention").rows[0]
+    assert "attention" not in plain and told["text"] == plain["text"]
+    assert told["source"] == ["word5", "word7", "<end>"] and np.shape(told["attention"]) == (len(told["target"]), 3)
+    drawn = kerazoo(*asked, "-o", tmp_path / "attention.png")
+    assert drawn.status == 0 and drawn.rows[0]["file"] == str(tmp_path / "attention.png")
+    assert read(tmp_path / "attention.png").ndim == 3
+    kerazoo(*asked, "-o", tmp_path / "said.txt")
+    assert (tmp_path / "said.txt").read_text() == f"{plain['text']}\n"
+    other = kerazoo("predict", "7", "-m", "lenet5:mnist", "--attention")
+    assert other.status == 2 and "has no attention" in other.err

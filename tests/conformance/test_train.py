@@ -96,7 +96,7 @@ def translate(made: Any) -> Handful:
     random, length = np.random.RandomState(0), made.keras.inputs[0].shape[1]
     source, target = (random.randint(4, 20, (ROWS, length)).astype(np.int32) for _ in range(2))
     before = np.concatenate([np.full((ROWS, 1), 2, np.int32), target[:, :-1]], 1)
-    return Handful([source, before], [target], worded(losses.cross_entropy))
+    return Handful([source, before], [target], worded(losses.cross_entropy), rate=5e-3)
 
 
 def separate(made: Any) -> Handful:

@@ -17,9 +17,9 @@ from kerazoo.export.convert import convert
 from kerazoo.formats import FORMATS
 from kerazoo.ops import numpy as ops
 from kerazoo.ops import tensorflow as graph_ops
-from kerazoo.tasks.translate import Translate
+from kerazoo.tasks.translate import Aligned, Translate
 from tests.conformance.models import fresh
-from tests.tasks.stubs import Stub, again, both, text
+from tests.tasks.stubs import Stub, again, both, pixels, text
 
 # --- the codec ----------------------------------------------------------------------------------------------------
 
@@ -185,6 +185,54 @@ def test_padding_unknown_and_start_are_never_said():
 
     network = Stub(ops, {"encoder": reading, "decoder": tempted})
     assert TASK.answer(network, {"text": text("word5")})["translation"][0] == b" ".join([b"word7"] * 5)
+
+
+def looking(ops, token, state, context):
+    """As `counting`, and looks at the place that the word to come has."""
+    said = counting(ops, token, state, context)
+    place = ops.where(token == START, token * 0, token - 3)
+    return {**said, "attention": ops.cast(ops.arange(6)[None, :] == place[:, None], "float32")}
+
+
+@pytest.mark.parametrize("search", ["greedy", "beam"])
+def test_where_it_looked_is_told_on_request(search):
+    asked = {"text": text("word6", "word4 word9")}
+    plain = replace(TASK, looks=True, search=search)
+    told = replace(plain, attention=True)
+    assert [port.name for port in plain.response] == ["translation", "score"]
+    assert [port.name for port in plain.parts["decoder"].outputs] == ["logits", "next_state", "attention"]
+    for before, answer in zip(
+        both(plain, asked, encoder=reading, decoder=looking),
+        both(told, asked, encoder=reading, decoder=looking),
+        strict=True,
+    ):
+        assert list(answer) == [port.name for port in told.response]
+        assert answer["attention"].shape == (2, 5, 6)
+        np.testing.assert_array_equal(answer["attention"][0, :4], np.eye(6)[:4])
+        assert answer["translation"].tolist() == before["translation"].tolist()
+        result = told.read(answer, 1).on(asked["text"][1])
+        assert result.written == ("word4", "<end>") and result.read == ("word4", "word9", "<end>")
+        assert result.to_json() == {
+            "text": "word4", "score": pytest.approx(np.log(0.5), abs=1e-5), "source": ["word4", "word9", "<end>"],
+            "target": ["word4", "<end>"], "attention": [[1, 0, 0], [0, 1, 0]],
+        }  # fmt: skip
+    assert again(told) == told
+
+
+def test_the_chart_is_dark_where_it_looked():
+    result = Aligned("a $b$", 0.0, ("a", "$b$", "<end>"), np.eye(3, 4, dtype=np.float32), str.split)
+    ((name, data),) = result.on("größer $ д".encode()).files().items()
+    chart = pixels(data)[..., :3].min(-1)
+    # The middles of the cells, 24 pixels wide and high, that end 10 before the picture does.
+    centres = chart[-70:-10:24, -94:-10:24]
+    assert name == "attention.png"
+    np.testing.assert_array_equal(centres < 30, np.eye(3, 4))
+    assert (centres[np.eye(3, 4) == 0] > 240).all()
+
+
+def test_a_network_that_does_not_say_so_has_no_attention():
+    with pytest.raises(UsageError, match="does not say which words"):
+        replace(TASK, attention=True)
 
 
 def test_result():

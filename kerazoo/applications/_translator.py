@@ -1,0 +1,51 @@
+"""What the recurrent translators share: their vocabularies, and a look at what was read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kerazoo.assets import Assets
+from kerazoo.codecs.text import Text, Vocabulary
+from kerazoo.errors import UsageError
+from kerazoo.lazy import keras
+
+
+def both(config: Any, assets: Assets) -> tuple[Text, Vocabulary]:
+    """How a network's source is read, and the words of its target, from the assets' vocabulary.
+
+    Args:
+        config: Has `name`, `length`, `source_words` and `target_words`.
+        assets: With one vocabulary, or with `source` and `target`.
+
+    Raises:
+        UsageError: There is no vocabulary, or it has not as many words as the network.
+    """
+    vocabulary: Any = assets.vocabulary
+    if vocabulary is None:
+        raise UsageError(
+            f"{config.name} has no vocabulary, so it can read and write no word.\n"
+            f"Put the words of these weights, one a line, into {assets.missing}."
+            if assets.missing
+            else f"{config.name} has no vocabulary, so it can read and write no word; it belongs to the weights."
+        )
+    pair = vocabulary if isinstance(vocabulary, Mapping) else {"source": vocabulary, "target": vocabulary}
+    for side, size in (("source", config.source_words), ("target", config.target_words)):
+        if len(pair[side]) != size:
+            raise UsageError(f"The {side} vocabulary has {len(pair[side])} words; {config.name} has {size}.")
+    return Text(Vocabulary(pair["source"]), config.length), Vocabulary(pair["target"])
+
+
+def there(source: Any) -> Any:
+    """Where words stand and not padding, float32 [batch, length], 1 or 0."""
+    return keras.ops.cast(keras.ops.not_equal(source, 0), "float32")
+
+
+def mixed(shares: Any, memory: Any) -> Any:
+    """The mean of vectors [batch, length, units] by their shares [batch, length]: [batch, units]."""
+    return keras.ops.sum(keras.ops.expand_dims(shares, -1) * memory, axis=1)
+
+
+def dropped(rate: float, x: Any, name: str) -> Any:
+    """Dropout of that name, where there is any."""
+    return keras.layers.Dropout(rate, name=f"{name}_dropout")(x) if rate else x
