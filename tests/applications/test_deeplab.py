@@ -190,6 +190,7 @@ FOUND = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @needs_data
 def test_real_weights_say_what_the_litert_file_says(monkeypatch, tmp_path):
     """Logits and masks of all ten photographs; cat, dogs, birds and the person are found."""

@@ -19,6 +19,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_the_authors_files(name, tmp_path):
     """As they are; for segmentation also with the loss beside, as their training saves it."""

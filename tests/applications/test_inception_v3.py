@@ -51,6 +51,7 @@ def test_maps_of_the_released_definition(full):
     assert {name: full.get_layer(name).output.shape[1:] for name in expected} == expected
 
 
+@pytest.mark.slow
 @every_layout
 def test_official_files(official, top, save, tmp_path):
     """The file of the full network, and the one without a classifier, load into the builder that wants them."""
@@ -76,6 +77,7 @@ def test_a_full_file_without_its_classifier(official, tmp_path):
     close(mine(images), reference(images))
 
 
+@pytest.mark.slow
 def test_our_own_file_comes_back(tmp_path):
     """Names that are ours already stay what they are."""
     mine, again = scatter(inception_v3.build(DESCRIBED.small)), inception_v3.build(DESCRIBED.small)
@@ -150,6 +152,7 @@ def checkpoint(official):
     return out
 
 
+@pytest.mark.slow
 def test_slim_checkpoint(official, checkpoint):
     assert len(list(scopes())) == 94
     mine = inception_v3.build(dataclasses.replace(DESCRIBED.config, input_shape=(96, 96, 3)))

@@ -165,6 +165,7 @@ def test_gamma_goes_into_kernel_and_mean():
         _branches.folded(tensors | {"a.bn.weight": np.ones(1, np.float32)}, recipe)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", [None, 1, 95])
 def test_a_numbered_keras_file(shapes, first):
     """Numbers go by order, whatever a session had built before; they are not sorted as text."""

@@ -35,6 +35,7 @@ def test_official_file(variant, tmp_path):
     close(mine(images), official(images))
 
 
+@pytest.mark.slow
 def test_official_file_without_top(tmp_path):
     official = scatter(
         keras.applications.ResNet50(weights=None, include_top=False, input_shape=(64, 64, 3), pooling="max")
@@ -53,6 +54,7 @@ def at_64(variant, **changes):
     return dataclasses.replace(resnet.VARIANTS[variant].config, input_shape=(64, 64, 3), **changes)
 
 
+@pytest.mark.slow
 def test_count_without_top():
     config = at_64("resnet101", include_top=False)
     assert resnet.build(config).count_params() == PARAMS["resnet101"][1]
@@ -72,6 +74,7 @@ def test_a_full_file_without_its_classifier(small, tmp_path):
     close(features(images), expected)
 
 
+@pytest.mark.slow
 def test_a_deeper_network_s_file_is_no_full_file(small, tmp_path):
     """Only the classifier may be left out."""
     tensors = {weight.path: weight.numpy() for weight in small.weights} | {"conv4_block7_1_conv/bias": np.zeros(256)}
@@ -81,6 +84,7 @@ def test_a_deeper_network_s_file_is_no_full_file(small, tmp_path):
     assert len(str(caught.value).splitlines()) <= 3
 
 
+@pytest.mark.slow
 def test_behind_layers_of_the_caller_s(small, tmp_path):
     """Only the network's own weights are the file's business."""
     np.savez(tmp_path / "full.npz", **{weight.path: weight.numpy() for weight in small.weights})

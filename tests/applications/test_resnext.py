@@ -94,6 +94,7 @@ def file(tmp_path_factory):
     return str(path), model
 
 
+@pytest.mark.slow
 def test_official_file(file):
     path, reference = file
     model = applications.ResNeXt50_32x4d(weights=path, input_shape=(64, 64, 3), classifier_activation=None)

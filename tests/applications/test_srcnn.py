@@ -61,6 +61,7 @@ def test_the_scale_is_the_weights():
     assert srcnn.tasks(config, Assets(task={"scale": 2}))["redraw"].scale == 2
 
 
+@pytest.mark.slow
 def test_learns_to_sharpen():
     keras.utils.set_random_seed(0)
     y, x = np.mgrid[0:24, 0:24]

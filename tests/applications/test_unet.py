@@ -51,7 +51,8 @@ def test_task():
     assert (task.tile, task.shrink, task.overlap) == (256, 0, 32)
 
 
-@pytest.mark.parametrize("variant", ["unet", pytest.param("unet_same", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", ["unet", "unet_same"])
 def test_learns_to_find_bright_pixels(variant):
     keras.utils.set_random_seed(1)
     model = unet.build(unet.VARIANTS[variant].small)
@@ -104,6 +105,7 @@ def test_the_retina_s_file_is_turned(tmp_path):
     assert all(np.array_equal(a, b) for a, b in zip(again.get_weights(), source.get_weights(), strict=True))
 
 
+@pytest.mark.slow
 @needs_data
 def test_the_author_s_predictions_of_vessels(monkeypatch, tmp_path):
     """To the last bit, where all the patches of a pixel lie within the part of the picture that is asked about."""

@@ -51,6 +51,7 @@ def test_maps_of_the_paper_s_figure_5(full):
     assert len(convolutions) - 4 == 36
 
 
+@pytest.mark.slow
 @every_layout
 def test_official_files(official, top, save, tmp_path):
     """The file of the full network, and the one without a classifier, load into the builder that wants them."""
@@ -74,6 +75,7 @@ def test_a_full_file_without_its_classifier(official, tmp_path):
     close(mine(images), reference(images))
 
 
+@pytest.mark.slow
 def test_layers_with_names_have_the_official_ones(official):
     mine = xception.build(dataclasses.replace(DESCRIBED.config, input_shape=(96, 96, 3)))
     assert mine.count_params() == official.count_params()
@@ -83,6 +85,7 @@ def test_layers_with_names_have_the_official_ones(official):
     assert all(name.startswith(("conv2d", "batch_normalization")) for name in theirs - ours)
 
 
+@pytest.mark.slow
 def test_our_own_file_comes_back(tmp_path):
     """Names that are ours already stay what they are."""
     mine, again = scatter(xception.build(DESCRIBED.small)), xception.build(DESCRIBED.small)

@@ -97,7 +97,7 @@ KINDS = NAMES if EVERY else _kinds()
 
 every_variant = pytest.mark.parametrize("name", _waiting(NAMES, set(FIRST) - set(DEEP)))
 """For the facts of a variant: its counts and what is written of it."""
-every_kind = pytest.mark.parametrize("name", _waiting(KINDS, set(FIRST) - set(DEEP)))
+every_kind = pytest.mark.parametrize("name", _waiting(KINDS, CONVERTED))
 """For what variants of the same layers have in common."""
 CONVERTING = NAMES if EVERY else tuple(name for name in NAMES if name in {*FIRST, *CONVERTED})
 converting = pytest.mark.parametrize("name", _waiting(CONVERTING, CONVERTED))

@@ -158,7 +158,8 @@ def test_a_picture_without_any_axis_of_channels_is_no_picture(tmp_path: Path) ->
         card(path, tmp_path / "mine.onnx", size=24)
 
 
-@pytest.mark.parametrize("batch", [pytest.param(None, marks=pytest.mark.slow), 1])
+@pytest.mark.slow
+@pytest.mark.parametrize("batch", [None, 1])
 def test_a_saved_model_becomes_every_format(batch: int | None, tmp_path: Path, kerazoo: Any) -> None:
     folder = files.hub(tmp_path / "net", batch=batch)
     made = card(folder, tmp_path / "mine", size=24, **_in_python(UNIT))

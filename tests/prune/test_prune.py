@@ -102,6 +102,7 @@ def gradual(mine: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) ->
     return out
 
 
+@pytest.mark.slow
 def test_what_is_trained_on_keeps_its_zeros_and_is_measured_before_and_after(gradual: Path) -> None:
     report = told(gradual)
     assert zeros(load_keras(gradual / "model.keras")) == pytest.approx(0.75, abs=1e-3)

@@ -111,6 +111,7 @@ def test_what_is_drawn_comes_to_look_like_what_is_real() -> None:
     assert apart() < before / 3
 
 
+@pytest.mark.slow
 def test_a_training_resumes_where_it_was(tmp_path: Path) -> None:
     made = recipe(Adversarial("wasserstein", critic=2, penalty=10.0))
     whole = run(made, tmp_path / "whole", say=lambda line: None)

@@ -18,6 +18,7 @@ from kerazoo.train.schedules import Constant
 from tests.train.common import classifier
 
 
+@pytest.mark.slow
 def test_the_suggested_rate_learns_and_ten_times_the_highest_does_not(tmp_path: Path) -> None:
     recipe = classifier(epochs=2, schedule=Constant(1e9))  # The recipe's own rate has no part in it.
     found = range_test(recipe, 1e-5, 30.0, steps=60)

@@ -136,7 +136,9 @@ def asked(kind: str, data: tuple[str, ...], folder: Path) -> list[str]:
     }[kind]()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=pytest.mark.slow if kind in ("segment", "translate") else ()) for kind in KINDS]
+)
 def test_a_source_becomes_a_model_that_answers(
     kind: str, trained: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -110,6 +110,7 @@ for word in sys.argv[2:]:
 """
 
 
+@pytest.mark.slow
 def test_a_killed_training_ends_as_an_unbroken_one(tmp_path: Path) -> None:
     """Bit for bit, on one thread: a classifier, and a training of another kind that the command line makes."""
     threads = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}

@@ -34,6 +34,7 @@ def written(folder: Path, count: int = 120) -> list[str]:
     return [str(folder / language) for language in ("de", "en")]
 
 
+@pytest.mark.slow
 def test_parallel_text_becomes_a_model_of_subwords(
     tmp_path: Path, small: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
