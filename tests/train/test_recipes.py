@@ -81,7 +81,8 @@ def _source(name: str, folder: Path) -> Path:
             "edges": np.stack([np.arange(19), np.arange(1, 20)], 1),
             "labels": np.append(np.arange(19) % config.classes, -1),
             "train_idx": np.arange(10),
-            "test_idx": np.arange(10, 19),
+            "val_idx": np.arange(10, 14),
+            "test_idx": np.arange(14, 19),
         }
         np.savez(folder / "cora.npz", **arrays)  # type: ignore[arg-type]
         return folder / "cora.npz"
