@@ -27,12 +27,13 @@ ANSWERS = FOLDER / "answers.json"
 WIDTH = 120
 
 TOLD = {
+    "caption": ["captions.md"],
     "classify": ["language.md#classes-of-texts"],
     "detect": ["detection.md"],
     "dream": ["drawing.md#dreams", "gallery.md#dreams"],
     "embed": ["language.md", "drawing.md#codes"],
     "fill": ["language.md"],
-    "nodes": ["learn/graphs.md"],
+    "nodes": ["graphs.md", "learn/graphs.md"],
     "pose": ["segmentation.md#poses"],
     "redraw": ["drawing.md", "gallery.md#larger"],
     "sample": ["drawing.md#from-seeds", "gallery.md#digits-that-nobody-wrote"],

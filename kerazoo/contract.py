@@ -65,7 +65,8 @@ class Result(Protocol):
     """What one request got, read from a response with NumPy alone.
 
     In a notebook it shows itself where it has `_repr_png_` or `_repr_html_`. One that is looked at on what was asked
-    about has `on(item) -> Result` too, which is given the first port's value.
+    about has `on(item) -> Result` too, which is given the first port's value, or those of all ports by name where
+    they make one item, as a graph's do.
     """
 
     def to_json(self, limit: int = 5) -> dict[str, Any]:
@@ -76,7 +77,7 @@ class Result(Protocol):
         """Lines for people; `limit` bounds rankings."""
         ...
 
-    def files(self) -> dict[str, bytes]:
+    def files(self) -> Mapping[str, bytes]:
         """What is better looked at or listened to than read: key of `to_json` and suffix (`mask.png`) -> bytes."""
         ...
 

@@ -111,12 +111,16 @@ def _matching(item: Any, port: Port) -> list[str]:
 def _files(folder: Any, suffixes: set[str], recursive: bool) -> Iterator[Any]:
     found = False
     for each in _walk(os.path.expanduser(str(folder)), recursive):
-        if isinstance(each, Source) or os.path.splitext(each)[1].lower() in suffixes:
+        if isinstance(each, Source) or _ends(os.path.basename(each).lower(), suffixes):
             found = True
             yield each if isinstance(each, Source) else type(folder)(each)
     if not found:
         more = "" if recursive else "\nIts folders are looked into with --recursive, or by a pattern such as **/*.png."
         yield bad(str(folder), f"No files to read in this folder (by suffix: {', '.join(sorted(suffixes))}).{more}")
+
+
+def _ends(name: str, suffixes: set[str]) -> bool:
+    return any(name.endswith(suffix) and name != suffix for suffix in suffixes)
 
 
 def _walk(folder: str, recursive: bool) -> Iterator[str | Source]:

@@ -187,7 +187,10 @@ class Predictor:
         result = self.task.read(response, row)
         # Results that are looked at on what was asked about say so by `on`.
         on = getattr(result, "on", None)
-        return result if on is None else on(asked[self.task.request[0].name])
+        if on is None:
+            return result
+        ports = self.task.request
+        return on(asked if make_one_item(ports) else asked[ports[0].name])
 
     def refined(self) -> Predictor:
         """The same model with the further step that its task offers: of segmentation, the fully connected field.

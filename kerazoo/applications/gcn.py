@@ -6,7 +6,10 @@ Reference weights: none by the authors.
 Variants: `gcn_cora` (1,433 features, 7 classes, 23,040 parameters), `gcn_citeseer` (3,703, 6, 59,344), `gcn_pubmed`
     (500, 3, 8,048): two layers, 16 hidden units, no biases, as in the authors' code.
 Differs: the first layer's dropout draws over all features, not over the stored ones of a sparse matrix, which is the
-    same since a zero stays zero.
+    same since a zero stays zero, and what is kept is divided by the same share. A loop of a node's own and an edge that
+    is given twice count once in A + I; in the authors' code a loop in the data would count beside I.
+
+The hidden units, 16 numbers a node behind the ReLU, are what figure 1b of the paper draws.
 
 The graph comes as a list of the values of D^-1/2 (A + I) D^-1/2, made by `kerazoo.tasks.nodes.normalised`: memory and
 time grow with the edges, not with the square of the nodes. One graph is one batch; Keras must therefore be given it
@@ -26,6 +29,7 @@ from kerazoo.applications._builder import Weights, assembled, share, whole_numbe
 from kerazoo.assets import Assets
 from kerazoo.contract import Task, Variant
 from kerazoo.lazy import keras
+from kerazoo.tasks.embed import EmbedNodes
 from kerazoo.tasks.nodes import Nodes
 
 __all__ = ["GCN"]
@@ -84,7 +88,7 @@ def build(config: Config) -> keras.Model:
     # Keras' penalty is the whole sum of squares, the paper's code takes half of it.
     penalty = keras.regularizers.L2(config.decay / 2)
     x = layers.Dense(config.hidden, use_bias=False, kernel_regularizer=penalty, name="graph_conv1")(x)
-    x = layers.ReLU(name="relu1")(propagate(x))
+    x = layers.ReLU(name="hidden")(propagate(x))
     x = layers.Dropout(config.dropout, name="dropout2")(x)
     x = layers.Dense(config.classes, use_bias=False, name="graph_conv2")(x)
     outputs = layers.Activation(config.activation or "linear", name="predictions")(propagate(x))
@@ -108,9 +112,10 @@ def loss() -> Any:
 
 
 def tasks(config: Config, assets: Assets) -> dict[str, Task]:
-    """Node classification; `class_0`, `class_1`, ... where there are no labels."""
+    """Node classification, `class_0`, `class_1`, ... where there are no labels; and the nodes' hidden units."""
     return {
-        "nodes": Nodes(assets.labels or tuple(f"class_{index}" for index in range(config.classes)), config.features)
+        "nodes": Nodes(assets.labels or tuple(f"class_{index}" for index in range(config.classes)), config.features),
+        "embed": EmbedNodes(config.features, config.hidden),
     }
 
 

@@ -9,7 +9,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,7 @@ def named(plain: dict[str, Any], result: Result, written: dict[str, str]) -> dic
     return {**kept, **({"file": next(iter(written.values()))} if len(written) == 1 else {"files": written})}
 
 
-def _base64(files: dict[str, bytes], key: str) -> str:
+def _base64(files: Mapping[str, bytes], key: str) -> str:
     return next(base64.b64encode(data).decode() for name, data in files.items() if Path(name).stem == key)
 
 

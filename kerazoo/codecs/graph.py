@@ -1,11 +1,12 @@
-"""Graphs: from an .npz or a .json file to features and edges."""
+"""Graphs: from an .npz or a .json file, or a pair of .csv files, to features and edges."""
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,10 @@ from kerazoo.contract import Port
 from kerazoo.errors import InputError
 from kerazoo.printable import printable
 
-SUFFIXES: tuple[str, ...] = (".npz", ".json")
+EDGES, NODES = ".edges.csv", ".nodes.csv"
+"""Ends of the names of the two files of a graph in plain text; either stands for both, in a folder the first."""
+
+SUFFIXES: tuple[str, ...] = (".npz", ".json", EDGES)
 MIME = None
 
 read = number.read
@@ -30,15 +34,17 @@ MAX_VALUES = 2**28
 
 
 def unpack(item: Any, ports: Sequence[Port]) -> Mapping[str, Any]:
-    """A graph file, its bytes or an open file to a value for each of a graph's ports; see `loads`.
+    """A graph file, its bytes or an open file to a value for each of a graph's ports; see `loads` and `pair`.
 
     Raises:
         InputError: It is no graph.
     """
+    if isinstance(item, (str, Path)) and str(item).lower().endswith((EDGES, NODES)):
+        return pair(item)
     data = read_bytes(item, "A graph")
     if data is None:
         raise InputError(
-            f"A graph is a mapping or an .npz or .json file of features and edges; not {type(item).__name__}."
+            f"A graph is a mapping or an .npz, .json or {EDGES} file of features and edges; not {type(item).__name__}."
         )
     return loads(data, str(item) if isinstance(item, (str, Path)) else "The graph")
 
@@ -112,11 +118,66 @@ def _plain(found: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return {"features": [row["features"] for row in nodes], "edges": edges}
 
 
+def pair(item: str | Path) -> dict[str, np.ndarray]:
+    """A graph in two files of plain text, `NAME.edges.csv` and `NAME.nodes.csv` beside it, as `loads` gives it.
+
+    Each line of `NAME.nodes.csv` is a node: its id, any text, and its features, numbers with commas between. Each line
+    of `NAME.edges.csv` is an edge: two ids. A first line that begins with `id`, or is `source,target`, is a heading.
+    Nodes are numbered in the order of their file.
+
+    Args:
+        item: The path or address of either.
+
+    Raises:
+        InputError: One is missing, a line does not fit, or an edge names no node; the message says which.
+    """
+    stem = str(item)[: -len(EDGES)]  # Both ends are as long.
+    edges, nodes = f"{stem}{EDGES}", f"{stem}{NODES}"
+    numbers: dict[str, int] = {}
+    rows: list[np.ndarray] = []
+    for place, (own, *values) in _lines(nodes):
+        if not rows and own.lower() == "id":
+            continue
+        try:
+            rows.append(np.array(values, np.float32))
+        except ValueError as error:
+            raise InputError(f"{nodes}, line {place}: features must be numbers: {error}") from None
+        if len(rows[-1]) != len(rows[0]):
+            raise InputError(f"{nodes}, line {place}: {len(rows[-1])} features, in the lines before {len(rows[0])}.")
+        if numbers.setdefault(own, len(numbers)) != len(rows) - 1:
+            raise InputError(f"{nodes}, line {place}: the node {printable(own, 60)} is there already.")
+    found: list[tuple[int, int]] = []
+    for place, ends in _lines(edges):
+        if not found and [end.lower() for end in ends] == ["source", "target"]:
+            continue
+        if len(ends) != 2:
+            raise InputError(f"{edges}, line {place}: an edge is two ids with a comma between; here are {len(ends)}.")
+        unknown = next((end for end in ends if end not in numbers), None)
+        if unknown is not None:
+            raise InputError(f"{edges}, line {place}: the node {printable(unknown, 60)} is not in {nodes}.")
+        found.append((numbers[ends[0]], numbers[ends[1]]))
+    if not rows:
+        raise InputError(f"{nodes} holds no nodes.")
+    return arrays({"features": np.stack(rows), "edges": np.array(found, np.int64).reshape(-1, 2)}, stem)
+
+
+def _lines(name: str) -> Iterator[tuple[int, list[str]]]:
+    """The lines of a .csv file that are not empty, and their numbers from 1 on."""
+    try:
+        text = (read_bytes(name, "A graph") or b"").decode("utf-8-sig")
+        lines = csv.reader(io.StringIO(text, newline=""))
+        for row in lines:
+            if row:
+                yield lines.line_num, [field.strip() for field in row]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{name} is no .csv file in UTF-8: {error}") from None
+
+
 def arrays(found: Mapping[str, Any], name: str = "The graph") -> dict[str, np.ndarray]:
     """`loads` for what is already opened: a mapping of arrays or nested lists."""
     if "edges" not in found or not ("features" in found or "x_data" in found):
         raise InputError(f"{name} must hold features and edges; it holds {', '.join(map(str, found)) or 'nothing'}.")
-    features = _numbers(found["features"], "features", name) if "features" in found else _dense(found, name)
+    features = _numbers(found["features"], "features", name) if "features" in found else dense(found, name)
     if features.ndim != 2 or 0 in features.shape:
         raise InputError(f"{name}: features must be [nodes, values a node]; they are {list(features.shape)}.")
     if not np.isfinite(features).all():
@@ -128,12 +189,12 @@ def arrays(found: Mapping[str, Any], name: str = "The graph") -> dict[str, np.nd
         raise InputError(f"{name}: edges must be [count, 2]; they are {list(edges.shape)}.")
     if not np.array_equal(edges, np.rint(edges)):
         raise InputError(f"{name}: edges must be whole numbers.")
-    edges = edges.astype(np.int64)
+    edges = edges.astype(np.int64, copy=False)
     if edges.size and (edges.min() < 0 or edges.max() >= len(features)):
         raise InputError(
             f"{name}: edges name the nodes {edges.min()} to {edges.max()}; there are 0 to {len(features) - 1}."
         )
-    return {"features": features.astype(np.float32), "edges": edges}
+    return {"features": features.astype(np.float32, copy=False), "edges": edges}
 
 
 def _numbers(value: Any, key: str, name: str) -> np.ndarray:
@@ -146,7 +207,8 @@ def _numbers(value: Any, key: str, name: str) -> np.ndarray:
     return array
 
 
-def _dense(found: Mapping[str, Any], name: str) -> np.ndarray:
+def dense(found: Mapping[str, Any], name: str) -> np.ndarray:
+    """Compressed sparse rows (`x_data`, `x_indices`, `x_indptr`, `x_shape`) as a matrix, float32 [nodes, F]."""
     parts = ("x_data", "x_indices", "x_indptr", "x_shape")
     missing = [key for key in parts if key not in found]
     if missing:
@@ -165,6 +227,6 @@ def _dense(found: Mapping[str, Any], name: str) -> np.ndarray:
         raise InputError(f"{name}: x_indptr, x_indices and x_data do not fit {rows} rows.")
     if columns.size and (columns.min() < 0 or columns.max() >= width):
         raise InputError(f"{name}: x_indices name the columns {columns.min()} to {columns.max()} of {width}.")
-    dense = np.zeros((rows, width), np.float32)
-    np.add.at(dense, (np.repeat(np.arange(rows), counts), columns), data)
-    return dense
+    whole = np.zeros((rows, width), np.float32)
+    np.add.at(whole, (np.repeat(np.arange(rows), counts), columns), data)
+    return whole

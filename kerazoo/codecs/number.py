@@ -26,7 +26,7 @@ def read(item: Any, port: Port) -> np.ndarray:
         array = np.asarray(value)
         if array.dtype.kind == "f" and port.dtype.startswith(("int", "uint")) and not (array == np.rint(array)).all():
             raise ValueError("not whole numbers")
-        return array.astype(port.dtype)
+        return array.astype(port.dtype, copy=False)
     except (ValueError, TypeError, OverflowError) as error:
         raise InputError(f"{port.name} takes {port.dtype}: {error}") from None
 

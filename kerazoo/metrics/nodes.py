@@ -13,7 +13,7 @@ from kerazoo.metrics.report import Asked, Figure, Report, ask
 from kerazoo.predictor import Predictor
 from kerazoo.sources.files import Sample
 from kerazoo.sources.labelled import within
-from kerazoo.train.data import graph
+from kerazoo.train.data import graph, planetoid
 
 FIGURES = {"node accuracy": Figure("%", True, 0.5), "ECE": Figure("%", False, 2.0)}
 
@@ -41,8 +41,8 @@ def measure(predictor: Predictor, asked: Asked) -> Report:
         UsageError, InputError: It is no such file, or has classes that the model does not have.
     """
     task: Any = predictor.task
-    if asked.source.suffix != ".npz" or not asked.source.is_file():
-        raise UsageError(f"{asked.source} is no .npz file of a graph with features, edges and labels.")
+    if not (asked.source.suffix == ".npz" or planetoid.is_one(asked.source)) or not asked.source.is_file():
+        raise UsageError(f"{asked.source} is no .npz file of a graph with features, edges and labels, nor Planetoid's.")
     if asked.only is not None:
         raise UsageError(f"{asked.source} is one graph; {asked.only!r} chooses among files.")
     found, splits = graph.read(asked.source)
@@ -52,7 +52,8 @@ def measure(predictor: Predictor, asked: Asked) -> Report:
     if not len(rows):
         raise UsageError(f"{asked.source}: no node's label is known.")
     within(int(labels[rows].max()), task.labels, f"{asked.source}: labels")
-    answers = ask(predictor, [Sample(str(asked.source), str(asked.source))], asked, "graphs")
+    item = {name: found[name] for name in ("features", "edges")}
+    answers = ask(predictor, [Sample(str(asked.source), item)], asked, "graphs")
     # One graph: it is answered, or that it is not is the error.
     result = [result for _, result in answers][0]
     guesses, sure = np.array(result.indices), np.array(result.scores)

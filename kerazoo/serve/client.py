@@ -20,6 +20,9 @@ from kerazoo.serve.wire import tensors
 ABOUT = "/kerazoo/models"
 """Where Kerazoo's server says which models it has, and what they do; TF Serving has no such page."""
 
+FILES = "/kerazoo/files"
+"""Where it gives the files that travel beside a model's card, such as a vocabulary."""
+
 MOST_BYTES = 512 << 20
 """Of an answer; a song's stems as base64 are some 100 MiB."""
 
@@ -65,15 +68,21 @@ def _about(get: _Http, model: str | None) -> tuple[str, Task]:
     if model in rows:
         if rows[model] is None:
             raise UsageError(f"{model} was not exported by Kerazoo, so its labels and its task are not known.")
-        return model, _task(model, rows[model])
+        return model, _task(model, rows[model], get)
     if status == 200:
         raise UnknownModel(f"The server has no model {model!r}.{errors.near(model, rows)}")
     return model, _known(model, f"the server has no page {ABOUT}")
 
 
-def _task(model: str, card: Any) -> Task:
+def _task(model: str, card: Any, get: _Http) -> Task:
+    def read(name: str) -> bytes:
+        status, body = get("GET", f"{FILES}?model={quote(model, safe='')}&name={quote(name, safe='')}")
+        if status != 200:
+            raise KerazooError(f"The server does not give the file {name} of {model!r} ({status}): {_start(body)}.")
+        return body
+
     try:
-        return tasks.from_card(card)
+        return tasks.from_card(card, read)
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise KerazooError(f"The server's card of {model!r} cannot be read: {error!r}.") from None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import colorsys
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -31,6 +31,24 @@ LETTERS = 24
 
 GOLDEN = 0.618034
 """Share of the circle of colours between those of two classes that follow each other."""
+
+
+class Drawn(Mapping[str, bytes]):
+    """Files by name, each drawn when it is asked for, once."""
+
+    def __init__(self, **drawn: Callable[[], bytes]) -> None:
+        self._drawn, self._done = drawn, dict[str, bytes]()
+
+    def __getitem__(self, name: str) -> bytes:
+        if name not in self._done:
+            self._done[name] = self._drawn[name]()
+        return self._done[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._drawn)
+
+    def __len__(self) -> int:
+        return len(self._drawn)
 
 
 def palette(classes: int) -> np.ndarray:
@@ -106,8 +124,7 @@ def boxed(
     sides = np.tile(np.array(image.size) / size[::-1], 2)
     for box, caption, kind in reversed(list(zip(boxes, captions, kinds, strict=True))):
         left, top, right, bottom = np.minimum(np.array(box) * sides, np.tile(np.array(image.size) - 1, 2))
-        # Bright colours on any picture, those of near numbers far apart.
-        colour = tuple(round(255 * part) for part in colorsys.hsv_to_rgb(kind * GOLDEN % 1, 0.8, 1.0))
+        colour = _bright(kind)
         draw.rectangle((left, top, right, bottom), outline=colour, width=thick)
         written = draw.textbbox((left + thick, top), caption, font)
         draw.rectangle((left, top, written[2] + thick, written[3] + thick), colour)
@@ -143,6 +160,43 @@ def aligned(source: Sequence[str], target: Sequence[str], shares: np.ndarray) ->
 def _short(word: str) -> str:
     # A dollar sign would begin a formula.
     return (word if len(word) <= LETTERS else f"{word[: LETTERS - 1]}…").replace("$", r"\$")
+
+
+def network(at: np.ndarray, edges: np.ndarray, kinds: np.ndarray, names: Sequence[str], sides: int = LONGEST) -> bytes:
+    """A graph as points joined by lines, each in the colour of its class, the names of the classes that occur beside.
+
+    Args:
+        at: Points in a square, [nodes, 2] from 0 to 1.
+        edges: int64 [n, 2].
+        kinds: Number of each node's class.
+        names: Of all classes.
+        sides: Pixels of the square.
+    """
+    many = 2 * sides  # Drawn twice as large, so that lines come out smooth.
+    radius = float(np.clip(many / 8 / np.sqrt(len(at)), 3, many / 50))
+    points = at * (many - 6 * radius) + 3 * radius
+    square = Image.new("RGB", (many, many), "white")
+    draw = ImageDraw.Draw(square)
+    for one, other in np.unique(np.sort(edges, axis=1), axis=0):
+        draw.line([tuple(points[one]), tuple(points[other])], (200, 200, 200), 1)
+    for (x, y), kind in zip(points, kinds, strict=True):
+        draw.ellipse((x - radius, y - radius, x + radius, y + radius), _bright(int(kind)))
+    font = ImageFont.load_default(sides // 50)
+    line, shown = sides // 40, np.unique(kinds)
+    width = max(round(font.getlength(names[kind])) for kind in shown) + 3 * line
+    image = Image.new("RGB", (sides + width, max(sides, line * (len(shown) + 2))), "white")
+    image.paste(square.resize((sides, sides), Image.Resampling.LANCZOS))
+    draw = ImageDraw.Draw(image)
+    for place, kind in enumerate(shown, 1):
+        top = place * line
+        draw.ellipse((sides + line // 2, top, sides + line, top + line // 2), _bright(int(kind)))
+        draw.text((sides + 1.5 * line, top + line // 4), names[kind], "black", font, anchor="lm")
+    return _png(image)
+
+
+def _bright(kind: int) -> tuple[int, ...]:
+    """The colour of a class on any ground; those of near numbers lie far apart."""
+    return tuple(round(255 * part) for part in colorsys.hsv_to_rgb(kind * GOLDEN % 1, 0.8, 1.0))
 
 
 def ground_of(picture: bytes) -> Image.Image:

@@ -1,4 +1,4 @@
-"""`embed`: a picture or a sentence in, a vector out; what is alike lies close together."""
+"""`embed`: a picture, a sentence or a graph in, its vector out, or its nodes'; what is alike lies close together."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from kerazoo.codecs._wordpiece import WordPiece
 from kerazoo.codecs.image import Image
 from kerazoo.codecs.text import Text
 from kerazoo.contract import Network, Port, Signature, Tensors
+from kerazoo.tasks.nodes import graph_of, prepared, small, tensors_of
 
 SHOWN = 6
 """Numbers of a vector that people are shown."""
@@ -90,3 +91,64 @@ class Embed:
 
     def read(self, response: Tensors, row: int) -> Vector:
         return Vector(np.asarray(response["vector"][row], np.float32))
+
+
+@dataclass(frozen=True, eq=False)
+class NodeVectors:
+    """What the nodes of one graph are described by, in their order.
+
+    Attributes:
+        vectors: float32 [nodes, size].
+    """
+
+    vectors: np.ndarray
+
+    def to_json(self, limit: int = 5) -> dict[str, Any]:
+        """`vectors`: all numbers, each the shortest that is the same in float32."""
+        return {"vectors": [Vector(vector).to_json()["vector"] for vector in self.vectors]}
+
+    def rows(self, limit: int = 5) -> list[str]:
+        return [f"{node}  {line}" for node, vector in enumerate(self.vectors) for line in Vector(vector).rows()]
+
+    def files(self) -> dict[str, bytes]:
+        return {"vectors.npy": Vector(self.vectors).files()["vector.npy"]}
+
+
+@dataclass(frozen=True)
+class EmbedNodes:
+    """The nodes of one graph as the network's own vectors of them.
+
+    Attributes:
+        features: Values a node comes with.
+        size: Numbers of a vector.
+        part: The part of the network that gives them.
+    """
+
+    kind: ClassVar[str] = "embed"
+    batched: ClassVar[bool] = False
+
+    features: int
+    size: int
+    part: str = "encoder"
+
+    @property
+    def request(self) -> tuple[Port, ...]:
+        return graph_of(self.features)
+
+    @property
+    def response(self) -> tuple[Port, ...]:
+        return (Port("vectors", "float32", (None, self.size)),)
+
+    @property
+    def parts(self) -> Mapping[str, Signature]:
+        return {self.part: Signature(tensors_of(self.features), (Port("hidden", "float32", (None, self.size)),))}
+
+    def golden(self) -> dict[str, Any]:
+        return small(self.features)
+
+    def answer(self, network: Network, request: Tensors) -> Tensors:
+        inputs = prepared(network.ops, request, self.features)
+        return {"vectors": network.part(self.part)(inputs)["hidden"]}
+
+    def read(self, response: Tensors, row: int) -> NodeVectors:
+        return NodeVectors(np.asarray(response["vectors"], np.float32))

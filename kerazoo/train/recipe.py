@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -64,6 +64,8 @@ class Recipe:
         best: The figure that says which state is best, and `max` or `min`; `None` for the last.
         average: Weights are in the end the mean of those after so many of the last epochs (Vaswani et al.,
             arXiv:1706.03762, section 6.1, averages checkpoints); 0 for those of one state.
+        stop: From the figures of the epochs so far, the oldest first, to whether the training ends here; `None` goes
+            on to the last epoch.
         seed: Of the first weights, the order, the augmentation and the dropout.
         batch: Samples a step; fewer where there are fewer.
         epochs: Passes over the data.
@@ -81,6 +83,7 @@ class Recipe:
     every: int = 1
     best: tuple[str, str] | None = None
     average: int = 0
+    stop: Callable[[Sequence[Figures]], bool] | None = None
     seed: int = 0
     batch: int = 32
     epochs: int = 10
@@ -106,7 +109,7 @@ class Recipe:
     def identity(self) -> str:
         """A hash of what a state depends on: all but for how long, and when it is measured."""
         told = self.plain()
-        for name in ("epochs", "minutes", "measure", "every", "best", "average"):
+        for name in ("epochs", "minutes", "measure", "every", "best", "average", "stop"):
             del told[name]
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 

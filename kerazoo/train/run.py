@@ -112,7 +112,10 @@ def _train(
         state.seconds = before + time.monotonic() - started
         return recipe.minutes is not None and state.seconds >= 60 * recipe.minutes
 
-    while state.epoch < recipe.epochs and not spent():
+    def stopped() -> bool:
+        return recipe.stop is not None and recipe.stop(state.history)
+
+    while state.epoch < recipe.epochs and not spent() and not stopped():
         begun = time.monotonic()
         for batch in batches(recipe, state.epoch, state.index):
             state, figures = recipe.step(state, batch)

@@ -51,6 +51,18 @@ def test_dropout_is_at_the_input_of_both_layers():
     assert {layer.rate for layer in GCN().layers if layer.name.startswith("dropout")} == {0.5}
 
 
+def test_dropout_of_the_input_is_that_of_a_sparse_matrix():
+    """What is stored is kept with one chance and divided by it; what is not stored stays nothing."""
+    keras.utils.set_random_seed(0)
+    features = np.zeros((400, 50), np.float32)
+    features[:, ::5] = np.random.default_rng(0).random((400, 10)) + 0.5
+    dropped = np.asarray(GCN().get_layer("dropout1")(features, training=True))
+    kept = dropped != 0
+    assert not kept[features == 0].any()
+    np.testing.assert_allclose(dropped[kept], 2 * features[kept])
+    assert 0.47 < kept[features != 0].mean() < 0.53  # 4,000 draws: three deviations are .024.
+
+
 def data(features, edges, labels, known):
     """One graph as one batch."""
     tensors = (shares(ops, features), *normalised(ops, edges, len(features)))

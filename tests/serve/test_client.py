@@ -3,13 +3,15 @@
 import json
 import threading
 from dataclasses import replace
+from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import kerazoo
-from kerazoo import cli, loading, registry
+from kerazoo import cli, loading, registry, tasks
+from kerazoo.codecs.text import Text, placeholder
 from kerazoo.errors import InputError, KerazooError, UnknownModel, UsageError
 from kerazoo.export import prepare
 from kerazoo.serve import client, server
@@ -21,6 +23,7 @@ from kerazoo.serve.models.catalogue import Watch
 from kerazoo.serve.models.versions import Retries
 from kerazoo.serve.rpc.listening import start as start_grpc
 from kerazoo.serve.server import Options, one_model
+from kerazoo.tasks.translate import Translate
 from tests.wire import serving
 
 
@@ -74,6 +77,56 @@ def test_the_command_line_prints_the_same(url, digits, home, capsys):
         lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
         rows.append([(r["input"], [t["label"] for t in r.get("top", [])], "error" in r) for r in lines])
     assert rows[0] == rows[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["http", "grpc"])
+def test_a_model_with_a_vocabulary(scheme, home, classics):
+    base = prepare.bundle(registry.find("char_lstm:tinyshakespeare"), lambda line: None)
+    made = server.start(Options(models=[one_model("char_lstm", base)], grpc=0, rest=0, watch=Watch(0, Retries(0))))
+    try:
+        port = made.rest.port if scheme == "http" else made.rpc.ports[0]
+        request = {"text": "To be", "seed": 3}
+        here, there = (
+            loading.load("char_lstm:tinyshakespeare"),
+            kerazoo.Client(f"{scheme}://127.0.0.1:{port}", "char_lstm"),
+        )
+        assert there(request).text == here(request).text
+    finally:
+        made.close(1)
+
+
+def test_what_travels_beside_a_card_is_asked_for():
+    task = Translate(Text(placeholder(9), 8), placeholder(7), (), (), limit=8)
+    card, files = tasks.to_card(task)
+    assert len(files) == 2
+
+    def get(answer):
+        def exchange(method, path):
+            url = urlsplit(path)
+            assert url.path == client.FILES and parse_qs(url.query)["model"] == ["mine & yours"]
+            return answer(parse_qs(url.query)["name"][0])
+
+        return exchange
+
+    assert client._task("mine & yours", card, get(lambda name: (200, files[name]))) == task
+    with pytest.raises(KerazooError, match="has the sha256"):
+        client._task("mine & yours", card, get(lambda name: (200, files[name] + b"more\n")))
+    with pytest.raises(KerazooError, match="does not give the file vocabulary-"):
+        client._task("mine & yours", card, get(lambda name: (404, b"{}")))
+
+
+def test_the_page_of_files_knows_no_other(running, home):
+    get = client._Http(f"http://127.0.0.1:{running.rest.port}", None, 10.0)
+    for query in (
+        "",
+        "?model=lenet5",
+        "?model=lenet5&name=labels.txt",
+        "?model=none&name=x",
+        "?model=half_plus_two&name=x",
+    ):
+        status, body = get("GET", client.FILES + query)
+        assert status == 404 and "No file" in json.loads(body)["error"]
 
 
 def test_many_threads_share_a_client(running, digits):

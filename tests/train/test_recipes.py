@@ -28,6 +28,7 @@ CLASSIFIERS = ("lenet5_mnist", "lenet5_1998_mnist", "mlp_mnist", "snn_mnist", "n
 OTHERS = (
     "autoencoder_mnist", "stn_mnist_rts", "vae_mnist", "unet_membrane", "espcn_t91", "gcn_planetoid", "gan_mnist",
     "rnn_encdec_multi30k", "attention_bahdanau_multi30k", "transformer_multi30k", "char_lstm_tinyshakespeare",
+    "captioner_scenes",
 )  # fmt: skip
 COMMANDS = ("yolov3_bccd",)
 """Those that are `kerazoo train` with settings, which takes the model's own preprocessing."""
@@ -81,7 +82,8 @@ def _source(name: str, folder: Path) -> Path:
             "edges": np.stack([np.arange(19), np.arange(1, 20)], 1),
             "labels": np.append(np.arange(19) % config.classes, -1),
             "train_idx": np.arange(10),
-            "test_idx": np.arange(10, 19),
+            "val_idx": np.arange(10, 14),
+            "test_idx": np.arange(14, 19),
         }
         np.savez(folder / "cora.npz", **arrays)  # type: ignore[arg-type]
         return folder / "cora.npz"

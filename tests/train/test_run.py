@@ -386,3 +386,11 @@ def _linear() -> Any:
     import keras
 
     return keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, use_bias=False, name="only")])
+
+
+def test_a_training_ends_where_its_figures_say(tmp_path: Path) -> None:
+    recipe = replace(classifier(), epochs=9, stop=lambda history: len(history) >= 2)
+    assert run(recipe, tmp_path, say=quiet).state.epoch == 2
+    # The same command again does not go on; without the rule it does.
+    assert run(recipe, tmp_path, say=quiet).state.epoch == 2
+    assert run(replace(recipe, stop=None, epochs=3), tmp_path, say=quiet).state.epoch == 3

@@ -6,11 +6,12 @@ import importlib.resources
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from kerazoo import __version__, codecs, tasks
 from kerazoo.contract import Port
 from kerazoo.engines.card import Card
-from kerazoo.serve.client import ABOUT
+from kerazoo.serve.client import ABOUT, FILES
 from kerazoo.serve.http.app import Page
 from kerazoo.serve.http.rest import JSON, Request, Response, takes
 from kerazoo.serve.models import signatures
@@ -48,6 +49,14 @@ def pages(service: Service, metrics: str | None) -> dict[str, Page]:
     def about(request: Request) -> Response:
         return Response(200, json.dumps({"models": models(service)}, ensure_ascii=False).encode())
 
+    def beside(request: Request) -> Response:
+        asked = parse_qs(urlsplit(request.path).query)
+        model, name = (asked.get(key, [""])[0] for key in ("model", "name"))
+        data = files(service, model).get(name)
+        if data is None:
+            return Response(404, json.dumps({"error": f"No file {name!r} beside the model {model!r}."}).encode())
+        return Response(200, data, "application/octet-stream")
+
     def openapi(request: Request) -> Response:
         return Response(200, json.dumps(description(service), ensure_ascii=False, indent=1).encode())
 
@@ -62,6 +71,7 @@ def pages(service: Service, metrics: str | None) -> dict[str, Page]:
         "/readyz": readyz,
         "/openapi.json": openapi,
         ABOUT: about,
+        FILES: beside,
     }
     if metrics is not None:
         found[metrics] = counted
@@ -88,6 +98,16 @@ def models(service: Service) -> list[dict[str, Any]]:
         except Status:
             continue  # On its way in or out.
     return rows
+
+
+def files(service: Service, name: str) -> dict[str, bytes]:
+    """The files beside the card of what a model does; none where it does not answer or has no card."""
+    try:
+        with service.models.hold(Spec(name)) as handle:
+            card = handle.servable.card
+    except Status:
+        return {}
+    return tasks.to_card(card.task)[1] if card else {}
 
 
 def _answers(card: Card) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from kerazoo.codecs import graph
 from kerazoo.errors import UsageError
 from kerazoo.ops import numpy as ops
 from kerazoo.tasks import nodes
+from kerazoo.train.data import planetoid
 from kerazoo.train.recipe import Batch
 
 SPLITS = ("train_idx", "val_idx", "test_idx")
@@ -62,9 +63,14 @@ class Graph:
 def read(path: Path) -> tuple[dict[str, np.ndarray], Mapping[str, np.ndarray]]:
     """A graph file (see `kerazoo.codecs.graph.loads`) with `labels` [nodes], and the nodes of each split.
 
+    Or one of the eight files of a graph of Planetoid's, which stands for all: `ind.pubmed.graph`.
+
     Raises:
         InputError, UsageError: It is no graph, or its labels or splits do not fit.
     """
+    if planetoid.is_one(path):
+        found, named = planetoid.read(path)
+        return {**found, "features": nodes.shares(ops, found["features"])}, named
     found = dict(graph.unpack(str(path), ()))
     found["features"] = nodes.shares(ops, found["features"])
     with np.load(path, allow_pickle=False) as stored:

@@ -93,15 +93,16 @@ def _parts(
 
 @dataclass(frozen=True)
 class Share:
-    """Loss and accuracy over the nodes that a graph says are known."""
+    """Loss, with the penalties that the layers add to it, and accuracy over the nodes that a graph says are known."""
 
     graph: Graph = field(repr=False)
 
     def __call__(self, state: State) -> dict[str, float]:
         import tensorflow as tf
 
-        model, inputs = state.model, [tf.constant(each) for each in self.graph.inputs]
+        model = state.model
+        inputs = state.once(self.graph.fingerprint, lambda: [tf.constant(each) for each in self.graph.inputs])
         logits = state.once("share", lambda: tf.function(lambda *inputs: model(list(inputs), training=False)))(*inputs)
         *_, labels, known = self.graph.batch(np.zeros(1, int), np.random.default_rng(0))
         loss, accuracy = (over_known(figure)(labels, logits, known) for figure in (cross_entropy, right))
-        return {"loss": float(loss), "accuracy": float(accuracy)}
+        return {"loss": float(loss) + sum(map(float, model.losses)), "accuracy": float(accuracy)}
