@@ -23,3 +23,4 @@ docs:  ## the site, into site/; `python -m http.server -d site` shows it
 
 pages:  ## the pages that are made of code and figures, anew
 	for page in models tasks commands benchmarks; do PYTHONPATH=. $(PYTHON) docs/$$page.py || exit 1; done
+	$(PYTHON) -m benchmarks.formats --render
