@@ -54,7 +54,9 @@ def cell(text: str) -> str:
 
 def options(context: click.Context) -> list[str]:
     """The table of the options; their metavars are written as `--help` has them."""
-    records = [each.get_help_record(context) for each in context.command.get_params(context)]
+    # Not `get_params`: a command keeps the help option of the context that asked it first.
+    records = [each.get_help_record(context) for each in context.command.params]
+    records.append((", ".join(context.help_option_names), "Show this message and exit."))
     rows = [record for record in records if record and record[1]]  # What is put first is told above.
     table = [f"| `{names.replace('|', chr(92) + '|')}` | {cell(said)} |" for names, said in rows]
     return ["", "| option | what |", "|---|---|", *table]

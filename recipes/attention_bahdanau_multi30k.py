@@ -59,7 +59,7 @@ def recipe(data: dict[str, Any]) -> Recipe:
         best=("val_loss", "min"),
         seed=1409,
         batch=64,
-        epochs=10,
+        epochs=8,
     )
 
 
