@@ -61,7 +61,9 @@ def lowered(artefact: Artefact, form: Format, folder: Path, how: How, say: Calla
     if form.rounded and how.source == RANDOM:
         note = "calibrated with" if form.calibrated and how.learned is None else "judged by"
         say(f"NOTE: {note} made-up items, which tell little about real ones; --calibrate DIR does better.")
-    found = quantize.samples(card.task, network, how.source, say)
+    whole = card.tasks.values() if card.part is None else ()
+    also = [task for task in whole if task is not card.task and task.request == card.task.request]
+    found = quantize.samples(card.task, network, how.source, say, also)
     wanted = agreement.measure(card.task).enough if how.wanted is None else how.wanted
     place = folder / f"tried-{form.name}"
     place.mkdir()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,9 @@ class Sample:
     calls: tuple[Call, ...]
 
 
-def samples(task: Task, network: Network, source: str | Path, say: Callable[[str], Any]) -> list[Sample]:
+def samples(
+    task: Task, network: Network, source: str | Path, say: Callable[[str], Any], also: Sequence[Task] = ()
+) -> list[Sample]:
     """Items as the float network sees them.
 
     Args:
@@ -48,26 +50,28 @@ def samples(task: Task, network: Network, source: str | Path, say: Callable[[str
         network: In floats, and right.
         source: A folder or a pattern, a text file with an item a line for what is typed; or `RANDOM`.
         say: Is told, in a line, what was left out.
+        also: Other tasks on the same request: what it asks of parts that `task` does not use is seen, too.
 
     Raises:
         UsageError: There are none, or too few that can be read.
     """
     if str(source) == RANDOM:
         try:
-            return [_asked(task, network, row) for row in made_up(task)]
+            return [_asked(task, network, row, also) for row in made_up(task)]
         except InputError:
             # What is drawn lacks what the task asks of an item, such as a gap in a text; its own example has it.
             own = getattr(task, "golden", None)
             if own is None:
                 raise
-            return [_asked(task, network, own())]
+            return [_asked(task, network, own(), also)]
     found: list[Sample] = []
     failed: list[str] = []
     size = 0
     chosen = _evenly(list(_items(task, Path(source).expanduser())))
     for item in chosen:
         try:
-            found.append(_asked(task, network, request_row(task, item() if callable(item) else item)))
+            row = request_row(task, item() if callable(item) else item)
+            found.append(_asked(task, network, row, also))
         except KerazooError as error:
             failed.append(str(error).splitlines()[0])
             continue
@@ -120,11 +124,17 @@ def made_up(task: Task, count: int = MADE_UP) -> list[dict[str, Any]]:
     return rows
 
 
-def _asked(task: Task, network: Network, row: Mapping[str, Any]) -> Sample:
+def _asked(task: Task, network: Network, row: Mapping[str, Any], also: Sequence[Task]) -> Sample:
     request = stack(task, [row])
     recorder = Recorder(network)
     response = dict(task.answer(recorder, request))
-    return Sample(request, response, recorder.calls)
+    calls = recorder.calls
+    for other in also:
+        recorder = Recorder(network)
+        other.answer(recorder, request)
+        known = {call.part for call in calls}
+        calls += tuple(call for call in recorder.calls if call.part not in known)
+    return Sample(request, response, calls)
 
 
 def halves(found: list[Sample]) -> tuple[list[Sample], list[Sample]]:
