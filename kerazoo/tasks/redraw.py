@@ -147,11 +147,11 @@ class Repaint:
     batched: ClassVar[bool] = False
 
     context: int
-    tile: int = 384
+    tile: int = 256
     multiple: int = 1
     scale: int = 1
     moments: int = 0
-    glance: int = 512
+    glance: int = 384
 
     @property
     def request(self) -> tuple[Port, ...]:
