@@ -29,7 +29,9 @@ ELSEWHERE = {
 FRONT = {
     "`kerazoo predict` from the shell to the answer, to a script of `keras.applications`": "predict/cold/ratio",
     "pictures a second over a folder, to a bare loop of Pillow and the same runtime": "predict/folder/ratio",
-    "photographs served over gRPC to 8 clients, to that loop": "serve/pictures/8 clients/kerazoo onnx gRPC/of_bare",
+    "photographs served over gRPC to 8 clients, to a bare loop of the same ONNX file": (
+        "serve/pictures/8 clients/kerazoo onnx gRPC/of_bare"
+    ),
     "the same through FastAPI around that loop": "serve/pictures/8 clients/FastAPI/of_bare",
     "the same through LitServe around that loop": "serve/pictures/8 clients/LitServe/of_bare",
     "sentences embedded a second, to `tokenizers` and bare onnxruntime": "words/embed/ratio",

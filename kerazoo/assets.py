@@ -51,6 +51,22 @@ class Assets:
         return [words.sha256 for words in sides if words is not None]
 
 
+def vocabulary_of(assets: Assets, lack: str, lines: str) -> Vocabulary:
+    """The vocabulary of a network that has one.
+
+    Args:
+        lack: What the network cannot do without it, for the message: `bert_tiny has no vocabulary, so ...`.
+        lines: What stands on its lines: `words`.
+
+    Raises:
+        UsageError: There is none, or there are two.
+    """
+    if assets.vocabulary is None or isinstance(assets.vocabulary, Mapping):
+        place = (assets.missing or "a file beside them").partition(",")[0]
+        raise UsageError(f"{lack}.\nPut the {lines} of these weights, one a line, into {place}.")
+    return assets.vocabulary
+
+
 @functools.cache
 def labels(name: str) -> tuple[str, ...]:
     """Human names of the classes of a data set, in class order; names of two classes can be equal (two `crane`)."""

@@ -15,12 +15,7 @@ from typing import Any
 
 from kerazoo.applications import rnn_encdec
 from kerazoo.assets import Assets
-from kerazoo.codecs.text import Vocabulary, vocabulary
-from kerazoo.loading import load
-from kerazoo.metrics.translate import bleu_chrf
-from kerazoo.sources import texts
 from kerazoo.train import script
-from kerazoo.train.data import parallel
 from kerazoo.train.jobs import translate
 from kerazoo.train.recipe import Recipe
 from kerazoo.train.schedules import Cosine, Optimizer
@@ -30,22 +25,11 @@ CONFIG = rnn_encdec.SMALL
 
 def opened(path: Path) -> dict[str, Any]:
     """The pairs of `train` and `val`, and the vocabularies, `source` and `target`."""
-    found: dict[str, Any] = {
-        part: [(each.item, each.truth) for each in texts.parallel([path], f"*/{part}.*", ("de", "en"))]
-        for part in ("train", "val")
-    }
-    pairs, _ = parallel.words(found["train"], CONFIG.length)
-    for side, language in enumerate(("source", "target")):
-        found[language] = vocabulary((pair[side] for pair in pairs), getattr(CONFIG, f"{language}_words"))
-    return found
-
-
-def words(data: dict[str, Any]) -> dict[str, Vocabulary]:
-    return {side: data[side] for side in ("source", "target")}
+    return script.in_words(path, CONFIG)
 
 
 def recipe(data: dict[str, Any]) -> Recipe:
-    task = rnn_encdec.tasks(CONFIG, Assets(vocabulary=words(data)))["translate"]
+    task = rnn_encdec.tasks(CONFIG, Assets(vocabulary=script.sides(data)))["translate"]
     learnt, held = (translate.read(data[part], task)[0] for part in ("train", "val"))
     return Recipe(
         name="rnn_encdec_small:multi30k-de-en",
@@ -62,14 +46,6 @@ def recipe(data: dict[str, Any]) -> Recipe:
     )
 
 
-def measure(word: str, data: dict[str, Any]) -> dict[str, float]:
-    """BLEU and chrF of lower-case text, as `kerazoo evaluate` has them."""
-    sources, references = zip(*data["val"], strict=True)
-    stream: Any = load(word, "keras").stream(list(sources), batch=64)
-    guesses = [row.result.text for row in stream]
-    figures, _ = bleu_chrf(guesses, [[line] for line in references], lower=True)
-    return figures
-
-
 if __name__ == "__main__":
-    script.main(__doc__, recipe, opened=opened, vocabulary=words, measure=measure)
+    measure = functools.partial(script.bleu, lower=True)
+    script.main(__doc__, recipe, opened=opened, vocabulary=script.sides, measure=measure)

@@ -17,9 +17,6 @@ from typing import Any
 from kerazoo.applications import transformer
 from kerazoo.assets import Assets
 from kerazoo.codecs.text import Vocabulary
-from kerazoo.loading import load
-from kerazoo.metrics.translate import bleu_chrf
-from kerazoo.sources import texts
 from kerazoo.train import script
 from kerazoo.train.data import subwords
 from kerazoo.train.jobs import translate
@@ -31,11 +28,8 @@ CONFIG = transformer.VARIANTS["transformer_small"].config
 
 def opened(path: Path) -> dict[str, Any]:
     """The pairs of `train` and `val`, and the vocabulary, `words`."""
-    found: dict[str, Any] = {
-        part: [(each.item, each.truth) for each in texts.parallel([path], f"*/{part}.*", ("de", "en"))]
-        for part in ("train", "val")
-    }
-    return found | {"words": subwords.of_pairs(found["train"], CONFIG.words)}
+    found = script.pairs(path)
+    return {**found, "words": subwords.of_pairs(found["train"], CONFIG.words)}
 
 
 def words(data: dict[str, Any]) -> dict[str, Vocabulary]:
@@ -60,14 +54,5 @@ def recipe(data: dict[str, Any]) -> Recipe:
     )
 
 
-def measure(word: str, data: dict[str, Any]) -> dict[str, float]:
-    """BLEU and chrF, as `kerazoo evaluate` has them."""
-    sources, references = zip(*data["val"], strict=True)
-    stream: Any = load(word, "keras").stream(list(sources), batch=64)
-    guesses = [row.result.text for row in stream]
-    figures, _ = bleu_chrf(guesses, [[line] for line in references])
-    return figures
-
-
 if __name__ == "__main__":
-    script.main(__doc__, recipe, opened=opened, vocabulary=words, measure=measure)
+    script.main(__doc__, recipe, opened=opened, vocabulary=words, measure=script.bleu)

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from kerazoo.applications._builder import Weights, assembled
-from kerazoo.assets import Assets
+from kerazoo.assets import Assets, vocabulary_of
 from kerazoo.codecs._wordpiece import END, MASK, WordPiece
 from kerazoo.codecs.text import Vocabulary
 from kerazoo.contract import Task, Variant
@@ -213,16 +213,7 @@ def tasks(config: Config, assets: Assets) -> dict[str, Task]:
     Raises:
         UsageError: There is no vocabulary, or it is not that of the network.
     """
-    words: Any = assets.vocabulary
-    if words is None or isinstance(words, Mapping):
-        raise UsageError(
-            f"{config.name} has no vocabulary, so it can read no text.\n"
-            + (
-                f"Put the pieces of these weights, one a line, into {assets.missing}."
-                if assets.missing
-                else "It belongs to the weights."
-            )
-        )
+    words = vocabulary_of(assets, f"{config.name} has no vocabulary, so it can read no text", "pieces")
     place = words.index(END) if END in words else None
     if (len(words), place) != (config.vocabulary, config.separator):
         raise UsageError(

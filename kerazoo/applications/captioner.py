@@ -19,14 +19,13 @@ Differs: MobileNet in place of GoogLeNet or VGG. The papers hand the LSTM one ve
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from kerazoo.applications._builder import Weights, assembled, picture_shape, share, whole_numbers
 from kerazoo.applications.mobilenet_v1 import VARIANTS as MOBILENETS
 from kerazoo.applications.mobilenet_v1 import build as mobilenet
-from kerazoo.assets import Assets
+from kerazoo.assets import Assets, vocabulary_of
 from kerazoo.codecs.image import Image, Normalise, from_preprocessing
 from kerazoo.codecs.text import Vocabulary
 from kerazoo.contract import Port, Task, Variant
@@ -128,13 +127,7 @@ def tasks(config: Config, assets: Assets) -> dict[str, Task]:
     Raises:
         UsageError: There is no vocabulary, or it has not as many words as the network.
     """
-    words: Any = assets.vocabulary
-    if words is None or isinstance(words, Mapping):
-        place = (assets.missing or "a file beside them").partition(",")[0]
-        raise UsageError(
-            f"{config.name} has no vocabulary, so it can write no word.\n"
-            f"Put the words of these weights, one a line, into {place}."
-        )
+    words = vocabulary_of(assets, f"{config.name} has no vocabulary, so it can write no word", "words")
     if len(words) != config.words:
         raise UsageError(f"The vocabulary has {len(words)} words; {config.name} has {config.words}.")
     height, width, _ = config.input_shape

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kerazoo.applications._builder import Weights, assembled, share, whole_numbers
-from kerazoo.assets import Assets
+from kerazoo.assets import Assets, vocabulary_of
 from kerazoo.codecs._characters import Characters
 from kerazoo.contract import Port, Task, Variant
 from kerazoo.errors import UsageError
@@ -118,13 +118,8 @@ def tasks(config: Config, assets: Assets) -> dict[str, Task]:
     Raises:
         UsageError: There is no vocabulary, or it has not as many characters as the network.
     """
-    vocabulary: Any = assets.vocabulary
-    if vocabulary is None:
-        place = (assets.missing or "a file beside them").partition(",")[0]
-        raise UsageError(
-            f"{config.name} has no vocabulary, so it can read and write no character.\n"
-            f"Put the characters of these weights, one a line, into {place}."
-        )
+    lack = f"{config.name} has no vocabulary, so it can read and write no character"
+    vocabulary = vocabulary_of(assets, lack, "characters")
     if len(vocabulary) != config.characters:
         raise UsageError(f"The vocabulary has {len(vocabulary)} lines; {config.name} has {config.characters}.")
     states = tuple(Port(name, "float32", (None, config.units)) for name in config.states)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kerazoo.applications._builder import Weights, assembled, share, whole_numbers
-from kerazoo.assets import Assets
+from kerazoo.assets import Assets, vocabulary_of
 from kerazoo.codecs.text import Text, Vocabulary
 from kerazoo.contract import Task, Variant
 from kerazoo.errors import UsageError
@@ -105,13 +105,7 @@ def tasks(config: Config, assets: Assets) -> dict[str, Task]:
     Raises:
         UsageError: There is no vocabulary, or it has not as many words as the network.
     """
-    vocabulary: Any = assets.vocabulary
-    if vocabulary is None:
-        place = (assets.missing or "a file beside them").partition(",")[0]
-        raise UsageError(
-            f"{config.name} has no vocabulary, so it can read no word.\n"
-            f"Put the words of these weights, one a line, into {place}."
-        )
+    vocabulary = vocabulary_of(assets, f"{config.name} has no vocabulary, so it can read no word", "words")
     if len(vocabulary) != config.words:
         raise UsageError(f"The vocabulary has {len(vocabulary)} words; {config.name} has {config.words}.")
     labels = assets.labels or tuple(f"class_{index}" for index in range(config.classes))

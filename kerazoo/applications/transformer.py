@@ -20,12 +20,11 @@ projected once, by the encoder.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from kerazoo.applications._builder import Weights, assembled, share, whole_numbers
-from kerazoo.assets import Assets
+from kerazoo.assets import Assets, vocabulary_of
 from kerazoo.codecs._subwords import codec
 from kerazoo.codecs.text import Vocabulary
 from kerazoo.contract import Port, Task, Variant
@@ -207,13 +206,8 @@ def tasks(config: Config, assets: Assets) -> dict[str, Task]:
     Raises:
         UsageError: There is no vocabulary, or it has not as many words as the network.
     """
-    vocabulary: Any = assets.vocabulary
-    if vocabulary is None or isinstance(vocabulary, Mapping):
-        place = (assets.missing or "a file beside them").partition(",")[0]
-        raise UsageError(
-            f"{config.name} has no vocabulary for both languages, so it can read and write no word.\n"
-            f"Put the subwords of these weights, one a line, into {place}."
-        )
+    lack = f"{config.name} has no vocabulary for both languages, so it can read and write no word"
+    vocabulary = vocabulary_of(assets, lack, "subwords")
     source = codec(Vocabulary(vocabulary), config.length)
     if len(source.pieces) != config.words:
         raise UsageError(f"The vocabulary has {len(source.pieces)} words; {config.name} has {config.words}.")

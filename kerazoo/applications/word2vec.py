@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from kerazoo.applications._builder import Weights, assembled, whole_numbers
-from kerazoo.assets import Assets
+from kerazoo.assets import Assets, vocabulary_of
 from kerazoo.codecs._word import Word
 from kerazoo.codecs.text import Vocabulary
 from kerazoo.contract import Task, Variant
@@ -93,10 +93,7 @@ def tasks(config: Config, assets: Assets) -> dict[str, Task]:
     Raises:
         UsageError: There is no vocabulary, or it has not as many words as the network.
     """
-    words: Any = assets.vocabulary
-    if words is None or isinstance(words, Mapping):
-        where = f"\nPut the words of these weights, one a line, into {assets.missing}." if assets.missing else ""
-        raise UsageError(f"{config.name} has no vocabulary, so it knows no word; it belongs to the weights.{where}")
+    words = vocabulary_of(assets, f"{config.name} has no vocabulary, so it knows no word", "words")
     if len(words) != config.words:
         raise UsageError(f"The vocabulary has {len(words)} words; {config.name} has {config.words}.")
     return {"embed": Embed(Word(Vocabulary(words), config.lower), config.units)}

@@ -19,6 +19,9 @@ from kerazoo.errors import UsageError
 
 Step = Callable[[Tensor, Tensors], tuple[Tensor, Tensors]]
 
+SEARCHES = ("greedy", "beam")
+"""How the most probable tokens are looked for."""
+
 
 @dataclass(frozen=True)
 class Rules:
@@ -162,6 +165,27 @@ def _unfinished(ops: Any, rules: Rules) -> Callable[..., Tensor]:
     return lambda at, done, *_: (at < rules.limit) & (ops.sum(ops.cast(~done, "int32"), 0) > 0)
 
 
+def check_search(how: str, width: int, length_penalty: float) -> None:
+    """Looks at what `searched` would be told.
+
+    Raises:
+        UsageError: The word is none of `SEARCHES`, the width not positive, or the length penalty negative.
+    """
+    if how not in SEARCHES:
+        raise UsageError(f"search={how!r} is not known; allowed are {', '.join(SEARCHES)}.")
+    if width < 1 or length_penalty < 0:
+        raise UsageError(f"width={width!r} must be at least 1, and length_penalty={length_penalty!r} at least 0.")
+
+
+def searched(
+    ops: Any, step: Step, state: Tensors, first: Tensor, rules: Rules, how: str, width: int, length_penalty: float
+) -> Written:
+    """What `greedy` or `beam`, whose arguments these are, writes; `how` is one of `SEARCHES`."""
+    if how == "beam":
+        return beam(ops, step, state, first, rules, width, length_penalty)
+    return greedy(ops, step, state, first, rules)
+
+
 def repeated(ops: Any, tensors: Tensors, times: int) -> dict[str, Tensor]:
     """Each row of arrays [rows, ...] so many times, one behind the other: [rows * times, ...]."""
     return {name: ops.gather(value, ops.arange(ops.length(value) * times) // times) for name, value in tensors.items()}
@@ -196,8 +220,7 @@ def beam(
     Raises:
         UsageError: The width is not positive, or the length penalty is negative.
     """
-    if width < 1 or length_penalty < 0:
-        raise UsageError(f"width={width!r} must be at least 1, and length_penalty={length_penalty!r} at least 0.")
+    check_search("beam", width, length_penalty)
     names, rows, words = tuple(state), ops.length(first), rules.words
     place = ops.arange(rules.limit)[None, None, :]
     own = ops.arange(rows)[:, None] * width

@@ -10,13 +10,12 @@ from kerazoo.codecs.image import Image
 from kerazoo.codecs.text import END, PAD, START, UNKNOWN, Text, Vocabulary
 from kerazoo.contract import Network, Port, Signature, Tensor, Tensors
 from kerazoo.errors import UsageError
-from kerazoo.tasks._decode import Rules, beam, greedy
-from kerazoo.tasks.translate import SEARCHES
+from kerazoo.tasks._decode import Rules, check_search, searched
 
 
 @dataclass(frozen=True)
 class Sentence:
-    """What is said of one picture.
+    """What was written.
 
     Attributes:
         text: The sentence.
@@ -45,7 +44,9 @@ class Caption:
         words: Of the language that is written.
         states: What the encoder gives first, and a step of the decoder takes and gives on, as `next_<name>`.
         limit: Words after which a sentence ends.
-        search, width, length_penalty: As `kerazoo.tasks.translate.Translate` has them.
+        search: `greedy` takes the most probable next word, again and again; `beam` keeps the `width` most probable
+            beginnings of a sentence.
+        width, length_penalty: Of a beam, as `kerazoo.tasks._decode.beam` takes them.
     """
 
     kind: ClassVar[str] = "caption"
@@ -60,13 +61,9 @@ class Caption:
     length_penalty: float = 0.6
 
     def __post_init__(self) -> None:
-        if self.search not in SEARCHES:
-            raise UsageError(f"search={self.search!r} is not known; allowed are {', '.join(SEARCHES)}.")
-        if self.width < 1 or self.limit < 1 or self.length_penalty < 0:
-            raise UsageError(
-                f"width={self.width!r} and limit={self.limit!r} must be at least 1, and "
-                f"length_penalty={self.length_penalty!r} at least 0."
-            )
+        check_search(self.search, self.width, self.length_penalty)
+        if self.limit < 1:
+            raise UsageError(f"limit={self.limit!r} must be at least 1.")
 
     @property
     def request(self) -> tuple[Port, ...]:
@@ -91,10 +88,7 @@ class Caption:
         step, state = self.begun(network, pictures)
         rules = Rules(len(self.words), END, self.limit, (PAD, UNKNOWN, START))
         first = ops.full((ops.length(pictures),), START, "int32")
-        if self.search == "beam":
-            written = beam(ops, step, state, first, rules, self.width, self.length_penalty)
-        else:
-            written = greedy(ops, step, state, first, rules)
+        written = searched(ops, step, state, first, rules, self.search, self.width, self.length_penalty)
         return {"caption": Text(self.words, self.limit).decode(ops, written.tokens), "score": written.mean(ops)}
 
     def begun(

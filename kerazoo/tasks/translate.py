@@ -13,32 +13,18 @@ from kerazoo.codecs.text import END, PAD, SPECIAL, START, UNKNOWN, Text, Vocabul
 from kerazoo.contract import Network, Port, Signature, Tensor, Tensors
 from kerazoo.errors import UsageError
 from kerazoo.tasks import _drawing
-from kerazoo.tasks._decode import Rules, beam, greedy, repeated
-
-SEARCHES = ("greedy", "beam")
-"""How a translation is looked for."""
+from kerazoo.tasks._decode import Rules, check_search, repeated, searched
+from kerazoo.tasks.caption import Sentence
 
 
 @dataclass(frozen=True)
-class Translation:
+class Translation(Sentence):
     """One sentence.
 
     Attributes:
         text: The translation.
         score: Mean log probability of its words, its end included: at most 0, the higher the surer.
     """
-
-    text: str
-    score: float
-
-    def to_json(self, limit: int = 5) -> dict[str, Any]:
-        return {"text": self.text, "score": round(self.score, 6)}
-
-    def rows(self, limit: int = 5) -> list[str]:
-        return [self.text]
-
-    def files(self) -> dict[str, bytes]:
-        return {"text.txt": f"{self.text}\n".encode()}
 
 
 @dataclass(frozen=True)
@@ -82,7 +68,7 @@ class Translate:
         blank: What else a step takes and gives on, and what begins as zeros.
         limit: Words after which a translation ends.
         search: `greedy` takes the most probable next word, again and again; `beam` keeps the `width` most probable
-            beginnings of a sentence. One of `SEARCHES`.
+            beginnings of a sentence.
         width, length_penalty: Of a beam, as `kerazoo.tasks._decode.beam` takes them.
         block: Whether the decoder reads tokens side by side, [rows, n], and gives logits for each: a step gives it one.
         looks: Whether a step also says, as `attention` [rows, length], which words of the source it looked at.
@@ -106,12 +92,7 @@ class Translate:
     attention: bool = False
 
     def __post_init__(self) -> None:
-        if self.search not in SEARCHES:
-            raise UsageError(f"search={self.search!r} is not known; allowed are {', '.join(SEARCHES)}.")
-        if self.width < 1 or self.length_penalty < 0:
-            raise UsageError(
-                f"width={self.width!r} must be at least 1, and length_penalty={self.length_penalty!r} at least 0."
-            )
+        check_search(self.search, self.width, self.length_penalty)
         if self.attention and not self.looks:
             raise UsageError("This model does not say which words of the source it looks at, so it has no attention.")
 
@@ -163,10 +144,7 @@ class Translate:
         step, state = self.begun(network, source, times)
         rules = Rules(len(self.written().pieces), END, self.limit, (PAD, UNKNOWN, START))
         first = ops.full((ops.length(request["text"]),), START, "int32")
-        if self.search == "beam":
-            written = beam(ops, step, state, first, rules, self.width, self.length_penalty)
-        else:
-            written = greedy(ops, step, state, first, rules)
+        written = searched(ops, step, state, first, rules, self.search, self.width, self.length_penalty)
         translation = self.written().decode(ops, written.tokens)
         said = {"translation": translation, "score": written.mean(ops)}
         if not self.attention:

@@ -14,9 +14,13 @@ from kerazoo import registry
 from kerazoo.assets import Assets, labels
 from kerazoo.codecs.image import Image, Normalise
 from kerazoo.codecs.text import Vocabulary
+from kerazoo.codecs.text import vocabulary as vocabulary_of
 from kerazoo.loading import load
+from kerazoo.metrics.translate import bleu_chrf
 from kerazoo.ops import numpy as ops
+from kerazoo.sources import texts
 from kerazoo.train import product
+from kerazoo.train.data import parallel
 from kerazoo.train.recipe import Recipe
 from kerazoo.train.run import run
 
@@ -32,6 +36,41 @@ def top1(word: str, data: Mapping[str, np.ndarray]) -> dict[str, float]:
     guesses: Any = load(word, "keras").stream(list(data["x_test"]), batch=200)
     right = [guess.result.indices[0] == int(label) for guess, label in zip(guesses, data["y_test"], strict=True)]
     return {"top-1": 100 * float(np.mean(right))}
+
+
+def pairs(path: Path) -> dict[str, list[tuple[str, str]]]:
+    """German sentences and their English ones, `train` and `val`, of an archive that holds Multi30k's files."""
+    return {
+        part: [(each.item, each.truth) for each in texts.parallel([path], f"*/{part}.*", ("de", "en"))]
+        for part in ("train", "val")
+    }
+
+
+def in_words(path: Path, config: Any) -> dict[str, Any]:
+    """These pairs, and the vocabularies of whole words that the training ones have, `source` and `target`.
+
+    Args:
+        config: Has `length`, `source_words` and `target_words`.
+    """
+    found: dict[str, Any] = pairs(path)
+    kept, _ = parallel.words(found["train"], config.length)
+    for side, name in enumerate(("source", "target")):
+        found[name] = vocabulary_of((pair[side] for pair in kept), getattr(config, f"{name}_words"))
+    return found
+
+
+def sides(data: Mapping[str, Any]) -> dict[str, Vocabulary]:
+    """The two vocabularies of `in_words`."""
+    return {side: data[side] for side in ("source", "target")}
+
+
+def bleu(word: str, data: Mapping[str, Any], lower: bool = False) -> dict[str, float]:
+    """BLEU and chrF of `val`, as `kerazoo evaluate` has them; with `lower` capitals do not count."""
+    sources, references = zip(*data["val"], strict=True)
+    stream: Any = load(word, "keras").stream(list(sources), batch=64)
+    guesses = [row.result.text for row in stream]
+    figures, _ = bleu_chrf(guesses, [[line] for line in references], lower=lower)
+    return figures
 
 
 def main(

@@ -13,7 +13,7 @@ from tests.tasks.stubs import Stub, again, both, png
 
 WORDS = Vocabulary((*SPECIAL, "a", "dark", "light", "picture", "."))
 TASK = Caption(Image(2, 2), WORDS, (Port("h", "float32", (None, 1)),), limit=6)
-AFTER = {START: "a", 4: None, 5: "picture", 6: "picture", 7: ".", 8: "<end>"}
+AFTER = {START: "a", 4: None, 5: "picture", 6: "picture", 7: ".", 8: SPECIAL[END]}
 
 
 def encoder(ops, image):
@@ -70,7 +70,3 @@ def test_the_card_brings_it_back():
 def test_what_it_cannot_be(wrong):
     with pytest.raises(UsageError, match=next(iter(wrong))):
         Caption(TASK.input, WORDS, TASK.states, **wrong)
-
-
-def test_the_end_is_the_last_token():
-    assert AFTER[8] == WORDS[END]
