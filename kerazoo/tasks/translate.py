@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -29,31 +29,24 @@ class Translation(Sentence):
 
 @dataclass(frozen=True)
 class Aligned(Translation):
-    """A sentence, and where the network looked when it wrote it; to be seen with the words that were read.
+    """A sentence, and where the network looked when it wrote it.
 
     Attributes:
-        written: Its words, the end last.
-        attention: Shares of the source's places in what was looked at before each word, float32 [written, length].
-        cut: From a text to its words, as they were read.
-        read: The source's words, the end last; empty before `on`.
+        source, target: The words that were read and written, the end last.
+        attention: Shares of the source's words in what was looked at before each word, float32 [target, source].
     """
 
-    written: tuple[str, ...]
+    source: tuple[str, ...]
+    target: tuple[str, ...]
     attention: np.ndarray
-    cut: Callable[[str], list[str]]
-    read: tuple[str, ...] = ()
-
-    def on(self, text: bytes) -> Aligned:
-        """The same beside the text that was read."""
-        read = (*self.cut(text.decode("utf-8", "replace")), SPECIAL[END])
-        return replace(self, read=read, attention=self.attention[:, : len(read)])
 
     def to_json(self, limit: int = 5) -> dict[str, Any]:
         shares = [[round(float(share), 4) for share in row] for row in self.attention]
-        return {**super().to_json(limit), "source": list(self.read), "target": list(self.written), "attention": shares}
+        words = {"source": list(self.source), "target": list(self.target)}
+        return {**super().to_json(limit), **words, "attention": shares}
 
     def files(self) -> dict[str, bytes]:
-        return {"attention.png": _drawing.aligned(self.read, self.written, self.attention)}
+        return {"attention.png": _drawing.aligned(self.source, self.target, self.attention)}
 
 
 @dataclass(frozen=True)
@@ -105,8 +98,14 @@ class Translate:
         said = (Port("translation", "string", (None,), "text"), Port("score", "float32", (None,)))
         if not self.attention:
             return said
-        shares = Port("attention", "float32", (None, self.limit, self.source.length))
-        return (*said, Port("written", "int32", (None, self.limit)), shares)
+        read, written = self.source.length, self.limit
+        words = Port("source", "string", (None, read), "text"), Port("target", "string", (None, written), "text")
+        return (*said, *words, Port("attention", "float32", (None, written, read)))
+
+    @property
+    def also(self) -> Mapping[str, Any]:
+        """What a bundle answers under a further signature: where it looked, too."""
+        return {"attention": replace(self, attention=True)} if self.looks and not self.attention else {}
 
     @property
     def parts(self) -> Mapping[str, Signature]:
@@ -149,7 +148,9 @@ class Translate:
         said = {"translation": translation, "score": written.mean(ops)}
         if not self.attention:
             return said
-        return {**said, "written": written.tokens, "attention": self._looked(network, source, first, written.tokens)}
+        words = ops.gather(self.source.pieces, source), ops.gather(self.written().pieces, written.tokens)
+        looked = self._looked(network, source, first, written.tokens)
+        return {**said, "source": words[0], "target": words[1], "attention": looked}
 
     def _looked(self, network: Network, source: Tensor, first: Tensor, tokens: Tensor) -> Tensor:
         """Where the decoder looks before each token [rows, limit], float32 [rows, limit, length].
@@ -200,7 +201,11 @@ class Translate:
         said = response["translation"][row].decode(), float(response["score"][row])
         if not self.attention:
             return Translation(*said)
-        tokens = response["written"][row].tolist()
-        count = tokens.index(END) + 1 if END in tokens else len(tokens)
-        words = tuple(self.written().pieces[token] for token in tokens[:count])
-        return Aligned(*said, words, np.asarray(response["attention"][row][:count]), self.source.tokens)
+        source, target = (_until_end(response[side][row]) for side in ("source", "target"))
+        return Aligned(*said, source, target, np.asarray(response["attention"][row][: len(target), : len(source)]))
+
+
+def _until_end(words: Sequence[bytes]) -> tuple[str, ...]:
+    """The words up to the end of the sentence, which is the last of them."""
+    plain = [word.decode() for word in words]
+    return tuple(plain[: plain.index(SPECIAL[END]) + 1] if SPECIAL[END] in plain else plain)

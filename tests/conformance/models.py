@@ -78,22 +78,24 @@ def config(name: str) -> Any:
     return described.config if described.small is None else described.small
 
 
-def _kinds() -> tuple[str, ...]:
-    """Of variants of the same layers, which differ in sizes alone, the first."""
+def _kinds() -> dict[str, str]:
+    """Variant -> the first of those with the same layers, from which it differs in sizes alone."""
     layers = json.loads(TABLE.read_text(encoding="utf-8"))
     found: dict[Any, str] = {}
+    kinds = {}
     for name in NAMES:
         sizes = {key: value for key, value in vars(config(name)).items() if key != "name"}
         words = {key: value for key, value in sizes.items() if isinstance(value, str | bool | None)}
         channels = sizes.get("channels", (sizes.get("input_shape") or (None,))[-1])
         key = (family(name).__name__, frozenset(layers[name]), repr(words), channels)
-        found.setdefault(key, name)
-    return tuple(found.values())
+        kinds[name] = found.setdefault(key, name)
+    return kinds
 
 
+KIND_OF = _kinds()
 EVERY = bool(os.environ.get("KERAZOO_TEST_EVERY"))
 """Whether each property is asked of every variant, which takes hours."""
-KINDS = NAMES if EVERY else _kinds()
+KINDS = NAMES if EVERY else tuple(dict.fromkeys(KIND_OF.values()))
 
 every_variant = pytest.mark.parametrize("name", _waiting(NAMES, set(FIRST) - set(DEEP)))
 """For the facts of a variant: its counts and what is written of it."""

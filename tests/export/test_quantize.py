@@ -169,6 +169,22 @@ def test_learned_ranges_are_found_by_what_the_layer_answers(made):
         assert [each["what"] for each in artefact.report["tried"]][0] == "learned ranges"
 
 
+@FLOATS
+def test_what_the_runtime_refuses_to_run_is_no_artefact(made, pictures, form, monkeypatch):
+    """LiteRT takes some files, and refuses to run them."""
+
+    class Refused:
+        def part(self, name):
+            return self
+
+        def __call__(self, inputs):
+            raise RuntimeError("a traceback\nfailed to delegate SPLIT node #16")
+
+    monkeypatch.setattr(quantize.tool(form), "network", lambda *given: Refused())
+    with pytest.raises(GateError, match=r"int8 cannot be made: failed to delegate SPLIT node #16$"):
+        _lowered(made, formats.find(form.word, "int8"), lower.How(str(pictures), 0.9))
+
+
 @pytest.mark.parametrize("count", [0, 3])
 def test_too_few_pictures_are_refused(made, pictures, tmp_path, count):
     for file in sorted(pictures.iterdir())[:count]:

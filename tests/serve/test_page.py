@@ -183,6 +183,64 @@ def test_any_media_in_a_browser(running, tmp_path):
     assert "hello.wav" in shown and "audio/wav&#39; --data-binary" in shown.replace("'", "&#39;")
 
 
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
+def test_a_camera_in_a_browser(running, tmp_path):
+    """What it sees is asked about, and then it is let go; no picture comes before the first frame is there."""
+    # A hurried browser's camera does not wake up: here it is a canvas, and the sizes are those of a first frame.
+    take = """
+        const [camera] = [...document.querySelectorAll("button")].filter(each => each.textContent === "Use the camera");
+        const seen = document.createElement("canvas").captureStream();
+        navigator.mediaDevices.getUserMedia = async () => seen;
+        (async () => {
+          await camera.onclick();
+          const video = document.querySelector("video");
+          for (const side of ["videoWidth", "videoHeight"])
+            Object.defineProperty(video, side, { value: 0, writable: true });
+          await camera.onclick();
+          const before = at("answer").childElementCount;
+          video.videoWidth = video.videoHeight = 28;
+          await camera.onclick();
+          document.title = `${before} ${seen.getTracks().map(track => track.readyState)}`;
+        })();"""
+    choose = 'at("model").value = "lenet5"; at("model").onchange();'
+    shown = browsed(running, tmp_path, get(running, "/")[1], choose + take)
+    assert "<title>0 ended</title>" in shown, shown
+    assert 'alt="camera.jpg"' in shown and shown.count('class="row"') == 5
+    assert 'kerazoo.Client("http://127.0.0.1:' in html.unescape(shown)
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
+def test_a_seed_in_a_browser(running, tmp_path):
+    """The slider gives its place to the number beside it, and asks."""
+    port = {"name": "seed", "dtype": "int64", "shape": [None], "media": "seed", "mime": None, "suffixes": []}
+    answers = [{"signature": "serving_default", "task": "sample", "request": [port], "response": [port]}]
+    told = json.dumps([{"name": "dice", "version": 1, "engine": "fake", "signatures": answers}])
+    slide = f"""
+        models = {told}; at("model").replaceChildren(make("option", "dice")); chooseModel();
+        fetch = async (path, request) => ({{ json: () => ({{ outputs: JSON.parse(request.body).inputs.seed }}) }});
+        const slider = document.querySelector("input[type=range]");
+        slider.value = 42; slider.oninput(); slider.onchange();"""
+    shown = browsed(running, tmp_path, get(running, "/")[1], slide)
+    assert "<p>seed: 42</p>" in shown, shown
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
+def test_attention_in_a_browser(running, tmp_path):
+    outputs = {
+        "translation": ["a man"], "score": [-0.5], "source": [["ein", "mann", "<end>", "<pad>"]],
+        "target": [["a", "man", "<end>", "<pad>"]], "attention": [np.eye(4).tolist()],
+    }  # fmt: skip
+    script = f"""show({{task: "attention", response: []}}, {json.dumps(outputs)}).then(made => {{
+        at("answer").append(...made);
+        const shades = [...document.querySelectorAll("tr + tr td")].map(cell => getComputedStyle(cell).backgroundColor);
+        document.title = shades.map(shade => shades[0] === shade ? "x" : ".").join("");
+    }});"""
+    shown = html.unescape(browsed(running, tmp_path, get(running, "/")[1], script))
+    assert "<title>x...x...x</title>" in shown, shown
+    assert "<th>ein</th><th>mann</th><th><end></th></tr>" in shown and "<pad>" not in shown
+    assert shown.count('title="100.0 %"') == 3
+
+
 def grey(rows):
     """A PNG of numbers, in base64."""
     file = io.BytesIO()

@@ -210,18 +210,19 @@ def test_where_it_looked_is_told_on_request(search):
         assert answer["attention"].shape == (2, 5, 6)
         np.testing.assert_array_equal(answer["attention"][0, :4], np.eye(6)[:4])
         assert answer["translation"].tolist() == before["translation"].tolist()
-        result = told.read(answer, 1).on(asked["text"][1])
-        assert result.written == ("word4", "<end>") and result.read == ("word4", "word9", "<end>")
+        result = told.read(answer, 1)
+        assert result.target == ("word4", "<end>") and result.source == ("word4", "word9", "<end>")
         assert result.to_json() == {
             "text": "word4", "score": pytest.approx(np.log(0.5), abs=1e-5), "source": ["word4", "word9", "<end>"],
             "target": ["word4", "<end>"], "attention": [[1, 0, 0], [0, 1, 0]],
         }  # fmt: skip
     assert again(told) == told
+    assert plain.also == {"attention": told} and not told.also and not TASK.also
 
 
 def test_the_chart_is_dark_where_it_looked():
-    result = Aligned("a $b$", 0.0, ("a", "$b$", "<end>"), np.eye(3, 4, dtype=np.float32), str.split)
-    ((name, data),) = result.on("größer $ д".encode()).files().items()
+    words = ("größer", "$", "д", "<end>"), ("a", "$b$", "<end>")
+    ((name, data),) = Aligned("a $b$", 0.0, *words, np.eye(3, 4, dtype=np.float32)).files().items()
     chart = pixels(data)[..., :3].min(-1)
     # The middles of the cells, 24 pixels wide and high, that end 10 before the picture does.
     centres = chart[-70:-10:24, -94:-10:24]

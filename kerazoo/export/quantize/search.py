@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -150,8 +151,9 @@ class Search:
 
     def _measured(self, what: str, plan: Candidate) -> tuple[Path, Try]:
         path, network = self._made(plan)
-        error = self._error(network)
-        tried = Try(what, error, self._agreement(network))
+        with self._refusing():
+            error = self._error(network)
+            tried = Try(what, error, self._agreement(network))
         self.tried.append(tried)
         self.say(f"{what}: {agreement.measure(self.task).shown(tried.agreement)}, error of the outputs {error:.2g}")
         return path, tried
@@ -160,12 +162,18 @@ class Search:
         path = self.folder / f"{len(os.listdir(self.folder))}-{self.form.file}"
         kept = {name: value for layer, (name, value) in plan.corrections.items() if layer not in plan.floats}
         model = self.tool.with_constants(plan.model, kept) if kept else plan.model
-        try:
+        with self._refusing():
             self.tool.write(model, plan.ranges, plan.floats, self.form.precision, path)
             return path, self.tool.network(path, self.parts, self.task.batched)
+
+    @contextlib.contextmanager
+    def _refusing(self) -> Iterator[None]:
+        """What a tool or a runtime says against a file is why there is none; they raise what they like."""
+        try:
+            yield
         except KerazooError:
             raise
-        except Exception as error:  # The tools raise what they like.
+        except Exception as error:
             why = str(error).strip().splitlines()
             raise GateError(
                 f"{self.form.name} cannot be made: {why[-1][:300] if why else type(error).__name__}"

@@ -111,14 +111,20 @@ def files(service: Service, name: str) -> dict[str, bytes]:
 
 
 def _answers(card: Card) -> list[dict[str, Any]]:
-    """The signatures that answer a task, the default one first, with what a person gives and gets."""
+    """The signatures that answer a task, the default one first, with what a person gives and gets.
+
+    With them those of the same task that tell more; a task that speaks as other programs expect it is not for a person.
+    """
     found = []
-    for signature, name in signatures.of_tasks(card).items():
-        task = card.tasks[name]
+    ours = {type(task) for task in card.tasks.values()}
+    names = signatures.of_tasks(card)
+    for signature, task in signatures.answered(card).items():
+        if type(task) not in ours:
+            continue
         found.append(
             {
                 "signature": signature,
-                "task": name,
+                "task": names.get(signature, signature),
                 "request": [_port(port) for port in task.request],
                 "response": [_port(port) for port in task.response],
                 "labels": getattr(task, "labels", None),

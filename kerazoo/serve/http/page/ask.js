@@ -10,6 +10,7 @@ const path = () => `/v1/models/${encodeURIComponent(current().name)}`;
 
 function fieldOf(port) {
   if (port.dtype === "string") return port.suffixes.length ? fileField(port) : textField(port);
+  if (port.media === "seed") return seedField(port);
   return port.dtype.includes("int") && port.shape.length === 1 && !port.suffixes.length ? numberField(port) : jsonField(port);
 }
 
@@ -26,14 +27,47 @@ function fileField(port) {
     event.preventDefault();
     input.click();
   };
-  const field = { port, file: null, element: make("div"), take(file) { field.file = file; box.replaceChildren(preview(file)); } };
+  const field = { port, file: null, element: make("div"), stop() {} };
+  field.take = file => { field.stop(); field.file = file; box.replaceChildren(preview(file)); };
   input.onchange = () => { takeAll([...input.files]); input.value = ""; };
   field.element.append(box, input);
+  if (port.media === "image" && navigator.mediaDevices) field.element.append(cameraOf(field, box));
   field.value = async () => {
     if (!field.file) throw new Error(`Choose a file for ${port.name}.`);
     return [{ b64: await base64(field.file) }];
   };
   return field;
+}
+
+// The first press shows what the camera sees in the box, the second takes it.
+function cameraOf(field, box) {
+  const button = make("button", "Use the camera", "plain"), video = make("video");
+  let stream = null;
+  button.type = "button"; video.muted = video.autoplay = video.playsInline = true;
+  video.onclick = event => event.stopPropagation();
+  field.stop = () => {
+    stream?.getTracks().forEach(track => track.stop());
+    stream = null;
+    button.textContent = "Use the camera";
+  };
+  button.onclick = async () => {
+    if (!stream) {
+      try { stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } }); }
+      catch (error) { at("answer").replaceChildren(make("p", `The camera cannot be used: ${error.message}`, "bad")); return; }
+      video.srcObject = stream;
+      box.replaceChildren(video);
+      button.textContent = "Take the picture";
+      return;
+    }
+    if (!video.videoWidth) return;  // Its first frame is still to come.
+    const still = make("canvas");
+    still.width = video.videoWidth; still.height = video.videoHeight;
+    still.getContext("2d").drawImage(video, 0, 0);
+    field.stop();
+    const taken = await new Promise(resolve => still.toBlob(resolve, "image/jpeg", 0.95));
+    takeAll([new File([taken], "camera.jpg", { type: "image/jpeg" })]);
+  };
+  return button;
 }
 
 function preview(file) {
@@ -73,6 +107,19 @@ function numberField(port) {
   return typed(port, input, text => [Number(text)]);
 }
 
+// Any whole number may be typed; the slider goes from one to the next and asks at once.
+function seedField(port) {
+  const field = numberField(port), slider = make("input");
+  slider.type = "range"; slider.max = 999; slider.value = 1;
+  slider.setAttribute("aria-label", `${port.name}, slider`);
+  const input = field.element.querySelector("input");
+  slider.oninput = () => { input.value = slider.value; };
+  slider.onchange = () => at("question").requestSubmit();
+  input.oninput = () => { slider.value = input.value; };
+  field.element.append(slider);
+  return field;
+}
+
 function jsonField(port) {
   const input = make("textarea"), shape = port.shape.map(size => size ?? "?").join(", ");
   input.placeholder = `JSON: ${port.dtype} [${shape}]`;
@@ -93,6 +140,7 @@ function chooseModel() {
 
 function chooseTask() {
   asked++;
+  fields.forEach(field => field.stop?.());
   const told = current().signatures;
   fields = told ? chosen().request.map(fieldOf) : [];
   at("fields").replaceChildren(...fields.map(field => {
@@ -104,6 +152,7 @@ function chooseTask() {
   at("ask").hidden = !told || (fields.length === 1 && "take" in fields[0]);
   at("answer").replaceChildren();
   at("curl").textContent = example(told);
+  at("python").textContent = inPython(told);
 }
 
 function example(told) {
@@ -118,6 +167,12 @@ function example(told) {
   const inputs = Object.fromEntries(fields.map(field => [field.port.name, value(field)]));
   const body = JSON.stringify({ ...(first ? {} : { signature_name: signature }), inputs });
   return `curl -d '${body}' \\\n  ${here}:predict`;
+}
+
+function inPython(told) {
+  if (!told || at("task").selectedIndex || fields.length > 1) return "";
+  const [{ port }] = fields, item = port.dtype !== "string" ? "1" : port.suffixes.length ? `"file${port.suffixes[0]}"` : '"..."';
+  return `import kerazoo\n\nmodel = kerazoo.Client("${location.origin}", "${current().name}")\nprint(model(${item}).to_json())`;
 }
 
 async function ask(name, mine) {

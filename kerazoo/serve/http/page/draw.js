@@ -13,7 +13,7 @@ const percent = share => `${(100 * share).toFixed(1)} %`;
 async function show(answers, outputs, file) {
   const draw = drawn[answers.task];
   if (draw && file && file.type.startsWith("image/")) return draw(answers, outputs, await createImageBitmap(file));
-  return anything(answers.response, outputs);
+  return outputs.attention && outputs.source && outputs.target ? aligned(outputs) : anything(answers.response, outputs);
 }
 
 // --- on the picture that was asked about; colours are those of the command line's pictures ---
@@ -109,6 +109,26 @@ function keyed(colour, word, figure) {
   head.append(name, make("span", figure, "soft"));
   entry.append(head);
   return entry;
+}
+
+// --- where a translation looked: words that were read above, those that were written at the left ---
+
+function aligned({ translation, source, target, attention }) {
+  const whole = words => words.slice(0, words.indexOf("<end>") + 1 || words.length), shares = first(attention);
+  const read = whole(first(source)), table = make("table"), head = table.insertRow();
+  head.append(make("td"), ...read.map(word => make("th", word)));
+  whole(first(target)).forEach((word, row) => {
+    const line = table.insertRow();
+    line.append(make("th", word), ...read.map((_, column) => {
+      const share = shares[row][column], cell = make("td");
+      cell.title = percent(share);
+      cell.style.background = `color-mix(in srgb, var(--ink) ${Math.round(100 * share)}%, var(--page))`;
+      return cell;
+    }));
+  });
+  const around = make("div", undefined, "wide");
+  around.append(table);
+  return [make("p", first(translation)), around];
 }
 
 // --- anything else, by its ports ---
