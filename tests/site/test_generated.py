@@ -33,6 +33,8 @@ def test_pages_are_written_anew_when_something_changes(name):
 def test_nothing_is_left_of_what_was_generated_once():
     kept = {path.stem for path in (DOCS / "tasks").glob("*.md")}
     assert kept == {"README", *tasks.kinds()}
+    families = {module.__name__.rpartition(".")[2] for module, _ in registry.variants().values()}
+    assert {path.stem for path in (DOCS / "families").glob("*.md")} == families
 
 
 def test_every_model_has_its_row_and_every_family_its_paper():
