@@ -172,7 +172,9 @@ function example(told) {
 function inPython(told) {
   if (!told || at("task").selectedIndex || fields.length > 1) return "";
   const [{ port }] = fields, item = port.dtype !== "string" ? "1" : port.suffixes.length ? `"file${port.suffixes[0]}"` : '"..."';
-  return `import kerazoo\n\nmodel = kerazoo.Client("${location.origin}", "${current().name}")\nprint(model(${item}).to_json())`;
+  const files = chosen().response.some(each => each.suffixes.length);
+  const then = files ? `for name, data in answer.files().items():\n    open(name, "wb").write(data)` : "print(answer.to_json())";
+  return `import kerazoo\n\nanswer = kerazoo.Client("${location.origin}", "${current().name}")(${item})\n${then}`;
 }
 
 async function ask(name, mine) {
