@@ -3,9 +3,10 @@
 A golden shows that a conversion is right, not that a file is whole: most damage to weights changes some answers and
 not the golden's. The hash is no signature: it tells damage, not malice.
 
-A file ends with 64 hexadecimal digits, the sha256 of everything before them. They stand where the format has room at
-its very end: in the comment of a zip archive (`.keras`, and the associated files of `.tflite`), or as the last entry of
-an ONNX model's metadata. A folder has `manifest.json`, which names the hash of every file, and its own.
+A file holds 64 hexadecimal digits, the sha256 of everything before and after them. They stand where the format has
+room near its end: in the comment of the last file in a zip archive (`.keras`, and the associated files of `.tflite`;
+Android's reader of these takes no archive that has a comment itself), or as the last entry of an ONNX model's metadata.
+A folder has `manifest.json`, which names the hash of every file, and its own.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 from kerazoo.errors import WeightsDamaged
 
@@ -23,6 +25,7 @@ DIGITS = 64
 _BLANK = b"0" * DIGITS
 
 _ZIP = b"kerazoo sha256:"
+_AFTER = 22  # Bytes that end a zip archive without a comment.
 _KEY = b"kerazoo.sha256"
 # A ModelProto's field 14, metadata_props: an entry of key (field 1) and value (field 2). Protobuf messages may be
 # continued by appending to them.
@@ -31,34 +34,48 @@ _ONNX = b"\x72" + bytes([len(_ENTRY) + DIGITS]) + _ENTRY
 
 
 def seal_zip(path: Path) -> None:
-    """Seals a file that ends with a zip archive."""
+    """Seals a file that ends with a zip archive, which has no comment afterwards."""
     with zipfile.ZipFile(path, "a") as archive:
-        archive.comment = _ZIP + _BLANK
-    _write(path)
+        archive.infolist()[-1].comment = _ZIP + _BLANK
+        archive.comment = b""  # Also has the list of its files written anew.
+    _write(path, _AFTER)
 
 
 def seal_onnx(path: Path) -> None:
     """Seals an ONNX model."""
     with path.open("ab") as file:
         file.write(_ONNX + _BLANK)
-    _write(path)
+    _write(path, 0)
 
 
-def _write(path: Path) -> None:
-    digest = _digest(path)
+def _write(path: Path, after: int) -> None:
     with path.open("r+b") as file:
-        file.seek(-DIGITS, os.SEEK_END)
+        at = file.seek(0, os.SEEK_END) - after - DIGITS
+        digest = _digest(file, at)
+        file.seek(at)
         file.write(digest.encode())
 
 
-def _digest(path: Path) -> str:
-    """Of all but the last digits."""
+def _place(file: BinaryIO) -> int | None:
+    """Where the digits begin; `None` where no seal stands."""
+    size = file.seek(0, os.SEEK_END)
+    for words, after in ((_ZIP, _AFTER), (_ONNX, 0)):
+        at = size - after - DIGITS
+        if at >= len(words):
+            file.seek(at - len(words))
+            if file.read(len(words)) == words:
+                return at
+    return None
+
+
+def _digest(file: BinaryIO, at: int) -> str:
+    """Of all but the digits."""
     found = hashlib.sha256()
-    left = path.stat().st_size - DIGITS
-    with path.open("rb") as file:
-        while left > 0 and (block := file.read(min(left, 1 << 20))):
-            found.update(block)
-            left -= len(block)
+    file.seek(0)
+    while (left := at - file.tell()) > 0 and (block := file.read(min(left, 1 << 20))):
+        found.update(block)
+    file.seek(at + DIGITS)
+    found.update(file.read())
     return found.hexdigest()
 
 
@@ -81,17 +98,16 @@ def check_file(path: Path) -> None:
     """
     try:
         with path.open("rb") as file:
-            file.seek(0, os.SEEK_END)
-            size = file.tell()
-            file.seek(max(size - DIGITS - max(len(_ZIP), len(_ONNX)), 0))
-            end = file.read()
-        marked = end[:-DIGITS].endswith((_ZIP, _ONNX))
-        whole = marked and end[-DIGITS:].decode("ascii", "replace") == _digest(path)
+            at = _place(file)
+            if at is None:
+                raise _damaged(path, "the hash of its bytes does not stand where it should")
+            digest = _digest(file, at)
+            file.seek(at)
+            whole = file.read(DIGITS).decode("ascii", "replace") == digest
     except OSError as error:
         raise WeightsDamaged(f"{path} cannot be read: {error.strerror or error}") from None
     if not whole:
-        why = "its bytes are not those that were written" if marked else "it does not end with the hash of its bytes"
-        raise _damaged(path, why)
+        raise _damaged(path, "its bytes are not those that were written")
 
 
 def _damaged(path: Path, why: str) -> WeightsDamaged:

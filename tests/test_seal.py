@@ -47,6 +47,7 @@ def test_a_whole_file_passes_and_can_be_read(sealed: Path) -> None:
     if zipfile.is_zipfile(sealed):
         with zipfile.ZipFile(sealed) as archive:
             assert archive.testzip() is None and archive.namelist() == ["kerazoo.json"]
+            assert archive.comment == b"", "Android's MetadataExtractor takes none"
     else:
         import onnx
         import onnxruntime
