@@ -1,7 +1,7 @@
 # The same entry points for people and for CI.
 PYTHON ?= .venv/bin/python
 
-.PHONY: check test slow format docs pages
+.PHONY: check test slow format docs pages notebooks
 
 check:  ## lint, format and types
 	$(PYTHON) -m ruff check .
@@ -24,3 +24,6 @@ docs:  ## the site, into site/; `python -m http.server -d site` shows it
 pages:  ## the pages that are made of code and figures, anew
 	for page in models tasks commands benchmarks; do PYTHONPATH=. $(PYTHON) docs/$$page.py || exit 1; done
 	$(PYTHON) -m benchmarks.formats --render
+
+notebooks:  ## what the notebooks of examples/ show, anew
+	$(PYTHON) examples/run.py

@@ -1,12 +1,13 @@
 """Hooks of the site, see `mkdocs.yml`.
 
 Sources that pages link to, and files outside of `docs/`, are part of the site as pages of their own: the same relative
-link leads somewhere in the repository and in the site. A folder in the navigation stands for all its pages, in the
-order in which its `README.md` links to them.
+link leads somewhere in the repository and in the site. Of a notebook its cells are shown, and what they gave. A folder
+in the navigation stands for all its pages, in the order in which its `README.md` links to them.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import posixpath
 import re
@@ -16,7 +17,7 @@ from typing import Any
 from mkdocs.structure.files import File, Files
 
 LINK = re.compile(r"\]\(([^)\s#]+)(#[^)\s]*)?\)")
-WORDS = {".py": "python", ".json": "json", ".txt": "text", ".yaml": "yaml", ".yml": "yaml"}
+WORDS = {".py": "python", ".html": "html", ".json": "json", ".txt": "text", ".yaml": "yaml", ".yml": "yaml"}
 SHOWN = "sources"
 
 
@@ -60,10 +61,41 @@ def on_files(files: Files, config: Any) -> Files:
     for path in sorted(wanted):
         text = (root / path).read_text(encoding="utf-8")
         word = WORDS.get(os.path.splitext(path)[1], "text")
-        fence = "`" * 4
-        content = f"---\nsearch:\n  exclude: true\n---\n# {path}\n\n{fence}{word}\n{text.rstrip()}\n{fence}\n"
+        page = _notebook(path, text) if path.endswith(".ipynb") else f"# {path}\n\n{_fenced(text, word)}"
+        content = f"---\nsearch:\n  exclude: true\n---\n{page}"
         files.append(File.generated(config, _shown(path), content=content))
     return files
+
+
+def _fenced(text: str, word: str) -> str:
+    fence = "`" * 4
+    return f"{fence}{word}\n{text.rstrip()}\n{fence}\n"
+
+
+def _notebook(path: str, text: str) -> str:
+    """A notebook as a page: its own links lead from where it lies to pages of the site, or to other notebooks."""
+
+    def moved(found: re.Match[str]) -> str:
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(path), found[1]))
+        page = target.removeprefix("docs/") if target.endswith(".md") else _shown(target)
+        return f"]({posixpath.relpath(page, posixpath.dirname(_shown(path)))}{found[2] or ''})"
+
+    parts = []
+    for cell in json.loads(text)["cells"]:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            parts.append(LINK.sub(moved, source))
+        else:
+            parts += [_fenced(source, "python"), *map(_output, cell["outputs"])]
+    return "\n\n".join(parts)
+
+
+def _output(output: dict[str, Any]) -> str:
+    data = output.get("data", {})
+    for kind in data:
+        if kind.startswith("image/"):
+            return f"![what the cell shows](data:{kind};base64,{''.join(data[kind]).strip()})"
+    return _fenced("".join(output.get("text", data.get("text/plain", ""))), "text")
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
