@@ -1,19 +1,21 @@
 """Rounds until clients' common network is as good as asked, beside the paper's, and what their changes weigh.
 
-    python -m benchmarks.federated mnist.npz [--only WORD ...] [--most ROUNDS]
+    python -m benchmarks.federated mnist.npz [--only WORD ...] [--minutes M] [--states FOLDER]
     python -m benchmarks.federated --draw docs/images/federated.png --write docs/federated.md
 
 Networks and protocol of arXiv:1602.05629: 100 clients of 600 digits, a tenth of them a round; `shards` gives each two
 classes. Rounds are counted as there: the curve is made monotone, and the crossing lies between two rounds on a line.
 The rate is one for each row, where the paper took the best of many for each cell. The kinds of updates are those of
-arXiv:1610.05492, here on the dense network. What was measured is kept; a row that ends below its target says so.
+arXiv:1610.05492, here on the dense network. What was measured is kept; a row that ends below its target says so, and
+with a folder of states the same command goes on with it.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import time
+import re
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,18 +92,22 @@ def convolutions() -> Any:
 NETWORKS = {"2nn": two_hidden, "cnn": convolutions}
 
 
-def measure(row: Row, data: Any, most: int | None) -> dict[str, Any]:
-    """Accuracies after each round, in percent, and megabytes that all clients sent."""
+def measure(row: Row, data: Any, folder: Path, minutes: float | None) -> dict[str, Any]:
+    """Accuracies after each round, in percent, and megabytes that all clients sent.
+
+    Args:
+        folder: With the state of this row, which is gone on from.
+        minutes: Of all that a row has, those before it was gone on from among them.
+    """
     import keras
 
     from kerazoo.train import losses
-    from kerazoo.train import state as state_
     from kerazoo.train.data.arrays import Arrays
     from kerazoo.train.federated import updates
     from kerazoo.train.federated.clients import Clients
     from kerazoo.train.federated.step import Averaging
     from kerazoo.train.recipe import Recipe
-    from kerazoo.train.run import batches
+    from kerazoo.train.run import run
     from kerazoo.train.schedules import Constant, Optimizer
     from kerazoo.train.steps.supervised import Supervised
 
@@ -111,6 +117,14 @@ def measure(row: Row, data: Any, most: int | None) -> dict[str, Any]:
         for part in ("train", "test")
     )
     clients = Clients.sharing(Arrays(learnt), CLIENTS, row.split, FRACTION, 0.0, seed=0)
+
+    def accuracy(state: Any) -> dict[str, float]:
+        logits = state.model.predict(test[0], batch_size=1000, verbose=0)
+        return {"accuracy": round(100 * float((logits.argmax(1) == test[1]).mean()), 2)}
+
+    def reached(history: Any) -> bool:
+        return row.target is not None and bool(history) and history[-1]["val_accuracy"] >= row.target
+
     recipe = Recipe(
         row.name,
         model=NETWORKS[row.network],
@@ -118,20 +132,19 @@ def measure(row: Row, data: Any, most: int | None) -> dict[str, Any]:
         step=Averaging(Supervised(losses.cross_entropy), row.epochs, row.batch, updates.read(row.update)),
         optimizer=Optimizer("sgd"),
         schedule=Constant(row.rate),
+        measure=accuracy,
+        stop=reached,
         batch=len(clients),
+        epochs=row.rounds,
+        minutes=minutes,
     )
-    begun, state, curve, sent = time.monotonic(), state_.begin(recipe), [0.0], 0.0
-    while len(curve) <= min(row.rounds, most or row.rounds) and (row.target is None or curve[-1] < row.target):
-        for batch in batches(recipe, state.epoch):
-            state, figures = recipe.step(state, tuple(np.asarray(array) for array in batch))
-            sent += figures["sent_mb"]
-        state.epoch += 1
-        logits = state.model.predict(test[0], batch_size=1000, verbose=0)
-        curve.append(round(100 * float((logits.argmax(1) == test[1]).mean()), 2))
+    done = run(recipe, folder, say=lambda line: None)
     return {
-        "parameters": state.model.count_params(), "curve": curve[1:], "sent_mb": round(sent, 3),
-        "seconds": round(time.monotonic() - begun, 1),
-    }  # fmt: skip
+        "parameters": done.state.model.count_params(),
+        "curve": [each["val_accuracy"] for each in done.history],
+        "sent_mb": round(sum(each["sent_mb"] for each in done.history), 3),
+        "seconds": round(done.state.seconds, 1),
+    }
 
 
 def crossing(curve: list[float], target: float) -> float | None:
@@ -185,7 +198,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path, nargs="?", help="mnist.npz: x_train, y_train, x_test, y_test")
     parser.add_argument("--only", nargs="+", default=[], help="rows whose names hold one of these")
-    parser.add_argument("--most", type=int, help="rounds at most, whatever a row says")
+    parser.add_argument("--minutes", type=float, help="of a row; it ends at the round that ends later")
+    parser.add_argument("--states", type=Path, metavar="FOLDER", help="where rows are kept, and gone on from")
     parser.add_argument("--draw", type=Path, metavar="FILE", help="draw the updates' curves into a .png")
     parser.add_argument("--write", type=Path, metavar="PAGE", help="put the tables into a Markdown page")
     parser.add_argument("--out", type=Path, default=RESULTS)
@@ -197,7 +211,9 @@ def main() -> None:
         for row in ROWS:
             if given.only and not any(word in row.name for word in given.only):
                 continue
-            found = measure(row, arrays, given.most)
+            with tempfile.TemporaryDirectory() as own:
+                folder = (given.states or Path(own)) / re.sub(r"\W+", "-", row.name)
+                found = measure(row, arrays, folder, given.minutes)
             print(row.name, found["curve"][-1], f"{found['seconds']:.0f} s", flush=True)
             told["rows"] = {**told.get("rows", {}), row.name: found}
             record.keep(given.out, {"origin": record.origin("federated"), "rows": told["rows"]})

@@ -20,6 +20,7 @@ _INSTALLED = {
     "PIL": "pillow",
     "ai_edge_litert": "ai-edge-litert",
     "ai_edge_quantizer": "'kerazoo[quantize]'",
+    "flwr": "'kerazoo[flower]'",
     "google": "protobuf",
     "grpc": "grpcio",
     "ray": "'kerazoo[ray]'",

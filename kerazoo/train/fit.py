@@ -195,9 +195,14 @@ def job(
     freeze: str | int = "none",
     validation: float | Source | Sequence[Source] | None = None,
     strict: bool = False,
+    classes: Sequence[str] | None = None,
     say: Callable[[str], Any] | None = None,
 ) -> Job:
-    """The recipe of a training and what becomes of it; the arguments are those of `train`."""
+    """The recipe of a training and what becomes of it; the arguments are those of `train`.
+
+    Args:
+        classes: Names of all classes of pictures, where `data` may lack some, in the order of their numbers.
+    """
     import_keras()
     start = find(os.fspath(model))
     if start.kind not in JOBS:
@@ -214,9 +219,14 @@ def job(
             raise UsageError(f"epochs={epochs} is not a positive number.")
         chosen_ = replace(chosen_, epochs=epochs)
     refuse(start.kind, chosen_)
+    if classes is not None and (start.kind != "classify" or classify.of_texts(start)):
+        raise UsageError(f"{start.word} classifies no pictures, so it takes no names of classes.")
     made = make(
-        Request(start, _paths(data), chosen_, seed, _freeze(freeze), _validation(validation), strict, _told(say))
-    )
+        Request(
+            start, _paths(data), chosen_, seed, _freeze(freeze), _validation(validation), strict, _told(say),
+            tuple(classes) if classes is not None else None,
+        )
+    )  # fmt: skip
     recipe_ = computed(general(made.recipe, chosen_), chosen_.compute, _told(say))
     return replace(made, recipe=recipe_)
 

@@ -7,7 +7,8 @@ import os
 import re
 import subprocess
 import sys
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kerazoo import cli, own
+from kerazoo.codecs._characters import Characters, alphabet
 from kerazoo.errors import InputError, UsageError
 from kerazoo.train import fit, losses
 from kerazoo.train import state as state_
 from kerazoo.train.data.arrays import Arrays
+from kerazoo.train.data.windows import windows
 from kerazoo.train.federated import Plan, masking, updates
+from kerazoo.train.federated.across import Across, Asked, Rounds, answered, fitting
 from kerazoo.train.federated.clients import Clients
-from kerazoo.train.federated.step import Averaging
+from kerazoo.train.federated.step import Answer, Averaging, travelling
 from kerazoo.train.recipe import Recipe
 from kerazoo.train.run import batches, run
 from kerazoo.train.schedules import Constant, Optimizer
+from kerazoo.train.state import State
 from kerazoo.train.steps.supervised import Supervised
 
 RATE = 0.1
@@ -151,34 +156,141 @@ def test_rounds_go_on_without_those_that_do_not_answer() -> None:
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("damage", ["nan", "short", "shape", "nothing", "words"])
-def test_a_client_that_sends_rubbish_is_left_out(damage: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = recipe(share(3), averaging(batch=0))
-    sent = Averaging._sent
+DAMAGES: dict[str, Any] = {
+    "nan": lambda answer: replace(answer, message=[np.full(24, np.nan, np.float32).tobytes(), *answer.message[1:]]),
+    "short": lambda answer: replace(answer, message=[answer.message[0][:-1], *answer.message[1:]]),
+    "shape": lambda answer: replace(answer, message=[*answer.message[1:], answer.message[0]]),
+    "fewer": lambda answer: replace(answer, message=[]),
+    "words": lambda answer: replace(answer, message="hello"),
+    "numbers": lambda answer: replace(answer, message=[1] * len(answer.message)),
+    "none": lambda answer: replace(answer, message=None),
+    "no samples": lambda answer: replace(answer, samples=0),
+    "half a sample": lambda answer: replace(answer, samples=0.5),
+    "no loss": lambda answer: replace(answer, loss=float("nan")),
+}
+"""What a client may send in place of its answer."""
 
-    def spoilt(self: Any, state: Any, changes: Any, client: int, *more: Any) -> Any:
-        message: Any = sent(self, state, changes, client, *more)
-        if client != 1:
-            return message
-        first, *rest = message
+
+def sent_by(state: State, step: Averaging, clients: Iterable[int]) -> dict[int, Answer]:
+    """Answers of 40, 80 and so on samples, whose changes are the client's number and one."""
+    return {
+        client: Answer(
+            40 * (client + 1), 0.5,
+            step.encoded(state.model, [np.full(v.shape, client + 1.0, np.float32) for v in travelling(state.model)], 0),
+        )
+        for client in clients
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_client_that_sends_rubbish_is_left_out(damage: str) -> None:
+    step, told = averaging(), []
+    state = state_.begin(recipe(share(3), step))
+    before = state.model.get_weights()
+    sent = sent_by(state, step, range(3))
+    sent[1] = DAMAGES[damage](sent[1])
+    figures = step.averaged(state, sent, [0, 0, 0], lambda client, why: told.append((client, why)))
+    assert figures["lost"] == 1 and figures["loss"] == 0.5
+    assert [client for client, _ in told] == [1] and re.search("await|finite", told[0][1])
+    for one, other in zip(before, state.model.get_weights(), strict=True):
+        np.testing.assert_allclose(other - one, (40 * 1 + 120 * 3) / 160, atol=1e-6)
+
+
+# --- clients on other machines ------------------------------------------------------------------------------------
+
+
+@dataclass
+class Near:
+    """A link to clients in this process, some of which are away."""
+
+    made: Recipe
+    step: Averaging
+    owned: dict[int, np.ndarray]
+    away: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.state = state_.begin(replace(self.made, seed=99))  # Their first weights are not the server's.
+
+    def clients(self) -> list[int]:
+        return list(self.owned)
+
+    def ask(self, asked: Mapping[int, Asked]) -> dict[int, Answer]:
+        arrays = points().arrays
         return {
-            "nan": [np.full(24, np.nan, np.float32).tobytes(), *rest],
-            "short": [first[:-1], *rest],
-            "shape": [*rest, first],
-            "nothing": [],
-            "words": "hello",
-        }[damage]
+            client: answered(self.step, self.state, [array[self.owned[client]] for array in arrays], each)
+            for client, each in asked.items()
+            if client not in self.away
+        }
 
-    monkeypatch.setattr(Averaging, "_sent", spoilt)
-    found, figures = after(made, 1)
-    monkeypatch.undo()
-    (batch,) = batches(made, 0)
-    *samples, answers = (np.array(array) for array in batch)
-    answers[1] = False
-    state, _ = made.step(state_.begin(made), (*samples, answers))
-    assert figures["lost"] == 1
-    for one, other in zip(found, state.model.get_weights(), strict=True):
+
+def remote(away: Iterable[int] = (), fraction: float = 1.0) -> Recipe:
+    step = averaging(batch=0)
+    plain = recipe(share(3), step)
+    owned = dict(zip((70, 5, 31), np.array_split(np.arange(120), 3), strict=True))
+    return replace(plain, data=Rounds(), step=Across(step, fraction, Near(plain, step, owned, set(away))), batch=1)
+
+
+def test_rounds_across_machines_are_rounds_here(tmp_path: Path) -> None:
+    """All clients, a full batch each: descent on all data, as in the first test; and the training goes on."""
+    made = replace(remote(), epochs=3)
+    plain = replace(made, data=points(), step=Supervised(losses.cross_entropy), batch=120)
+    expected, _ = after(plain, 3)
+    run(replace(made, epochs=2), tmp_path, say=lambda line: None)
+    done = run(made, tmp_path, say=lambda line: None)
+    for one, other in zip(done.state.model.get_weights(), expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+    assert [row["lost"] for row in done.history] == [0, 0, 0]
+    assert done.history[0]["sent_mb"] == pytest.approx(3 * 4 * (3 * 8 + 8 + 8 * 3 + 3) / 1e6)
+
+
+def test_no_round_is_lost_with_a_machine() -> None:
+    _, figures = after(remote(away={5}), 1)
+    assert figures["lost"] == 1 and figures["loss"] > 0
+    before = state_.begin(remote()).model.get_weights()
+    weights, figures = after(remote(away={5, 31, 70}), 1)
+    assert figures == {"loss": 0.0, "sent_mb": 0.0, "lost": 3.0}
+    for one, other in zip(before, weights, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_a_part_of_those_that_are_there_is_drawn() -> None:
+    made, drawn = remote(fraction=0.34), []
+    link: Any = made.step.link  # type: ignore[attr-defined]
+    ask = link.ask
+    link.ask = lambda asked: drawn.append(sorted(asked)) or ask(asked)
+    after(made, 12)
+    assert {len(each) for each in drawn} == {1} and len({each[0] for each in drawn}) > 1
+
+
+def test_a_client_with_another_network_says_so() -> None:
+    step = averaging()
+    state = state_.begin(recipe(share(3), step))
+    with pytest.raises(InputError, match="is it the same model"):
+        answered(step, state, points().arrays, Asked([np.zeros((3, 4), np.float32)], 0, 0.1))
+
+
+@pytest.mark.parametrize(
+    ("plan", "why"),
+    [(Plan(secure=True), "no keys"), (Plan(drop=0.1), "for simulations"), (Plan(split="shards"), "for simulations")],
+)
+def test_what_only_a_simulation_can_do_is_refused(plan: Plan, why: str) -> None:
+    with pytest.raises(UsageError, match=why):
+        fitting(plan)
+
+
+def test_a_client_that_lacks_classes_has_the_network_of_all(tmp_path: Path) -> None:
+    path = tmp_path / "ones.npz"
+    np.savez(path, x=np.zeros((12, 28, 28), np.uint8), y=np.ones(12, np.int64))
+    asked: dict[str, Any] = {"recipe": "federated", "validation": 0, "say": lambda line: None}
+    made = fit.job("mlp", path, classes=["0", "1", "2", "3"], **asked)
+    assert state_.begin(made.recipe).model.output_shape[-1] == 4
+    assert made.recipe.data.batch(np.arange(12), np.random.default_rng(0))[1].tolist() == [1] * 12
+    with pytest.raises(UsageError, match="1 class"):
+        fit.job("mlp", path, **asked)
+    with pytest.raises(UsageError, match="there are 1 classes"):
+        fit.job("mlp", path, classes=["0"], **asked)
+    with pytest.raises(UsageError, match="no names of classes"):
+        fit.job("unet_slim", path, classes=["0"], **asked)
 
 
 # --- who has what -------------------------------------------------------------------------------------------------
@@ -193,6 +305,24 @@ def test_every_sample_has_one_owner(split: str) -> None:
     assert (max(classes) <= 3) and (split == "iid" or np.mean(classes) < 2.3)
     assert clients.fingerprint != share(10, 0.25, "shards" if split == "iid" else "iid").fingerprint
     assert clients.fingerprint == share(10, 0.25, split).fingerprint
+
+
+def test_samples_are_their_owners() -> None:
+    owners = np.array([7, 7, 2, 9, 2, 7])
+    clients = Clients.owning(points(6), owners, 2)
+    assert [rows.tolist() for rows in clients.owned] == [[2, 4], [0, 1, 5], [3]] and len(clients) == 2
+    with pytest.raises(UsageError, match="4 clients a round cannot be drawn of 3"):
+        Clients.owning(points(6), owners, 4)
+
+
+def test_texts_in_windows_know_what_follows() -> None:
+    codec = Characters(alphabet("abc"))
+    data, owners = windows(["abca", "b"], codec, 3)
+    before, following, known = data.arrays
+    letters = np.array(codec.characters)
+    assert ["".join(letters[row]) for row in before[:, :2]] == ["\na", "ca", "\nb"] and owners.tolist() == [0, 0, 1]
+    read = ["".join(letters[row[there > 0]]) for row, there in zip(following, known, strict=True)]
+    assert read == ["abc", "a\n", "b\n"]
 
 
 def test_a_sixth_of_six_is_one_and_never_none() -> None:
@@ -382,6 +512,8 @@ def test_the_page_runs_from_top_to_bottom(tmp_path: Path) -> None:
         "PYTHONPATH": str(root),
     }
     for kind, body in re.findall(r"^```(\w+)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
+        if kind == "text":  # For several machines.
+            continue
         command = ["sh", "-ec", body] if kind == "sh" else [sys.executable, "-c", body]
         done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=600)
         assert done.returncode == 0, f"{body}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"

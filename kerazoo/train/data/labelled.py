@@ -43,7 +43,7 @@ class Labelled:
         return Labelled(pictures, self.labels[rows], self.names, self.numbered)
 
 
-def read(source: Path, part: str = "train") -> Labelled:
+def read(source: Path, part: str = "train", least: int = 2) -> Labelled:
     """What a source holds.
 
     Args:
@@ -51,9 +51,10 @@ def read(source: Path, part: str = "train") -> Labelled:
             .csv of path and label, paths beginning at its own folder; or an .npz with x and y, or x_train, y_train and
             so on.
         part: A key of `kerazoo.train.data.files.PARTS`: which part of a source that says it.
+        least: Classes that are learnt from; what is held out in an .npz may have any number.
 
     Raises:
-        UsageError: There is nothing of the kind, or fewer than two classes.
+        UsageError: There is nothing of the kind, or fewer classes.
     """
     loose = 0
     if is_tree(source):
@@ -61,7 +62,7 @@ def read(source: Path, part: str = "train") -> Labelled:
     elif source.suffix.lower() == ".csv" and source.is_file():
         found = _table(source)
     elif source.suffix.lower() == ".npz" and source.is_file():
-        return _arrays(source, part)
+        return _arrays(source, part, least)
     else:
         what = "no such file or folder" if not source.exists() else "not a kind that is known"
         raise UsageError(
@@ -69,7 +70,7 @@ def read(source: Path, part: str = "train") -> Labelled:
             "label, or an .npz of x_train and y_train is."
         )
     names = tuple(sorted({label for _, label in found}))
-    if len(names) < 2:
+    if len(names) < least:
         beside = f" {loose} pictures lie in it, in no folder that names their class." if loose else ""
         raise UsageError(
             f"{source} holds {len(found)} pictures of {len(names)} class{'' if len(names) == 1 else 'es'}"
@@ -96,7 +97,7 @@ def _table(source: Path) -> list[tuple[Sample, str]]:
     return [(Sample(str(path), functools.partial(read_file, path)), label) for path, label in rows]
 
 
-def _arrays(source: Path, part: str) -> Labelled:
+def _arrays(source: Path, part: str, least: int) -> Labelled:
     end, (pictures, labels) = files.arrays(source, part, ("x", "y"))
     check_pictures(pictures, source, f"x{end}")
     labels = labels.reshape(-1)
@@ -106,7 +107,7 @@ def _arrays(source: Path, part: str) -> Labelled:
         )
     labels = labels.astype(np.int64)
     count = int(labels.max()) + 1
-    if part == "train" and len(np.unique(labels)) < 2:
+    if part == "train" and len(np.unique(labels)) < least:
         raise UsageError(f"{source} holds {len(labels)} pictures of 1 class; there is nothing to tell apart.")
     return Labelled(pictures, labels, tuple(map(str, range(count))), numbered=True)
 

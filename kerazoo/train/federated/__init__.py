@@ -14,6 +14,8 @@ from kerazoo.errors import UsageError, near
 from kerazoo.train.federated import updates
 from kerazoo.train.federated.clients import SPLITS, Clients
 from kerazoo.train.federated.step import Averaging
+from kerazoo.train.recipe import Recipe
+from kerazoo.train.schedules import Optimizer
 from kerazoo.train.steps.supervised import Supervised
 
 if TYPE_CHECKING:
@@ -86,25 +88,35 @@ def at(plan: Plan) -> Callable[[Job], Job]:
     """From a job that learns from data in one place to one that learns by this plan; an epoch of it is a round.
 
     Raises:
-        UsageError: It is taught by a step that has no losses of its own to average, or by another optimiser than plain
-            descent, which is what clients do; or the data cannot be split so.
+        UsageError: As of `averaging`; or the data cannot be split so.
     """
 
     def change(job: Job) -> Job:
-        recipe, step = job.recipe, job.recipe.step
-        if not isinstance(step, Supervised):
-            raise UsageError(f"Clients learn from known answers; {recipe.name} is taught by {type(step).__name__}.")
-        optimizer: Any = recipe.optimizer
-        if optimizer.kind != "sgd" or optimizer.decay or optimizer.settings.get("momentum"):
-            raise UsageError(
-                "Clients go downhill as they stand, with nothing kept from one round to the next: leave the recipe at "
-                f"{RECIPE!r}, or set optimizer=sgd, momentum=0 and decay=0."
-            )
-        if recipe.augment is not None:
-            raise UsageError("Clients learn from their data as it is: set augment=none.")
+        recipe, step = job.recipe, averaging(plan, job.recipe)
         clients = Clients.sharing(recipe.data, plan.clients, plan.split, plan.fraction, plan.drop, recipe.seed)
-        averaging = Averaging(step, plan.epochs, plan.batch, updates.read(plan.update), plan.secure)
-        changed = replace(recipe, data=clients, step=averaging, batch=len(clients))
+        changed = replace(recipe, data=clients, step=step, batch=len(clients))
         return replace(job, recipe=changed, notes={**job.notes, "federated": dataclasses.asdict(plan)})
 
     return change
+
+
+def averaging(plan: Plan, recipe: Recipe) -> Averaging:
+    """The step of a round in which each client learns as the recipe says.
+
+    Raises:
+        UsageError: The recipe is taught by a step that has no losses of its own to average, or by another optimiser
+            than plain descent, which is what clients do.
+    """
+    step, optimizer = recipe.step, recipe.optimizer
+    if not isinstance(step, Supervised):
+        raise UsageError(f"Clients learn from known answers; {recipe.name} is taught by {type(step).__name__}.")
+    if not isinstance(optimizer, Optimizer) or (
+        optimizer.kind != "sgd" or optimizer.decay or optimizer.settings.get("momentum")
+    ):
+        raise UsageError(
+            "Clients go downhill as they stand, with nothing kept from one round to the next: leave the recipe at "
+            f"{RECIPE!r}, or set optimizer=sgd, momentum=0 and decay=0."
+        )
+    if recipe.augment is not None:
+        raise UsageError("Clients learn from their data as it is: set augment=none.")
+    return Averaging(step, plan.epochs, plan.batch, updates.read(plan.update), plan.secure)

@@ -64,6 +64,23 @@ class Clients:
         owned = SPLITS[split](data, clients, np.random.default_rng((seed, 0xFED)))
         return Clients(data, tuple(owned), max(1, round(fraction * clients)), drop)
 
+    @staticmethod
+    def owning(data: Data, owners: np.ndarray, drawn: int, drop: float = 0.0) -> Clients:
+        """The samples as their owners have them: speakers, writers, devices.
+
+        Args:
+            owners: Of each sample, int [n]; who has none takes no part.
+            drawn: Clients a round.
+
+        Raises:
+            UsageError: There are fewer owners than are to be drawn.
+        """
+        order = np.argsort(owners, kind="stable")
+        owned = np.split(order, np.flatnonzero(np.diff(owners[order])) + 1)
+        if not 1 <= drawn <= len(owned):
+            raise UsageError(f"{drawn} clients a round cannot be drawn of {len(owned)}.")
+        return Clients(data, tuple(owned), drawn, drop)
+
     def __len__(self) -> int:
         return self.drawn
 

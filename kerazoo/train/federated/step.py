@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,23 @@ from kerazoo.train.state import State
 from kerazoo.train.steps.supervised import Supervised
 
 Learn = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a client sends.
+
+    Of these nothing is sure before the server has looked: over a network anything may come.
+
+    Attributes:
+        samples: That it has learnt from, a whole number.
+        loss: Mean of its steps.
+        message: A part for each of `travelling`, or, in a secure round, masked numbers.
+    """
+
+    samples: Any
+    loss: Any
+    message: Any
 
 
 @dataclass(frozen=True)
@@ -40,36 +58,33 @@ class Averaging:
     secure: bool = False
 
     def __call__(self, state: State, batch: Batch) -> tuple[State, Figures]:
+        """A round whose clients learn here, one after the other."""
         *samples, ends, seeds, answers = (np.asarray(array) for array in batch)
-        optimizer = next(iter(state.optimizers.values()))
-        rate, learn = float(optimizer.learning_rate), state.once("client", lambda: self._traced(state))
-        weights = _travelling(state.model)
-        before = [variable.numpy() for variable in weights]
-        sent: dict[int, tuple[float, list[bytes] | np.ndarray]] = {}
-        losses = []
+        rate = rate_of(state)
+        sent: dict[int, Answer] = {}
         for client in np.flatnonzero(answers).tolist():
-            own = [array[ends[client] : ends[client + 1]] for array in samples]
-            for variable, value in zip(weights, before, strict=True):
-                variable.assign(value)
-            losses.append(self._learnt(state, learn, own, int(seeds[client]), rate))
-            changes = [variable.numpy() - value for variable, value in zip(weights, before, strict=True)]
-            if self.secure and not all(np.isfinite(change).all() for change in changes):
-                continue  # Masked, it would spoil the sum, and nobody could say who did.
-            sent[client] = float(len(own[0])), self._sent(state, changes, client, seeds, float(len(own[0])))
-        mean, lost = self._received(state, sent, [value.shape for value in before], seeds)
-        for variable, value, change in zip(weights, before, mean, strict=True):
-            variable.assign(value + change)
-        optimizer.iterations.assign_add(1)
-        return state, {
-            "loss": float(np.mean(losses)) if losses else 0.0,
-            "sent_mb": sum(_size(message) for _, message in sent.values()) / 1e6,
-            "lost": float(len(seeds) - len(sent) + lost),
-        }
+            own, seed = [array[ends[client] : ends[client + 1]] for array in samples], int(seeds[client])
+            changes, loss = self.learnt(state, own, seed, rate)
+            if not self.secure:
+                sent[client] = Answer(len(own[0]), loss, self.encoded(state.model, changes, seed))
+            elif all(np.isfinite(change).all() for change in changes):
+                # What is not, masked, would spoil the sum, and nobody could say who did.
+                sent[client] = Answer(len(own[0]), loss, self._masked(changes, len(own[0]), client, seeds))
+        figures = self._summed(state, sent, seeds) if self.secure else self.averaged(state, sent, seeds)
+        return state, figures
 
     # --- a client ---
 
-    def _learnt(self, state: State, learn: Learn, own: Sequence[np.ndarray], seed: int, rate: float) -> float:
-        """Goes downhill on a client's own samples; the mean loss."""
+    def learnt(self, state: State, own: Sequence[np.ndarray], seed: int, rate: float) -> tuple[list[np.ndarray], float]:
+        """What a client changes of each of `travelling`, and the mean loss on the way; the weights stay.
+
+        Args:
+            own: Its samples, in arrays as `local` takes them.
+            seed: That the server gave it for this round.
+            rate: Learning rate.
+        """
+        learn, weights = state.once("client", lambda: self._traced(state)), travelling(state.model)
+        before = [variable.numpy() for variable in weights]
         count = len(own[0])
         size = self.batch or count
         starts = np.arange(0, count, size)
@@ -80,7 +95,16 @@ class Averaging:
             self.update.basis(tuple(weight.shape), (seed, number))
             for number, weight in enumerate(state.model.trainable_variables)
         ]
-        return float(learn(tuple(own), order, bounds.astype(np.int64), np.float32(rate), bases))
+        loss = float(learn(tuple(own), order, bounds.astype(np.int64), np.float32(rate), bases))
+        changes = [variable.numpy() - value for variable, value in zip(weights, before, strict=True)]
+        for variable, value in zip(weights, before, strict=True):
+            variable.assign(value)
+        return changes, loss
+
+    def encoded(self, model: Any, changes: Sequence[np.ndarray], seed: int) -> list[bytes]:
+        """What leaves a client: a part for each of `travelling`."""
+        ways = enumerate(zip(self._ways(model), changes, strict=True))
+        return [way.encode(change, (seed, number)) for number, (way, change) in ways]
 
     def _traced(self, state: State) -> Learn:
         import tensorflow as tf
@@ -107,59 +131,89 @@ class Averaging:
 
         return learn
 
-    def _sent(
-        self, state: State, changes: list[np.ndarray], client: int, seeds: np.ndarray, count: float
-    ) -> list[bytes] | np.ndarray:
-        """What leaves a client."""
-        if self.secure:
-            flat = np.concatenate([change.ravel() for change in changes]) * count
-            return masking.masked(np.append(flat, count), client, range(len(seeds)), _secret(seeds))
-        ways = self._ways(state)
-        return [
-            way.encode(each, (int(seeds[client]), i)) for i, (way, each) in enumerate(zip(ways, changes, strict=True))
-        ]
+    def _masked(self, changes: Sequence[np.ndarray], count: int, client: int, seeds: np.ndarray) -> np.ndarray:
+        flat = np.concatenate([change.ravel() for change in changes]) * float(count)
+        return masking.masked(np.append(flat, float(count)), client, range(len(seeds)), _secret(seeds))
 
-    def _ways(self, state: State) -> list[Update]:
-        """How each of `_travelling` does."""
-        learning = len(state.model.trainable_variables)
-        return [self.update] * learning + [PLAIN] * (len(_travelling(state.model)) - learning)
+    def _ways(self, model: Any) -> list[Update]:
+        """How each of `travelling` does."""
+        learning = len(model.trainable_variables)
+        return [self.update] * learning + [PLAIN] * (len(travelling(model)) - learning)
 
     # --- the server ---
 
-    def _received(
+    def averaged(
         self,
         state: State,
-        sent: dict[int, tuple[float, Any]],
-        shapes: Sequence[tuple[int, ...]],
-        seeds: np.ndarray,
-    ) -> tuple[list[np.ndarray], int]:
-        """The mean change of each weight, and how many clients sent what could not be used."""
-        if self.secure:
-            return self._summed(sent, shapes, seeds), 0
-        total, count, lost = [np.zeros(shape) for shape in shapes], 0.0, 0
-        for client, (samples, message) in sent.items():
+        sent: Mapping[int, Answer],
+        seeds: Sequence[int] | np.ndarray,
+        refused: Callable[[int, str], Any] = lambda client, why: None,
+    ) -> Figures:
+        """Moves the weights by the mean of what clients changed.
+
+        Args:
+            sent: By the client's place among those of the round, of those that answered.
+            seeds: That each of the round was given.
+            refused: Is told whose answer is no change of these weights, and why.
+        """
+        ways, weights = self._ways(state.model), travelling(state.model)
+        shapes = [tuple(weight.shape) for weight in weights]
+        total, count, used = [np.zeros(shape) for shape in shapes], 0, {}
+        for client, answer in sent.items():
             try:
-                changes = decoded(self._ways(state), message, shapes, int(seeds[client]))
-            except InputError:
-                lost += 1
+                samples = counted(answer)
+                changes = decoded(ways, answer.message, shapes, int(seeds[client]))
+            except InputError as error:
+                refused(client, str(error))
                 continue
             total = [one + samples * change for one, change in zip(total, changes, strict=True)]
             count += samples
-        return [(one / max(count, 1.0)).astype(np.float32) for one in total], lost
+            used[client] = answer
+        return _moved(state, [one / max(count, 1) for one in total], sent, used, len(seeds))
 
-    def _summed(
-        self, sent: dict[int, tuple[float, Any]], shapes: Sequence[tuple[int, ...]], seeds: np.ndarray
-    ) -> list[np.ndarray]:
+    def _summed(self, state: State, sent: Mapping[int, Answer], seeds: np.ndarray) -> Figures:
+        """The same, of masked changes."""
+        shapes = [tuple(weight.shape) for weight in travelling(state.model)]
         if not sent:
-            return [np.zeros(shape, np.float32) for shape in shapes]
+            return _moved(state, [np.zeros(shape) for shape in shapes], sent, sent, len(seeds))
         lost = [client for client in range(len(seeds)) if client not in sent]
         told = {(one, other): masking.seed_of(one, other, _secret(seeds)) for one in sent for other in lost}
-        summed = masking.total({client: message for client, (_, message) in sent.items()}, lost, told)
+        summed = masking.total({client: answer.message for client, answer in sent.items()}, lost, told)
         places = np.cumsum([0, *(int(np.prod(shape)) for shape in shapes)])
-        return [
-            (summed[start:end] / summed[-1]).astype(np.float32).reshape(shape)
+        mean = [
+            (summed[start:end] / summed[-1]).reshape(shape)
             for start, end, shape in zip(places, places[1:], shapes, strict=False)
         ]
+        return _moved(state, mean, sent, sent, len(seeds))
+
+
+def _moved(
+    state: State, mean: Sequence[np.ndarray], sent: Mapping[int, Answer], used: Mapping[int, Answer], drawn: int
+) -> Figures:
+    """Moves the weights by the mean change; what the round came to."""
+    for variable, change in zip(travelling(state.model), mean, strict=True):
+        variable.assign_add(change.astype(np.float32))
+    optimizer = next(iter(state.optimizers.values()))
+    optimizer.iterations.assign_add(1)
+    losses = [answer.loss for answer in used.values()]
+    return {
+        "loss": float(np.mean(losses)) if losses else 0.0,
+        "sent_mb": sum(_size(answer.message) for answer in sent.values()) / 1e6,
+        "lost": float(drawn - len(used)),
+    }
+
+
+def counted(answer: Answer) -> int:
+    """For how many samples an answer counts.
+
+    Raises:
+        InputError: It says no number of samples, or no finite loss.
+    """
+    if not isinstance(answer.samples, int) or answer.samples < 1:
+        raise InputError(f"A number of samples was awaited, not {answer.samples!r}.")
+    if not isinstance(answer.loss, float) or not math.isfinite(answer.loss):
+        raise InputError(f"A finite loss was awaited, not {answer.loss!r}.")
+    return answer.samples
 
 
 def decoded(ways: Sequence[Update], message: Any, shapes: Sequence[tuple[int, ...]], seed: int) -> list[np.ndarray]:
@@ -172,7 +226,7 @@ def decoded(ways: Sequence[Update], message: Any, shapes: Sequence[tuple[int, ..
     Raises:
         InputError: It is no change of these weights, or holds what is not finite.
     """
-    if not isinstance(message, list) or len(message) != len(shapes):
+    if not isinstance(message, list) or len(message) != len(shapes) or not all(isinstance(p, bytes) for p in message):
         raise InputError(f"Changes of {len(shapes)} weights were awaited.")
     parts = enumerate(zip(ways, message, shapes, strict=True))
     changes = [way.decode(part, shape, (seed, number)) for number, (way, part, shape) in parts]
@@ -181,15 +235,22 @@ def decoded(ways: Sequence[Update], message: Any, shapes: Sequence[tuple[int, ..
     return changes
 
 
-def _travelling(model: Any) -> list[Any]:
+def rate_of(state: State) -> float:
+    """The learning rate of this round."""
+    return float(next(iter(state.optimizers.values())).learning_rate)
+
+
+def travelling(model: Any) -> list[Any]:
     """What learns first, then moving statistics; the states of dropout's generators stay."""
     others = [each for each in model.non_trainable_variables if each.dtype.startswith("float")]
     return [*model.trainable_variables, *others]
 
 
-def _size(message: list[bytes] | np.ndarray) -> int:
+def _size(message: Any) -> int:
     """Bytes that travel."""
-    return message.nbytes if isinstance(message, np.ndarray) else sum(map(len, message))
+    if isinstance(message, np.ndarray):
+        return message.nbytes
+    return sum(len(part) for part in message if isinstance(part, bytes)) if isinstance(message, list) else 0
 
 
 def _secret(seeds: np.ndarray) -> int:

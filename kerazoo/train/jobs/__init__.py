@@ -31,6 +31,7 @@ class Request:
         validation: A share, further sources, or `None`: a tenth, or what the source itself says.
         strict: Whether what cannot be read is refused instead of left out.
         say: Is told what is left out.
+        classes: Names of all classes, where the source may lack some; `None` for those that it has.
     """
 
     start: Start
@@ -41,6 +42,7 @@ class Request:
     validation: float | tuple[Path, ...] | None
     strict: bool
     say: Callable[[str], Any]
+    classes: tuple[str, ...] | None = None
 
     @property
     def source(self) -> Path:

@@ -45,7 +45,9 @@ def _of_pictures(asked: Request) -> Job:
     start, settings, task = asked.start, asked.settings, asked.start.task
     if not isinstance(task, Classify) or not isinstance(task.input, Image):
         raise UsageError(f"{start.word} classifies no pictures; its task is {type(task).__name__}.")
-    found = labelled.read(asked.source)
+    found = labelled.read(asked.source, least=2 if asked.classes is None else 1)
+    if asked.classes is not None:
+        found = labelled.renumbered(found, asked.classes, asked.source)
     if found.numbered and start.built is not None:
         if len(found.names) == len(task.labels) or set(found.names) <= set(task.labels):
             found = labelled.renumbered(found, task.labels, asked.source)
