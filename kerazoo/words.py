@@ -1,4 +1,4 @@
-"""Which words lie close to a word, and which is to one what another is to a third."""
+"""Which words lie close to a word, which is to one what another is to a third, and words as a map."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from kerazoo.codecs._word import Word
 from kerazoo.errors import UsageError, near
 from kerazoo.predictor import Predictor
+from kerazoo.tasks._drawing import mapped
 
 BATCH = 512
 """Rows of cosines that are held at once."""
@@ -85,6 +86,40 @@ class Table:
             np.put_along_axis(cosines, asked, -np.inf, 1)
             found[first : first + BATCH] = cosines.argmax(1)
         return found
+
+
+def drawn(table: Table, words: Sequence[str], count: int = 10) -> bytes:
+    """A map of words and those nearest to each, in one colour: a PNG.
+
+    It is the plane in which their vectors differ most (principal component analysis: Pearson 1901, Hotelling 1933).
+
+    Args:
+        table: Of the vectors.
+        words: That are asked about.
+        count: How many to each; a word that is near to two goes with the first.
+
+    Raises:
+        UsageError: A word is not known.
+        PackageMissing: Matplotlib is not installed.
+    """
+    kinds = {table.number(word): kind for kind, word in enumerate(words)}
+    for kind, word in enumerate(words):
+        for near_, _ in table.similar(word, count):
+            kinds.setdefault(table.number(near_), kind)
+    numbers = [*kinds]
+    names = [table.words[number] for number in numbers]
+    return mapped(plane(table.vectors[numbers]), names, [*kinds.values()], len({*map(table.number, words)}))
+
+
+def plane(vectors: np.ndarray) -> np.ndarray:
+    """Vectors [n, units] seen along the two directions in which they differ most, the first the most: [n, 2].
+
+    Each direction points to where the vector that lies farthest along it does.
+    """
+    centred = vectors - vectors.mean(0)
+    _, _, directions = np.linalg.svd(centred, full_matrices=False)
+    seen = centred @ directions[:2].T
+    return seen * np.sign(seen[np.abs(seen).argmax(0), range(seen.shape[1])])
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:

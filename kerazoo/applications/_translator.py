@@ -1,4 +1,4 @@
-"""What the recurrent translators share: their vocabularies, and a look at what was read."""
+"""What the recurrent translators share: their vocabularies, stacked LSTMs, and a look at what was read."""
 
 from __future__ import annotations
 
@@ -49,3 +49,34 @@ def mixed(shares: Any, memory: Any) -> Any:
 def dropped(rate: float, x: Any, name: str) -> Any:
     """Dropout of that name, where there is any."""
     return keras.layers.Dropout(rate, name=f"{name}_dropout")(x) if rate else x
+
+
+def read_by(config: Any, x: Any) -> tuple[Any, Any]:
+    """LSTMs, one above the other, read a sentence from its first place to its last.
+
+    Args:
+        config: Has `layers`, `units` and `dropout`.
+        x: Vectors of its words [batch, length, n], with Keras' mask.
+
+    Returns:
+        The last one's states [batch, length, units], and hidden state and cell of each in the end, [batch, 2 * layers,
+        units].
+    """
+    layers, states = keras.layers, []
+    for layer in range(1, config.layers + 1):
+        x = dropped(config.dropout, x, f"encoder{layer}")
+        name = f"encoder_lstm{layer}"
+        x, *both_ = layers.LSTM(config.units, return_sequences=True, return_state=True, unroll=True, name=name)(x)
+        states += both_
+    return x, keras.ops.stack(states, axis=1)
+
+
+def step_by(config: Any, x: Any, state: Any) -> tuple[Any, Any]:
+    """One step of as many LSTMs, from a vector [batch, n] and such a state to the last one's and the state after it."""
+    layers, states = keras.layers, []
+    for layer in range(1, config.layers + 1):
+        x = dropped(config.dropout, x, f"decoder{layer}")
+        held = [state[:, 2 * layer - 2], state[:, 2 * layer - 1]]
+        x, both_ = layers.LSTMCell(config.units, name=f"decoder_lstm{layer}")(x, held)
+        states += both_
+    return x, keras.ops.stack(states, axis=1)

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kerazoo.applications._builder import Weights, assembled, share, whole_numbers
-from kerazoo.applications._translator import both, dropped, mixed, there
+from kerazoo.applications._translator import both, dropped, mixed, read_by, step_by, there
 from kerazoo.assets import Assets
 from kerazoo.contract import Port, Task, Variant
 from kerazoo.errors import UsageError
@@ -143,18 +143,12 @@ def _encoder(config: Config) -> Any:
     x = layers.Embedding(config.source_words, config.embedding, mask_zero=True, name="source_embedding")(
         ops.flip(source, axis=1)
     )
-    states: list[Any] = []
-    for layer in range(1, config.layers + 1):
-        x = dropped(config.dropout, x, f"encoder{layer}")
-        x, *both_ = layers.LSTM(
-            config.units, return_sequences=True, return_state=True, unroll=True, name=f"encoder_lstm{layer}"
-        )(x)
-        states += both_
+    x, states = read_by(config, x)
     memory = ops.flip(x, axis=1)
     keys = []
     if config.score == "concat":
         keys = [layers.Dense(config.units, use_bias=False, name="memory_score")(memory)]
-    return keras.Model(source, [memory, *keys, there(source), ops.stack(states, axis=1)], name="encoder")
+    return keras.Model(source, [memory, *keys, there(source), states], name="encoder")
 
 
 def _decoder(config: Config) -> Any:
@@ -162,7 +156,7 @@ def _decoder(config: Config) -> Any:
 
     The shares are of the source's places in what was attended to, [batch, length].
     """
-    layers, ops = keras.layers, keras.ops
+    layers = keras.layers
     wide = (config.length, config.units)
     token = keras.Input((), dtype="int32", name="token")
     state = keras.Input((2 * config.layers, config.units), name="state")
@@ -174,12 +168,7 @@ def _decoder(config: Config) -> Any:
     x = layers.Embedding(config.target_words, config.embedding, name="target_embedding")(token)
     if fed:
         x = layers.Concatenate(name="word_fed")([x, *fed])
-    states: list[Any] = []
-    for layer in range(1, config.layers + 1):
-        x = dropped(config.dropout, x, f"decoder{layer}")
-        held = [state[:, 2 * layer - 2], state[:, 2 * layer - 1]]
-        x, both_ = layers.LSTMCell(config.units, name=f"decoder_lstm{layer}")(x, held)
-        states += both_
+    x, states = step_by(config, x, state)
     scores = _scores(config, x, memory, *keys)
     if config.window == "global":
         attention = own_layers.shared(scores, seen)
@@ -190,7 +179,7 @@ def _decoder(config: Config) -> Any:
     attended = layers.Dense(config.units, activation="tanh", use_bias=False, name="attended")(told)
     readout = dropped(config.dropout, attended, "readout")
     logits = layers.Dense(config.target_words, use_bias=False, name="words")(readout)
-    following = [ops.stack(states, axis=1), *([attended] * len(fed)), *(each + 1 for each in count)]
+    following = [states, *([attended] * len(fed)), *(each + 1 for each in count)]
     return keras.Model(
         [token, state, *fed, *count, memory, *keys, seen], [logits, *following, attention], name="decoder"
     )

@@ -64,6 +64,13 @@ VARIANTS = {
         task="embed",
         small=Config("glove_50", words=40, units=6),
     ),
+    "skip_gram": Variant(
+        Config("skip_gram", words=20_000, units=50),
+        params=1_000_000,
+        input=(),
+        task="embed",
+        small=Config("skip_gram", words=40, units=6),
+    ),
 }
 
 

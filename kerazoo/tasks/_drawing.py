@@ -5,6 +5,7 @@ from __future__ import annotations
 import colorsys
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -28,6 +29,11 @@ INCH = 100
 
 LETTERS = 24
 """Of the longest word beside it."""
+
+SIDES = ((1, "left"), (-1, "right"))
+
+BESIDE = [(way * far, side, up) for far in (5, 20, 50) for up in (0, 7, -7, 14, -14) for way, side in SIDES]
+"""Where a word may stand beside its point in a map, the best first."""
 
 GOLDEN = 0.618034
 """Share of the circle of colours between those of two classes that follow each other."""
@@ -154,6 +160,42 @@ def aligned(source: Sequence[str], target: Sequence[str], shares: np.ndarray) ->
     axes.set_position((0, 0, 1, 1))
     out = io.BytesIO()
     figure.savefig(out, format="png", bbox_inches="tight", pad_inches=0.1)
+    return out.getvalue()
+
+
+def mapped(at: np.ndarray, words: Sequence[str], kinds: Sequence[int], big: int) -> bytes:
+    """Words on a plane, each in the colour of its kind.
+
+    Args:
+        at: Where each lies, [words, 2].
+        words: Only their first letters where they are long.
+        kinds: Number of each one's kind.
+        big: So many of them, the first, are written large.
+
+    Raises:
+        PackageMissing: Matplotlib is not installed.
+    """
+    figure = needed("matplotlib.figure").Figure((9, 7), INCH)
+    axes = figure.add_axes((0.01, 0.01, 0.98, 0.98))
+    axes.margins(0.14, 0.06)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    colours = [colorsys.hsv_to_rgb(kind * GOLDEN % 1, 0.9, 0.7) for kind in kinds]
+    axes.scatter(*at.T, s=6, c=colours)
+    axes.autoscale_view()
+    taken: list[Any] = []
+    points, pixels = axes.transData.transform(at), figure.get_size_inches() * INCH
+    for place, (point, word, colour) in enumerate(zip(points, words, colours, strict=True)):
+        size, weight = (13, "bold") if place < big else (9, "normal")
+        text = figure.text(0, 0, _short(word), color=colour, fontsize=size, fontweight=weight, va="center")
+        for right, side, up in BESIDE:
+            text.set(position=(point + (right, up)) / pixels, ha=side)
+            extent = text.get_window_extent()
+            if not any(extent.overlaps(other) for other in taken):
+                break
+        taken.append(extent)
+    out = io.BytesIO()
+    figure.savefig(out, format="png")
     return out.getvalue()
 
 

@@ -32,6 +32,22 @@ class Constant:
 
 
 @dataclass(frozen=True)
+class Line:
+    """A straight line down.
+
+    Attributes:
+        value: The rate at first.
+        end: The last rate, as a share of the first.
+    """
+
+    value: float
+    end: float = 0.0
+
+    def rate(self, steps: int, epochs: int) -> Any:
+        return keras.optimizers.schedules.PolynomialDecay(self.value, steps * epochs, self.value * self.end)
+
+
+@dataclass(frozen=True)
 class Cosine:
     """A straight line up, then half a cosine down.
 

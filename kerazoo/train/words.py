@@ -1,8 +1,10 @@
 """Skip-gram and continuous bag of words, with negative samples or a Huffman tree, as the word2vec program learns them.
 
 Source: Mikolov et al., arXiv:1301.3781 and arXiv:1310.4546, and tmikolov/word2vec's `word2vec.c`, whose formulas these
-are, one update after the other; its table of the logistic function, which rounds, is the function itself here. NumPy
-only, in the precision of the arrays.
+are; its table of the logistic function, which rounds, is the function itself here. Several windows are learned from at
+once, all words of one against the same drawn ones, so that an update is products of small matrices (Ji, Satish, Li,
+Dubey, "Parallelizing Word2Vec in Shared and Distributed Memory", arXiv:1604.04661). NumPy only, in the precision of the
+arrays.
 
 Rows of `given` are the vectors that are published, those of `sought` the output vectors or the tree's inner nodes.
 """
@@ -11,7 +13,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -22,8 +24,8 @@ from kerazoo.errors import UsageError
 MOST = 6.0
 """Scores beyond it are told apart no further."""
 
-LONGEST = 1000
-"""Words of the longest sentence; a longer one is cut into several."""
+STRETCH = 10_000
+"""Words that are read at one learning rate, as the program reads them; no window goes from one to the next."""
 
 
 class Tree(NamedTuple):
@@ -96,52 +98,86 @@ def rate(done: int, words: int, start: float) -> float:
     return start * max(1 - done / (words + 1), 1e-4)
 
 
-def negative(given: np.ndarray, sought: np.ndarray, context: np.ndarray, targets: np.ndarray, step: float) -> None:
-    """One update in place: the mean of the context's vectors comes closer to the first target, farther from the others.
+def negative(
+    given: np.ndarray, sought: np.ndarray, context: np.ndarray, targets: np.ndarray, step: float, bag: bool = False
+) -> None:
+    """One update in place, from several windows at once, by the vectors as they were before.
+
+    What stands around a word comes closer to it, and farther from the words that were drawn.
 
     Args:
         given, sought: Vectors [words, units].
-        context: Numbers of words: one for skip-gram, all of a window for the bag of words.
-        targets: The word that was there, then those drawn, all different.
+        context: Numbers of the words around [windows, n], -1 where there is none; one at least in each window.
+        targets: The word itself, then those drawn, [windows, m], -1 for none.
         step: The learning rate.
+        bag: Whether the mean of a window's vectors is taken, and not one after the other.
     """
-    label = np.zeros(len(targets), given.dtype)
-    label[0] = 1
-    hidden = given[context].mean(0)
-    rows = sought[targets]
-    scores = rows @ hidden
-    shares = np.where(scores > MOST, 1.0, np.where(scores < -MOST, 0.0, logistic(scores)))
-    error = (label - shares).astype(given.dtype) * given.dtype.type(step)
-    sought[targets] = rows + error[:, None] * hidden
-    np.add.at(given, context, error @ rows)
+    label = np.zeros(targets.shape, given.dtype)
+    label[:, 0] = 1
+    _update(given, sought, context, targets, label, step, bag, np.subtract)
 
 
 def hierarchical(
-    given: np.ndarray, sought: np.ndarray, context: np.ndarray, tree: Tree, word: int, step: float
+    given: np.ndarray,
+    sought: np.ndarray,
+    context: np.ndarray,
+    tree: Tree,
+    words: np.ndarray,
+    step: float,
+    bag: bool = False,
 ) -> None:
-    """The same by the way to a word through the tree; a node that is surely right or wrong is left out.
+    """The same by the ways to words through the tree; a node that is surely right or wrong is left out.
 
     Args:
         given: Vectors [words, units].
-        sought: Of inner nodes, [words - 1, units].
+        sought: Of inner nodes, [words - 1, units] or more.
         context: As `negative` takes it.
         tree: From `huffman`.
-        word: That was there.
-        step: The learning rate.
+        words: That were there, [windows].
+        step, bag: As `negative` takes them.
     """
-    way = slice(int(tree.length[word]))
-    nodes, code = tree.node[word, way], tree.code[word, way]
-    hidden = given[context].mean(0)
-    rows = sought[nodes]
-    scores = rows @ hidden
-    error = np.where(np.abs(scores) > MOST, 0.0, 1 - code - logistic(scores)) * step
-    error = error.astype(given.dtype)
-    sought[nodes] = rows + error[:, None] * hidden
-    np.add.at(given, context, error @ rows)
+    longest = int(tree.length[words].max())
+    on_the_way = np.arange(longest) < tree.length[words, None]
+    nodes = np.where(on_the_way, tree.node[words, :longest], -1)
+    label = (1 - tree.code[words, :longest]).astype(given.dtype)
+    _update(given, sought, context, nodes, label, step, bag, lambda label, said: np.zeros_like(label))
 
 
-def logistic(scores: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-np.clip(scores, -30, 30)))
+def _update(
+    given: np.ndarray,
+    sought: np.ndarray,
+    context: np.ndarray,
+    targets: np.ndarray,
+    label: np.ndarray,
+    step: float,
+    bag: bool,
+    beyond: Callable[[np.ndarray, np.ndarray], np.ndarray],
+) -> None:
+    """Of scores beyond `MOST` the error is what `beyond` makes of labels and of what they surely say."""
+    there = (context >= 0)[..., None].astype(given.dtype)
+    known = (targets >= 0)[:, None].astype(given.dtype)
+    hidden, rows = given[context], sought[targets]
+    if bag:
+        hidden = (hidden * there).sum(1, keepdims=True) / there.sum(1, keepdims=True)
+    scores = hidden @ rows.swapaxes(1, 2)
+    label = label[:, None]
+    error = label - 1 / (1 + np.exp(np.minimum(-scores, 30)))
+    sure = np.abs(scores) > MOST
+    if sure.any():
+        error = np.where(sure, beyond(np.broadcast_to(label, scores.shape), scores > 0), error)
+    error *= given.dtype.type(step) * (known if bag else known * there)
+    _add(sought, targets, error.swapaxes(1, 2) @ hidden)
+    change = error @ rows
+    _add(given, context, np.broadcast_to(change, (*context.shape, change.shape[-1])))
+
+
+def _add(table: np.ndarray, numbers: np.ndarray, changes: np.ndarray) -> None:
+    """Adds changes [..., units] to the rows of these numbers [...], -1 to none; some may be equal."""
+    numbers = numbers.ravel()
+    order = np.argsort(numbers, kind="stable")[np.count_nonzero(numbers < 0) :]
+    ordered = numbers[order]
+    first = np.flatnonzero(np.diff(ordered, prepend=-1))
+    table[ordered[first]] += np.add.reduceat(changes.reshape(len(numbers), -1)[order], first)
 
 
 @dataclass(frozen=True)
@@ -157,6 +193,7 @@ class Way:
         epochs: How often the text is read.
         start: The first learning rate; `None` for the program's, .025, of the bag of words .05.
         seed: Of all that is drawn.
+        together: Windows of an update; `None` for 64, or with a tree, whose first nodes are in every word's way, 8.
     """
 
     units: int = 100
@@ -167,6 +204,83 @@ class Way:
     epochs: int = 5
     start: float | None = None
     seed: int = 0
+    together: int | None = None
+
+    @property
+    def first(self) -> float:
+        """The first learning rate."""
+        return self.start or (0.05 if self.bag else 0.025)
+
+    @property
+    def windows(self) -> int:
+        """Of an update."""
+        return self.together or (64 if self.negative else 8)
+
+
+@dataclass(frozen=True)
+class Tables:
+    """What words' counts decide.
+
+    Attributes:
+        read: See `kept`.
+        drawn: See `noise`.
+        tree: See `huffman`; `None` where words are drawn.
+    """
+
+    read: np.ndarray
+    drawn: np.ndarray
+    tree: Tree | None
+
+    @classmethod
+    def of(cls, counts: np.ndarray, way: Way) -> Tables:
+        return cls(kept(counts, way.sample), noise(counts), None if way.negative else huffman(counts))
+
+
+def begun(words: int, way: Way) -> tuple[np.ndarray, np.ndarray]:
+    """The vectors before any word is read, `given` and `sought`, float32 [words, units]."""
+    drawn = np.random.default_rng(way.seed).random((words, way.units))
+    return ((drawn - 0.5) / way.units).astype(np.float32), np.zeros((words, way.units), np.float32)
+
+
+def read(
+    given: np.ndarray,
+    sought: np.ndarray,
+    numbers: np.ndarray,
+    sentences: np.ndarray,
+    tables: Tables,
+    way: Way,
+    step: float,
+    rng: np.random.Generator,
+) -> None:
+    """Reads a stretch of text: updates in place, from `Way.windows` of its words at a time.
+
+    Args:
+        given, sought: Vectors [words, units].
+        numbers: Of the stretch's words, [n].
+        sentences: Which sentence each is in, [n]; windows end with it.
+        tables: Of the words' counts.
+        way: How.
+        step: The learning rate.
+        rng: Of all that is drawn.
+    """
+    kept = rng.random(len(numbers)) < tables.read[numbers]
+    numbers, sentences = numbers[kept].astype(np.int64), sentences[kept]
+    places, far = np.arange(len(numbers))[:, None], np.delete(np.arange(-way.window, way.window + 1), way.window)
+    around = np.clip(places + far, 0, max(0, len(numbers) - 1))
+    reach = rng.integers(1, way.window + 1, len(numbers))[:, None]
+    within = (np.abs(far) <= reach) & (around == places + far) & (sentences[around] == sentences[:, None])
+    context = np.where(within, numbers[around], -1)
+    drawn = np.searchsorted(tables.drawn, rng.random((len(numbers), way.negative)), "right")
+    # A word that was there itself is passed over.
+    targets = np.concatenate([numbers[:, None], np.where(drawn == numbers[:, None], -1, drawn)], 1)
+    alone = ~within.any(1)
+    context, targets = context[~alone], targets[~alone]
+    for first in range(0, len(context), way.windows):
+        rows = slice(first, first + way.windows)
+        if tables.tree is None:
+            negative(given, sought, context[rows], targets[rows], step, way.bag)
+        else:
+            hierarchical(given, sought, context[rows], tables.tree, targets[rows, 0], step, way.bag)
 
 
 def learn(sentences: Sequence[Sequence[int]], counts: np.ndarray, way: Way) -> Iterator[np.ndarray]:
@@ -177,36 +291,13 @@ def learn(sentences: Sequence[Sequence[int]], counts: np.ndarray, way: Way) -> I
         counts: How often each occurs.
         way: How.
     """
-    rng = np.random.default_rng(way.seed)
-    size, start = len(counts), way.start or (0.05 if way.bag else 0.025)
-    given = ((rng.random((size, way.units)) - 0.5) / way.units).astype(np.float32)
-    sought = np.zeros((size, way.units), np.float32)
-    read, drawn = kept(counts, way.sample), noise(counts)
-    tree = huffman(counts) if not way.negative else None
-    done, all_ = 0, int(sum(map(len, sentences))) * way.epochs
-    for _ in range(way.epochs):
-        for sentence in _cut(sentences):
-            step = rate(done, all_, start)
-            done += len(sentence)
-            words = sentence[rng.random(len(sentence)) < read[sentence]]
-            reach = rng.integers(1, way.window + 1, len(words))
-            for place, word in enumerate(words):
-                around = np.concatenate(
-                    [words[max(0, place - reach[place]) : place], words[place + 1 : place + 1 + reach[place]]]
-                )
-                for context in [around] if way.bag and len(around) else around[:, None]:
-                    if tree is not None:
-                        hierarchical(given, sought, context, tree, int(word), step)
-                    else:
-                        others = np.searchsorted(drawn, rng.random(way.negative), "right")
-                        # One that was there itself is passed over, and none is drawn twice.
-                        others = np.unique(others[others != word])
-                        negative(given, sought, context, np.concatenate([[word], others]), step)
+    given, sought = begun(len(counts), way)
+    tables, rng = Tables.of(counts, way), np.random.default_rng((way.seed, 1))
+    numbers = np.concatenate([np.zeros(0, np.int64), *map(np.asarray, sentences)]).astype(np.int64)
+    of = np.repeat(np.arange(len(sentences)), [len(sentence) for sentence in sentences])
+    for epoch in range(way.epochs):
+        for first in range(0, len(numbers), STRETCH):
+            rows, done = slice(first, first + STRETCH), epoch * len(numbers) + first
+            step = rate(done, way.epochs * len(numbers), way.first)
+            read(given, sought, numbers[rows], of[rows], tables, way, step, rng)
         yield given
-
-
-def _cut(sentences: Sequence[Sequence[int]]) -> Iterator[np.ndarray]:
-    for sentence in sentences:
-        numbers = np.asarray(sentence, np.int64)
-        for first in range(0, len(numbers), LONGEST):
-            yield numbers[first : first + LONGEST]

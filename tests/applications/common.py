@@ -132,3 +132,10 @@ def sigmoid(x):
 def softmax(x):
     shares = np.exp(x - x.max())
     return shares / shares.sum()
+
+
+def lstm(w, name, x, h, c):
+    """One step of an LSTM whose weights are called so: hidden state and cell."""
+    i, f, g, o = np.split(x @ w[f"{name}/kernel"] + h @ w[f"{name}/recurrent_kernel"] + w[f"{name}/bias"], 4, -1)
+    c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+    return sigmoid(o) * np.tanh(c), c

@@ -12,7 +12,7 @@ from kerazoo.codecs.text import END, START, placeholder
 from kerazoo.engines import keras as keras_engine
 from kerazoo.errors import UsageError
 from kerazoo.registry import Built
-from tests.applications.common import in_float64, numbers_of, sigmoid, softmax
+from tests.applications.common import in_float64, lstm, numbers_of, sigmoid, softmax
 
 SMALL = luong.VARIANTS["attention_luong"].small
 SENTENCE, BEFORE = np.array([5, 9, 7, 11, 6, END]), np.array([START, 12, 8, 30])
@@ -46,19 +46,13 @@ def test_count_of_each_kind(changes, more):
 
 def by_hand(w, source, before, config):
     """Sections 3 and 3.3 of the paper for one sentence without padding: logits of each step, and its shares."""
-
-    def step(x, h, c, name):
-        i, f, g, o = np.split(x @ w[f"{name}/kernel"] + h @ w[f"{name}/recurrent_kernel"] + w[f"{name}/bias"], 4, -1)
-        c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
-        return sigmoid(o) * np.tanh(c), c
-
     layers = range(1, config.layers + 1)
     states = {layer: (np.zeros(config.units),) * 2 for layer in layers}
     h_s = []
     for word in source[::-1]:
         x = w["source_embedding/embeddings"][word]
         for layer in layers:
-            states[layer] = step(x, *states[layer], f"encoder_lstm{layer}/lstm_cell")
+            states[layer] = lstm(w, f"encoder_lstm{layer}/lstm_cell", x, *states[layer])
             x = states[layer][0]
         h_s.append(x)
     h_s = np.array(h_s[::-1])
@@ -67,7 +61,7 @@ def by_hand(w, source, before, config):
         x = w["target_embedding/embeddings"][word]
         x = np.concatenate([x, fed]) if config.feeding else x
         for layer in layers:
-            states[layer] = step(x, *states[layer], f"decoder_lstm{layer}")
+            states[layer] = lstm(w, f"decoder_lstm{layer}", x, *states[layer])
             x = states[layer][0]
         if config.score == "concat":
             hidden = np.tanh(x @ w["state_score/kernel"] + h_s @ w["memory_score/kernel"])

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -10,27 +12,80 @@ from kerazoo.codecs.text import END, START, placeholder
 from kerazoo.engines import keras as keras_engine
 from kerazoo.errors import UsageError
 from kerazoo.registry import Built
+from tests.applications.common import in_float64, numbers_of, sigmoid
 
-SMALL = rnn_encdec.VARIANTS["rnn_encdec"].small
-
-
-def sigmoid(x):
-    return 1 / (1 + np.exp(-x))
+SMALL, PLAIN = (rnn_encdec.VARIANTS[name].small for name in ("rnn_encdec", "rnn_encdec_small"))
+SENTENCE, BEFORE = np.array([5, 9, 7, 11, 6, END]), np.array([START, 12, 8, 30])
 
 
 def test_count_by_arithmetic():
-    words, embedding, units, maxout, rank = 15_000, 100, 1_000, 500, 100
-    gates = 3 * (units * units + units)
-    encoder = words * embedding + 3 * embedding * units + gates
-    bridges = 2 * (units * units + units)
-    decoder = words * embedding + 3 * (embedding + units) * units + gates
-    output = (2 * units + embedding + 1) * 2 * maxout + maxout * rank + (rank + 1) * words
-    assert encoder + bridges + decoder + output == rnn_encdec.VARIANTS["rnn_encdec"].params == 18_274_000
+    words, embedding, units, maxout, rank = 15_001, 100, 1_000, 500, 100
+    encoder = words * embedding + 3 * (embedding + units) * units
+    bridges = 2 * units * units
+    decoder = words * embedding + 3 * (embedding + 2 * units) * units
+    readout = (2 * units + embedding) * 2 * maxout
+    output = maxout * rank + rank * words
+    params = rnn_encdec.VARIANTS["rnn_encdec"].params
+    assert encoder + bridges + decoder + readout + output == params == 18_250_300
+    assert params - output + maxout * words == 24_200_700
 
 
-def test_one_step_of_the_decoder_by_hand():
+@pytest.mark.parametrize("changes", [{"rank": None}, {"plain": True}])
+def test_count_of_each_kind(changes):
+    small = replace(SMALL, length=2)
+    counts = [rnn_encdec.build(config).count_params() for config in (small, replace(small, **changes))]
+    units, maxout, rank, words = SMALL.units, SMALL.maxout, SMALL.rank, SMALL.target_words
+    biases = 2 * 3 * units + 2 * units + 2 * maxout + words
+    expected = {"rank": maxout * words - rank * (maxout + words), "plain": biases}
+    assert counts[1] - counts[0] == expected[next(iter(changes))]
+
+
+def gated(w, x, h, name):
+    """One step of the encoder: the gate resets before the product."""
+    (xz, xr, xn), (uz, ur, un) = (np.split(w[f"{name}/{kind}"], 3, -1) for kind in ("kernel", "recurrent_kernel"))
+    z, r = sigmoid(x @ xz + h @ uz), sigmoid(x @ xr + h @ ur)
+    return z * h + (1 - z) * np.tanh(x @ xn + (r * h) @ un)
+
+
+def by_hand(w, source, before, config):
+    """Section 2 and appendix A.1 of the paper for one sentence without padding: logits of each step."""
+    h = np.zeros(config.units)
+    for word in source:
+        h = gated(w, w["source_embedding/embeddings"][word], h, "encoder_gru/gru_cell")
+    c = np.tanh(h @ w["summary/kernel"])
+    h, logits = np.tanh(c @ w["first_state/kernel"]), []
+    for word in before:
+        e = w["target_embedding/embeddings"][word]
+        # The matrices W of the word, U of the state and C of the context lie one upon the other.
+        at = np.cumsum([config.embedding, config.units])
+        (wz, uz, cz), (wr, ur, cr) = (np.split(w[f"decoder_{gate}/kernel"], at) for gate in ("update", "reset"))
+        un, cn = np.split(w["decoder_held/kernel"], [config.units])
+        z, r = sigmoid(e @ wz + h @ uz + c @ cz), sigmoid(e @ wr + h @ ur + c @ cr)
+        h = z * h + (1 - z) * np.tanh(e @ w["decoder_word/kernel"] + r * (h @ un + c @ cn))
+        pieces = []
+        for index in (1, 2):
+            oh, oy, oc = np.split(w[f"maxout_piece{index}/kernel"], np.cumsum([config.units, config.embedding]))
+            pieces.append(h @ oh + e @ oy + c @ oc)
+        s = np.maximum(*pieces)
+        logits.append((s @ w["rank/kernel"] if config.rank else s) @ w["words/kernel"])
+    return np.array(logits)
+
+
+@pytest.mark.parametrize("rank", [SMALL.rank, None])
+def test_says_what_the_equations_of_the_paper_say(rank):
+    config = replace(SMALL, rank=rank)
+    with in_float64():
+        model = rnn_encdec.build(config)
+    rows = np.zeros((2, 2, SMALL.length), np.int32)
+    rows[0, 0, : len(SENTENCE)], rows[1, 0, : len(BEFORE)] = SENTENCE, BEFORE
+    rows[0, 1], rows[1, 1] = 13, 17  # A longer sentence beside it.
+    logits = by_hand(numbers_of(model), SENTENCE, BEFORE, config)
+    np.testing.assert_allclose(np.asarray(model(list(rows)))[0, : len(BEFORE)], logits, rtol=0, atol=1e-6)
+
+
+def test_one_step_of_the_plain_decoder_by_hand():
     keras.utils.set_random_seed(0)
-    decoder = rnn_encdec.build(SMALL).get_layer("decoder")
+    decoder = rnn_encdec.build(PLAIN).get_layer("decoder")
     for variable in decoder.weights:
         variable.assign(np.random.default_rng(len(variable.path)).normal(0, 0.5, variable.shape))
     weights = {variable.path: variable.numpy() for variable in decoder.weights}
@@ -101,6 +156,6 @@ def test_vocabulary():
 def test_builder():
     model = RNNEncoderDecoder(source_words=9, target_words=8, length=3, embedding=2, units=4, maxout=3, rank=2)
     assert model.output_shape == (None, 3, 8)
-    for arguments in ({"units": 0}, {"length": 1.5}, {"weights": "imagenet"}):
+    for arguments in ({"units": 0}, {"length": 1.5}, {"weights": "imagenet"}, {"rank": 0}, {"plain": 1}):
         with pytest.raises(UsageError):
             RNNEncoderDecoder(**arguments)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from click.testing import CliRunner
+from PIL import Image
 
 import kerazoo
 from kerazoo import evaluation, loading, registry, words
@@ -149,6 +150,28 @@ def test_from_the_command_line(monkeypatch, predictor):
     told = run(cli, ["analogy", "man", "king", "woman", "--top", "1", "--json"])
     assert json.loads(told.stdout)["top"][0]["label"] == "queen"
     assert isinstance(run(cli, ["similar", "nobody"]).exception, UsageError)
+
+
+def test_a_map_of_words_and_their_neighbours(monkeypatch, predictor, tmp_path):
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr(loading, "load", lambda *_, **__: predictor)
+    path = tmp_path / "map.png"
+    told = CliRunner().invoke(cli, ["similar", "king", "été", "--top", "1", "-o", str(path)])
+    assert told.exit_code == 0 and told.stdout.splitlines()[::2] == ["king:", "été:"]
+    with Image.open(path) as picture:
+        assert picture.size == (900, 700)
+    told = CliRunner().invoke(cli, ["similar", "king", "-o", str(tmp_path / "map.jpg")])
+    assert isinstance(told.exception, UsageError) and "is a .png" in str(told.exception)
+    assert not (tmp_path / "map.jpg").exists()
+
+
+def test_a_map_shows_where_words_differ_most():
+    rng = np.random.default_rng(0)
+    turned, _ = np.linalg.qr(rng.normal(0, 1, (7, 7)))
+    corners = np.array([[9, 0], [-9, 0], [0, 2], [0, -2], [8, 1], [-8, 1], [8, -1], [-8, -1]])
+    at = words.plane(corners @ turned[:2] + 5)
+    np.testing.assert_allclose(np.abs(at), np.abs(corners), atol=1e-12)
+    assert (at[np.abs(at).argmax(0), [0, 1]] > 0).all()
 
 
 @needs_data

@@ -28,7 +28,7 @@ CLASSIFIERS = ("lenet5_mnist", "lenet5_1998_mnist", "mlp_mnist", "snn_mnist", "n
 OTHERS = (
     "autoencoder_mnist", "stn_mnist_rts", "vae_mnist", "unet_membrane", "espcn_t91", "gcn_planetoid", "gan_mnist",
     "rnn_encdec_multi30k", "attention_bahdanau_multi30k", "transformer_multi30k", "char_lstm_tinyshakespeare",
-    "captioner_scenes",
+    "captioner_scenes", "words_5m",
 )  # fmt: skip
 COMMANDS = ("yolov3_bccd",)
 """Those that are `kerazoo train` with settings, which takes the model's own preprocessing."""
@@ -157,6 +157,16 @@ def test_every_shipped_weight_file_has_its_recipe() -> None:
             assert normalise == recipe.NORMALISE
             if hasattr(recipe, "FIT"):
                 assert image == recipe.FIT
+
+
+def test_the_recipe_of_word_vectors_leaves_out_what_is_shared_alike(tmp_path: Path) -> None:
+    recipe = _recipe("words_5m")
+    (tmp_path / "text.txt").write_text(
+        ("The cat's mat, 1990 .\n" * 5).rstrip() + "\n\nwiki pages\n\n" + "dog\ncat\n" * 5
+    )
+    data = recipe.opened(tmp_path / "text.txt")
+    assert sorted(data["words"]) == ["1990", "cat", "cat'", "dog", "mat", "s", "the"]
+    assert len(data["sentences"]) == 5 and recipe.recipe(data).model().count_params() == 7 * 50
 
 
 @pytest.mark.slow
