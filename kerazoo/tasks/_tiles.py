@@ -15,6 +15,20 @@ def mirrored(ops: Any, places: Tensor, size: Any) -> Tensor:
     return ops.minimum(places, period - places)
 
 
+def windows(ops: Any, pixels: Tensor, tops: Tensor, lefts: Tensor, size: tuple[Any, Any]) -> Tensor:
+    """Pieces of a picture [height, width, planes], mirrored at its borders: float32 [n, *size, planes].
+
+    Args:
+        tops, lefts: Where they begin, int32 [n, 1]; outside the picture, too.
+        size: Of each, height and width.
+    """
+    height, width = ops.size(pixels)
+    ys = mirrored(ops, tops + ops.arange(size[0]), height)
+    xs = mirrored(ops, lefts + ops.arange(size[1]), width)
+    flat = ops.reshape(pixels, (height * width, pixels.shape[-1]))
+    return ops.cast(ops.gather(flat, ys[:, :, None] * width + xs[:, None, :]), "float32")
+
+
 def over_tiles(
     ops: Any,
     pixels: Tensor,
@@ -49,14 +63,12 @@ def over_tiles(
     tiles = rows * columns
     groups = (tiles + together - 1) // together
     each = (tiles + groups - 1) // groups
-    flat = ops.reshape(pixels, (height * width, pixels.shape[-1]))
+    size = tall + 2 * context, wide + 2 * context
 
     def run(group: Any) -> Tensor:
         tile = ops.minimum(group * each + ops.arange(each), tiles - 1)[:, None]
-        ys = mirrored(ops, tile // columns * tall - context + ops.arange(tall + 2 * context), height)
-        xs = mirrored(ops, tile % columns * wide - context + ops.arange(wide + 2 * context), width)
-        windows = ops.gather(flat, ys[:, :, None] * width + xs[:, None, :])
-        return ops.cast(fn(ops.cast(windows, "float32")), dtype)
+        tops, lefts = tile // columns * tall - context, tile % columns * wide - context
+        return ops.cast(fn(windows(ops, pixels, tops, lefts, size)), dtype)
 
     more, axes = ((channels,), (0, 2, 1, 3, 4)) if channels else ((), (0, 2, 1, 3))
     done = ops.map_range(run, groups, (None, None, None, *more), dtype)

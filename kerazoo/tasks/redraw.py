@@ -12,13 +12,10 @@ import numpy as np
 from kerazoo.codecs import image as image_
 from kerazoo.codecs.image import Image
 from kerazoo.contract import Network, Port, Signature, Tensor, Tensors
-from kerazoo.tasks._tiles import over_tiles
+from kerazoo.tasks._tiles import over_tiles, windows
 
 MAX_PIXELS = 64_000_000
 """Largest picture that is drawn."""
-
-LEAST = 48
-"""Least side of a picture whose means and variances are taken: networks mirror up to 40 pixels of its borders."""
 
 
 @dataclass(frozen=True)
@@ -130,9 +127,9 @@ class Repaint:
     A network that normalises by instance looks at the whole picture. Here it first sees the picture made small enough
     to be seen at once, and keeps the means and variances of its maps; every tile is then drawn by these, so that tiles
     meet without a seam, and the memory is bounded. So it is done in Chen et al., "Towards Ultra-Resolution Neural
-    Style Transfer via Thumbnail Instance Normalization", AAAI 2022, arXiv:2103.11784. A picture of at most `glance`
-    pixels a side is normalised by its own; in larger ones the smaller's stand for them. What lies beyond the picture's
-    borders is mirrored.
+    Style Transfer via Thumbnail Instance Normalization", AAAI 2022, arXiv:2103.11784. What lies beyond the picture's
+    borders is mirrored, so that each of its pixels is seen with `context` around it. A picture that so fits into
+    `glance` is normalised by its own; in larger ones the smaller's stand for them.
 
     Attributes:
         context: How many pixels around it a pixel depends on: tiles overlap by so much. A multiple of `multiple`.
@@ -140,7 +137,7 @@ class Repaint:
         multiple: Sides that the network takes are multiples of it.
         scale: How many times higher and wider the picture becomes.
         moments: Means and variances that the network normalises by; 0 where it does not by instance.
-        glance: Longest side of the picture that they are taken of.
+        glance: Longest side of what they are taken of: the picture made smaller, with what is mirrored around it.
     """
 
     kind: ClassVar[str] = "redraw"
@@ -213,10 +210,15 @@ class Repaint:
             return lambda tiles: network({"image": tiles})["picture"]
         ops = network.ops
         height, width = ops.size(pixels)
-        longest = ops.maximum(ops.maximum(height, width), self.glance)
-        tall, wide = (self._whole(ops.maximum(side * self.glance // longest, LEAST)) for side in (height, width))
-        seen = ops.resize(pixels, tall, wide, "bilinear")
-        moments = network.part("moments")({"image": seen[None]})["moments"]
+        most = self.glance - 2 * self.context
+        longest = ops.maximum(ops.maximum(height, width), most)
+        tall, wide = (ops.maximum(side * most // longest, 1) for side in (height, width))
+        # What is drawn has mirrored surroundings. Without them the moments of a small picture are not those of what is
+        # drawn, and what should be normalised grows from layer to layer, and with it all rounding.
+        before = ops.full((1, 1), -self.context, "int32")
+        size = self._whole(tall) + 2 * self.context, self._whole(wide) + 2 * self.context
+        seen = windows(ops, ops.resize(pixels, tall, wide, "bilinear"), before, before, size)
+        moments = network.part("moments")({"image": seen})["moments"]
         return lambda tiles: network.part("painter")({"image": tiles, "moments": moments})["picture"]
 
     def _whole(self, side: Any) -> Any:
