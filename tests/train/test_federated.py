@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import lzma
 import os
 import re
 import subprocess
@@ -498,6 +499,50 @@ def test_other_steps_are_refused(tmp_path: Path) -> None:
         fit.train("gan_mlp", pictures, tmp_path / "out", federated=Plan(2), say=lambda line: None)
     with pytest.raises(UsageError, match="one device"):
         fit.train("mlp", pictures, tmp_path / "out", federated=Plan(2), devices=2, say=lambda line: None)
+
+
+@pytest.fixture
+def roles(tmp_path: Path) -> Path:
+    """Twelve roles, each of which says a word of its own."""
+    path = tmp_path / "roles.jsonl.xz"
+    with lzma.open(path, "wt", encoding="utf-8") as file:
+        for role in "abcdefghijkl":
+            lines = f"To be, or not {role * 5}\n" * 3
+            file.write(json.dumps({"play": "p", "role": role, "train": lines, "test": lines}) + "\n")
+    return path
+
+
+def recipe_of(name: str, *words: Any) -> str:
+    """What a recipe's command prints."""
+    root = Path(__file__).parents[2]
+    command = [sys.executable, root / "recipes" / f"{name}.py", *words]
+    done = subprocess.run(
+        list(map(str, command)),
+        env={**os.environ, "PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_roles_learn_to_write(roles: Path, tmp_path: Path) -> None:
+    assert "epoch 2/2" in recipe_of("federated_shakespeare", roles, tmp_path / "out", "--rounds", 2)
+    assert own.find(tmp_path / "out" / "model.keras").build().task.kind == "write"
+    (told,) = recipe_of("federated_shakespeare", roles, tmp_path / "out", "--measure").splitlines()
+    assert told.startswith("2 rounds {'accuracy': ")
+
+
+@pytest.mark.slow
+def test_words_that_no_central_text_holds_are_sampled(roles: Path, tmp_path: Path) -> None:
+    (tmp_path / "central.txt").write_text("To be, or not to be\n")
+    told = recipe_of("federated_words", roles, tmp_path / "central.txt", tmp_path / "out", "--rounds", 2)
+    assert "4 words are known; 12 clients wrote 12 others 36 times" in told
+    assert re.search(r"after 2 rounds, of 10000 words {'long': \d+, 'of a client, %': [\d.]+, 'different': \d+}", told)
+    # No word of the vocabulary has any of their pairs.
+    assert re.search(r"of pairs of letters {'long': [1-9]\d*, 'of a client, %': 0.0,", told)
 
 
 @pytest.mark.slow
