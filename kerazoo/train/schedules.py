@@ -163,6 +163,7 @@ OPTIMIZERS = {
     "adadelta": "Adadelta",
     "rmsprop": "RMSprop",
     "adam": "Adam",
+    "adamax": "Adamax",
     "adamw": "AdamW",
 }
 """Words for Keras' optimisers."""
