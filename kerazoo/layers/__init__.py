@@ -6,6 +6,7 @@ Importing this registers them, so that `keras.saving.load_model` finds them in a
 from kerazoo.layers.attention import DotProductAttention, Earlier, LocalAttention, SinusoidalPositions, Written, shared
 from kerazoo.layers.bert import Bias, Positions, Segments, SelfAttention, TextMean, gelu_erf, gelu_tanh
 from kerazoo.layers.convolution import GroupedConv2D
+from kerazoo.layers.latent import Divergence, Drawn, LearnedMaps, MixtureMean, Noise, Standard
 from kerazoo.layers.lenet import RadialBasis, Subsampling2D, TableConv2D, scaled_tanh
 from kerazoo.layers.normalization import InstanceNormalization, LocalResponseNormalization
 from kerazoo.layers.padding import ReflectionPadding2D
@@ -13,20 +14,27 @@ from kerazoo.layers.quantised import FakeQuant, FakeQuantProduct
 from kerazoo.layers.recurrent import Recurrent
 from kerazoo.layers.resizing import BilinearResize
 from kerazoo.layers.spatial import AffineTransformer, IdentityMap
+from kerazoo.layers.weight_norm import AutoregressiveConv2D, WeightNormConv2D
 
 __all__ = [
     "AffineTransformer",
+    "AutoregressiveConv2D",
     "Bias",
     "BilinearResize",
+    "Divergence",
     "DotProductAttention",
+    "Drawn",
     "Earlier",
     "FakeQuant",
     "FakeQuantProduct",
     "GroupedConv2D",
     "IdentityMap",
     "InstanceNormalization",
+    "LearnedMaps",
     "LocalAttention",
     "LocalResponseNormalization",
+    "MixtureMean",
+    "Noise",
     "Positions",
     "RadialBasis",
     "Recurrent",
@@ -34,9 +42,11 @@ __all__ = [
     "Segments",
     "SelfAttention",
     "SinusoidalPositions",
+    "Standard",
     "Subsampling2D",
     "TableConv2D",
     "TextMean",
+    "WeightNormConv2D",
     "Written",
     "gelu_erf",
     "gelu_tanh",

@@ -21,6 +21,8 @@ from kerazoo.sources.files import Sample, item_of
 
 FIGURES = {
     "negative lower bound": Figure("nats", False, 1.0),
+    "negative lower bound, binarised": Figure("nats", False, 1.0),
+    "bits a value": Figure("bits", False, 0.02),
     "reconstruction": Figure("nats", None),
     "divergence": Figure("nats", None),
     "Frechet distance": Figure("", False, 1.0),
@@ -35,7 +37,9 @@ CALLED = {"loss": ("negative lower bound", 1.0)}
 DRAWS = 5
 """Of noise a picture, of which the mean is taken."""
 
-TOGETHER = 500
+TOGETHER, FEW = 500, 100
+"""Pictures that go through a network at once; fewer where it has many layers."""
+
 SHOWN = 8
 
 
@@ -105,6 +109,59 @@ def halves(model: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
         return tuple(np.concatenate(column) for column in zip(*rows, strict=True))
 
     return (lambda array: run("encoder", array)[:2]), (lambda array: run("decoder", array)[0])
+
+
+Describe = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""From pictures in 0..1 to what each costs and its divergence, in nats; the sum is the negative lower bound."""
+
+
+def describing(model: Any) -> tuple[Describe, Callable[[np.ndarray], np.ndarray]]:
+    """The lower bound of a variational auto-encoder, of one group of latent variables or several; and what it draws of
+    the likeliest description of pictures, in 0..1.
+
+    Raises:
+        UsageError: The model is none.
+    """
+    from kerazoo.layers import hierarchy
+
+    if not hierarchy.is_hierarchy(model):
+        encode, decode = halves(model)
+        return (lambda seen: lower_bound(encode, decode, seen)), lambda seen: _sigmoid(decode(encode(seen)[0]))
+    from kerazoo.layers.latent import MixtureMean, mixture_nats
+
+    network = hierarchy.describing(model)
+    latents, channels = network.inputs[1].shape[1], network.inputs[0].shape[-1]
+    mixed = network.outputs[0].shape[-1] != channels
+
+    def run(seen: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        pixels, apart = network([seen, noise], training=False)
+        return np.asarray(pixels), np.asarray(apart).astype(np.float64).sum(1)
+
+    def bound(seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        rng, rows = np.random.default_rng(0), []
+        for start in range(0, len(seen), FEW):
+            some = seen[start : start + FEW]
+            pixels, apart = run(some, rng.standard_normal((len(some), latents), np.float32))
+            nats = np.asarray(mixture_nats(some, pixels)).astype(np.float64).sum((1, 2)) if mixed else None
+            rows.append((bernoulli(some, pixels) if nats is None else nats, apart))
+        costs, apart = (np.concatenate(column) for column in zip(*rows, strict=True))
+        return costs, apart
+
+    def again(seen: np.ndarray) -> np.ndarray:
+        pixels, _ = run(seen, np.zeros((len(seen), latents), np.float32))
+        return np.asarray(MixtureMean()(pixels)) if mixed else _sigmoid(pixels)
+
+    return bound, again
+
+
+def _sigmoid(logits: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-logits.astype(np.float64)))
+
+
+def binarised(pictures: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Grey levels in 0..1 as draws of black and white: float32, of 0 and 1."""
+    draws = np.random.default_rng(seed).random(pictures.shape, np.float32)
+    return (draws < pictures).astype(np.float32)
 
 
 def frechet(a: np.ndarray, b: np.ndarray) -> float:
@@ -205,27 +262,31 @@ def measure(predictor: Predictor, asked: Asked) -> Report:
             f"{predictor.name} runs on {predictor.engine}, with the decoder alone; the lower bound needs the encoder "
             "too.\nMeasure the Keras model: --engine keras."
         )
-    encode, decode = halves(model)
+    bound, again = describing(model)
     task: Any = predictor.task
     samples = pictures.alone(asked.source, asked.only, asked.say)
     fit = Image(task.height, task.width, task.channels)
     answers = Answers(samples, _read(samples, fit), asked, "pictures")
     seen = np.stack([pixels for _, pixels in answers])
-    costs, apart = lower_bound(encode, decode, seen)
+    costs, apart = bound(seen)
     figures = {
         "negative lower bound": float(np.mean(costs) + np.mean(apart)),
         "reconstruction": float(np.mean(costs)),
         "divergence": float(np.mean(apart)),
     }
+    if task.channels == 1:
+        figures["negative lower bound, binarised"] = float(np.mean(sum(bound(binarised(seen)))))
+    else:
+        figures["bits a value"] = figures["negative lower bound"] / (seen[0].size * np.log(2))
     drawn = {}
     if asked.plots:
         rows = np.argsort(-(costs + apart))[:SHOWN]
-        again = 1 / (1 + np.exp(-decode(encode(seen[rows])[0]).astype(np.float64)))
+        redrawn = again(seen[rows])
         nats = (costs + apart)[rows]
         drawn["reconstructions.png"] = lambda: plots.side_by_side(
             [
                 [(f"{value:.1f} nats", _shown(one)) for value, one in zip(nats, seen[rows], strict=True)],
-                [("again", _shown(other)) for other in again],
+                [("again", _shown(other)) for other in redrawn],
             ],
             "The dearest pictures, and what is drawn from their description",
         )

@@ -80,3 +80,18 @@ class FromNoise(Sample):
 
     def noise(self, ops: Any, request: Tensors) -> Tensor:
         return request["noise"]
+
+
+@dataclass(frozen=True)
+class Hierarchical(Sample):
+    """The same through groups of latent variables, each drawn behind those before it: see `kerazoo.layers.hierarchy`.
+
+    All groups' noise comes as one, the coarsest first. The Keras model describes pictures; what draws is made of its
+    decoder.
+    """
+
+    def derived(self, part: str, model: Any) -> Any:
+        """The decoder of a model whose layers are the hierarchy's pieces; colours end in their mean."""
+        from kerazoo.layers import MixtureMean, hierarchy
+
+        return hierarchy.generating(model, MixtureMean(name=self.output) if self.output == "unit" else None)

@@ -179,6 +179,7 @@ OPTIMIZERS = {
     "adadelta": "Adadelta",
     "rmsprop": "RMSprop",
     "adam": "Adam",
+    "adamax": "Adamax",
     "adamw": "AdamW",
 }
 """Words for Keras' optimisers."""

@@ -49,7 +49,8 @@ FIRST = tuple({family: name for name, (family, _) in reversed(registry.variants(
 
 DEEP = (
     "captioner", "deeplab_v2_resnet101", "deeplab_v3plus_mobilenetv2", "hrnet_w18", "hrnet_w18_seg", "hrnet_w32_pose",
-    "inception_resnet_v1", "inception_v3", "inception_v4", "resnet18d", "resnet50", "seq2seq_sutskever", "xception",
+    "inception_resnet_v1", "inception_v3", "inception_v4", "nvae_mnist_small", "resnet18d", "resnet50",
+    "seq2seq_sutskever", "xception",
 )  # fmt: skip
 """Of these the ones that take seconds to build, of layers which others hold as well; they wait, too."""
 

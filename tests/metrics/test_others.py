@@ -57,6 +57,7 @@ def test_a_model_that_knows_nothing_pays_one_bit_a_pixel(tmp_path: Path) -> None
     said: list[str] = []
     report = evaluate(auto_encoder(), data, say=said.append)
     assert report.figures["negative lower bound"] == pytest.approx(20 * np.log(2)) and report.count == 2
+    assert report.figures["negative lower bound, binarised"] == pytest.approx(20 * np.log(2))
     assert "c.png" in said[0]
     np.savez(tmp_path / "x.npz", x_test=np.zeros((3, 4, 5), np.uint8))
     assert evaluate(auto_encoder(), tmp_path / "x.npz").count == 3

@@ -14,7 +14,7 @@ from kerazoo.drawing import tiled
 from kerazoo.errors import UsageError
 from kerazoo.metrics import sample as metrics
 from kerazoo.ops import numpy as ops
-from kerazoo.tasks.sample import Sample
+from kerazoo.tasks.sample import Hierarchical, Sample
 from kerazoo.train.data.arrays import Arrays
 from kerazoo.train.data.pictures import read
 from kerazoo.train.jobs import Job, Request, share
@@ -23,6 +23,7 @@ from kerazoo.train.schedules import Optimizer
 from kerazoo.train.start import Network
 from kerazoo.train.state import State
 from kerazoo.train.steps.adversarial import Adversarial, Noised, Pair
+from kerazoo.train.steps.hierarchical import Binarised, LowerBound
 from kerazoo.train.steps.supervised import Supervised
 
 GENERATOR = "generator"
@@ -39,6 +40,10 @@ OBJECTIVES: Mapping[str, tuple[Adversarial, Optimizer]] = {
 
 DCGAN = Adversarial(), Optimizer("adam", settings={"beta_1": 0.5})
 """Radford et al., arXiv:1511.06434, section 4."""
+
+WARM_UP, SMOOTH = 0.3, 1e-2
+"""Of a hierarchy the share of steps in which divergences count less, and what smoothness counts: Vahdat, Kautz,
+arXiv:2007.03898, appendix A, tables 6 and 7."""
 
 
 def job(asked: Request) -> Job:
@@ -58,22 +63,26 @@ def job(asked: Request) -> Job:
     image = Image(height, width, channels, resize=min(height, width))
     found, measured, skipped = fitted(asked, image)
     optimizer, schedule = asked.settings.made()
+    made = replace(start.task, height=height, width=width, channels=channels)
+    loss, several = start.family.reconstruction(), isinstance(made, Hierarchical)
+    if several:
+        made = replace(made, latents=config.noise)
+    steps = asked.settings.epochs * max(1, len(found) // asked.settings.batch)
     recipe = Recipe(
         name=asked.name,
         model=Network(start, config, None, asked.freeze),
         data=Arrays((found,)),
-        step=Supervised(start.family.reconstruction()),
+        step=LowerBound(loss, int(WARM_UP * steps), SMOOTH) if several else Supervised(loss),
         optimizer=optimizer,
         schedule=schedule,
-        augment=twice,
-        measure=Bound(measured) if measured is not None else None,
+        augment=Binarised(made.latents, channels > 1) if several else twice,
+        measure=Bound(measured, several and channels == 1) if measured is not None else None,
         best=("val_loss", "min") if measured is not None else None,
         seed=asked.seed,
         batch=asked.settings.batch,
         epochs=asked.settings.epochs,
     )
     notes = {"pictures": len(found), "held out": 0 if measured is None else len(measured), "left out": skipped}
-    made = replace(start.task, height=height, width=width, channels=channels)
     return Job(recipe, {"sample": made}, None, notes)
 
 
@@ -182,11 +191,18 @@ def twice(batch: Batch, rng: np.random.Generator, epoch: int) -> Batch:
 
 @dataclass(frozen=True)
 class Bound:
-    """The negative lower bound of pictures uint8 [n, h, w, channels] in nats a picture, as `loss`."""
+    """The negative lower bound of pictures uint8 [n, h, w, channels] in nats a picture, as `loss`.
+
+    Attributes:
+        pictures: That are not learnt from.
+        binarised: Whether they are drawn black and white by their levels, the same draw each time.
+    """
 
     pictures: np.ndarray
+    binarised: bool = False
 
     def __call__(self, state: State) -> dict[str, float]:
-        encode, decode = metrics.halves(state.model)
-        costs, divergence = metrics.lower_bound(encode, decode, self.pictures.astype(np.float32) / 255)
+        bound, _ = metrics.describing(state.model)
+        seen = self.pictures.astype(np.float32) / 255
+        costs, divergence = bound(metrics.binarised(seen) if self.binarised else seen)
         return {"loss": float(np.mean(costs) + np.mean(divergence))}
