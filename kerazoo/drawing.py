@@ -97,11 +97,11 @@ def room(task: Sample, count: int) -> None:
         )
 
 
-def grid(pictures: Sequence[bytes]) -> bytes:
-    """PNGs of one size as one PNG, row by row."""
+def grid(pictures: Sequence[bytes], columns: int | None = None) -> bytes:
+    """PNGs of one size as one PNG, row by row, `across` where no columns are given."""
     pixels = np.stack([ops.decode_image(each, 3) for each in pictures])
     grey = (pixels == pixels[..., :1]).all()
-    return ops.encode_png(tiled(pixels[..., :1] if grey else pixels, across(len(pictures))))
+    return ops.encode_png(tiled(pixels[..., :1] if grey else pixels, columns or across(len(pictures))))
 
 
 def film(pictures: Sequence[bytes], suffix: str, seconds: float = 0.08) -> bytes:

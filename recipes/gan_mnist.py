@@ -1,11 +1,10 @@
-"""Trains `dcgan_28:mnist` (or wgan_gp, wgan's own objective): MNIST's digits drawn from noise.
+"""Trains `dcgan_28:mnist`, or wgan_gp by its own objective, or cgan_mlp with classes: MNIST's digits drawn from noise.
 
     python recipes/gan_mnist.py mnist.npz out/
     kerazoo evaluate dcgan_28:mnist mnist.npz
 
-`--kind wgan_gp` for the other. mnist.npz holds x_train and x_test (uint8). What is kept is the average of the
-generator's weights over the steps; `out/samples/` shows after each epoch what it draws of the same seeds. An epoch of
-`dcgan_28` is some 15 minutes on one core.
+`--kind wgan_gp` or `cgan_mlp` for the others. mnist.npz holds x_train, y_train and x_test. What is kept is the average
+of the generator's weights over the steps; `out/samples/` shows after each epoch what it draws of the same seeds.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from kerazoo import evaluation, registry
-from kerazoo.applications import dcgan, wgan
+from kerazoo.applications import cgan, dcgan, wgan
 from kerazoo.train import product
 from kerazoo.train.data.arrays import Arrays
 from kerazoo.train.jobs.sample import DCGAN, OBJECTIVES, Grid, together
@@ -27,18 +26,20 @@ from kerazoo.train.run import run
 from kerazoo.train.schedules import Constant
 from kerazoo.train.steps.adversarial import Noised, Pair
 
-RATES = {"dcgan_28": 2e-4, "wgan_gp": 1e-4}
+FAMILIES = {"cgan_mlp": cgan, "dcgan_28": dcgan, "wgan_gp": wgan}
+RATES = {"cgan_mlp": 2e-4, "dcgan_28": 2e-4, "wgan_gp": 1e-4}
 
 
 def recipe(data: Mapping[str, np.ndarray], kind: str, out: Path | None = None, epochs: int = 30) -> Recipe:
-    family: Any = wgan if kind.startswith("wgan") else dcgan
+    family: Any = FAMILIES[kind]
     config = family.VARIANTS[kind].config
     task: Any = registry.tasks_of(registry.Model(kind, kind))[0]["sample"]
     step, optimizer = OBJECTIVES.get(kind, DCGAN)
+    told = (data["y_train"],) if task.labels else ()
     return Recipe(
         name=f"{kind}:mnist",
         model=Pair(lambda: family.build(config)),
-        data=Arrays((data["x_train"][..., None],)),
+        data=Arrays((data["x_train"][..., None], *told)),
         step=step,
         optimizer={"generator": optimizer, "discriminator": optimizer},
         schedule=Constant(RATES[kind]),

@@ -161,6 +161,84 @@ def test_a_walk_from_seed_to_seed_is_a_film_or_a_folder(kerazoo: Any, tmp_path: 
         assert np.abs(opened(tmp_path / "end.png").astype(int) - opened(path)).max() <= 1
 
 
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    """`kerazoo predict -m digits ...` where a picture is as bright as the number of its class."""
+
+    def decoder(ops: Any, noise: Any, label: Any) -> Any:
+        grey = np.float32(np.clip(label / 2 + 0.1 * np.tanh(noise[:, 0]), 0, 1))
+        return {"unit": np.broadcast_to(grey[:, None, None, None], (len(label), 4, 4, 1))}
+
+    stub = Stub(ops, {"decoder": decoder})
+    task = Sample(20, 4, 4, output="unit", labels=("cat", "dog", "horse"))
+    loaded = Predictor("animals", task, "keras", lambda request: task.answer(stub, request), network=stub)
+    monkeypatch.setattr(loading, "load", lambda *arguments, **options: loaded)
+
+    def run(*arguments: Any) -> tuple[int, str]:
+        status = cli.run(["predict", "-m", "animals", *map(str, arguments)])
+        printed = capsys.readouterr()
+        return status, printed.out if status == 0 else printed.err
+
+    return run
+
+
+def numbers(grid: np.ndarray) -> list[list[int]]:
+    """The classes that a grid shows."""
+    return np.rint(grid[::4, ::4] / 255 * 2).astype(int).tolist()
+
+
+def test_what_is_asked_for_is_drawn(told: Any, tmp_path: Path):
+    grid = tmp_path / "grid.png"
+    assert told("--count=4", "--label=dog", "-o", grid)[0] == 0
+    assert numbers(opened(grid)) == [[1, 1], [1, 1]]
+    # A row a class, and each column of one noise.
+    labels = ("--label=horse", "--label=cat")
+    assert told("--count=8", *labels, "-o", grid) == (0, f"{grid}\t16 pictures\n")
+    assert numbers(opened(grid)) == [[2] * 8, [0] * 8]
+    assert told("--count=2", *labels, "-o", tmp_path / "drawn")[0] == 0
+    names = [f"label={label}, seed {seed}.png" for label in ("cat", "horse") for seed in (0, 1)]
+    assert sorted(path.name for path in (tmp_path / "drawn").iterdir()) == names
+    # By number; of a seed alone; and where nothing is said, classes take turns.
+    assert told("--label=1", "-o", grid)[0] == 0 and numbers(opened(grid)) == [[1]]
+    assert told("--count=3", "-o", grid)[0] == 0 and numbers(opened(grid)) == [[0, 1, 2]]
+    assert told("--port=label=dog", "--seed=3", "-o", grid)[0] == 0 and numbers(opened(grid)) == [[1]]
+
+
+def test_temperatures_and_walks_are_of_a_class_too(told: Any, tmp_path: Path):
+    grid, warm = tmp_path / "grid.png", "--temperature=0.5"
+    for turns in ((), (warm,)):
+        assert told("--count=3", *turns, "-o", grid)[0] == 0
+        assert numbers(opened(grid)) == [[0, 1, 2]]
+    assert told("--count=2", warm, "--label=2", "--label=dog", "-o", grid)[0] == 0
+    assert numbers(opened(grid)) == [[2, 2], [1, 1]]
+    walk = ("--seed=1", "--to-seed=2", "--frames=3", "-o", tmp_path / "walk")
+    assert told(*walk)[0] == 0 and told("--label=horse", *walk)[0] == 0
+    found = {path.name: numbers(opened(path)) for path in (tmp_path / "walk").iterdir()}
+    assert found["1 to 2, 3 of 3.png"] == [[1]]  # That of the first seed.
+    assert found["label=horse, 1 to 2, 1 of 3.png"] == [[2]]
+
+
+def test_a_class_that_cannot_be_drawn_is_told(told: Any, kerazoo: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    assert kerazoo("--label=7", "--seed=1", "-o", "a.png")[0] == 2
+    assert "--label 7: that is for models that draw what is asked for" in kerazoo("--label=7")[1]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (("--label=hors",), "--label hors: no such label; there are cat, dog, horse. Did you mean horse?"),
+        (("--label=3",), "there are cat, dog, horse"),
+        (("--label=cat", "--port=label=dog"), "--label and --port label say the same thing"),
+        (("--label=cat", "-o", "drawn.png", "seven.png"), "give --seed NUMBER instead of INPUT"),
+    ],
+)
+def test_what_is_wrong_with_a_class_is_told(told: Any, arguments: tuple[str, ...], why: str):
+    status, said = told(*arguments)
+    assert status == 2 and why in said
+
+
 @pytest.mark.parametrize(("name", "form"), [("a.png", "PNG"), ("a.JPG", "JPEG"), ("a.webp", "WEBP"), ("a.any", "PNG")])
 def test_a_file_is_what_its_name_says(kerazoo: Any, tmp_path: Path, name: str, form: str):
     assert kerazoo("--seed=1", "-o", tmp_path / name)[0] == 0

@@ -90,8 +90,9 @@ def check(task: Task, inputs: bool, given: Mapping[str, str], seeds: bool) -> No
         raise UsageError(
             f"The port {twice} is filled twice: INPUT fills {names[0]}, --seed a seed, --port what it names."
         )
-    # Where something is asked about, a seed goes without saying.
-    missing = [name for name in names if name not in filled and name != seed_port(task)]
+    # Where something is asked about, a seed goes without saying; so does a class.
+    unsaid = [port.name for port in task.request if hasattr(codecs.of(port), "UNSAID")]
+    missing = [name for name in names if name not in filled and name not in unsaid]
     if missing:
         how = " ".join(f"--port {name}=VALUE" if name != names[0] else "INPUT" for name in missing)
         raise UsageError(f"The request has the ports {', '.join(names)}; {', '.join(missing)} lack a value: give {how}")
@@ -100,6 +101,11 @@ def check(task: Task, inputs: bool, given: Mapping[str, str], seeds: bool) -> No
 def seed_port(task: Task) -> str | None:
     """The port that --seed fills."""
     return next((port.name for port in task.request if port.media == "seed"), None)
+
+
+def category_port(task: Task) -> str | None:
+    """The port that --label fills."""
+    return next((port.name for port in task.request if port.media == "category"), None)
 
 
 def requests(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 @click.option("--port", "ports", multiple=True, metavar="NAME=VALUE", help="Fills another port; may be repeated.")
 @click.option("--seed", type=int, multiple=True, help="For models that sample; may be repeated.")
 @click.option("--count", type=click.IntRange(1), help="So many seeds from --seed on, which is then 0 by default.")
+@click.option("--label", multiple=True, help="For models that draw what is asked for: a class; may be repeated.")
 @click.option("--to-seed", type=int, help="From one --seed to this one, in --frames.")
 @click.option("--frames", type=click.IntRange(2), help="Of these, both ends counted; 16 by default.")
 @click.option("--temperature", type=click.FloatRange(0), help="Of noise, and of what is written: below 1 is likelier.")
@@ -59,6 +61,7 @@ def predict(
     ports: tuple[str, ...],
     seed: tuple[int, ...],
     count: int | None,
+    label: tuple[str, ...],
     to_seed: int | None,
     frames: int | None,
     temperature: float | None,
@@ -91,6 +94,7 @@ def predict(
     kerazoo predict small.png -m espcn_x3:mine.npz -o large.png
     kerazoo predict --seed 1 --seed 2 -m vae:mnist -o drawn/
     kerazoo predict --count 64 -m vae:mnist -o grid.png
+    kerazoo predict --count 10 --label 7 -m out/model.keras -o sevens.png
     kerazoo predict --seed 1 --to-seed 2 -m vae:mnist -o walk.gif
     kerazoo predict 'ROMEO:' -m char_lstm --seed 7 --temperature 0.7
     kerazoo predict photo.jpg --port question='What is it?' -m mine.keras
@@ -106,7 +110,7 @@ def predict(
     from kerazoo.drawing import from_noise
     from kerazoo.predictor import Failure
 
-    if not (inputs or seed or ports or count or to_seed is not None):
+    if not (inputs or seed or ports or count or label or to_seed is not None):
         raise click.UsageError("Nothing to predict: give files, folders, globs, URLs, - or @list.txt.")
     texts = _inputs.without_lists(inputs)
     predictor = _predictor(
@@ -128,8 +132,10 @@ def predict(
             raise click.UsageError(f"--{next(iter(writing)).replace('_', '-')} is for a model on this machine.")
         predictor = cast("Predictor", predictor).changed(**writing)
     given = _given(ports)
-    drawn = _drawing.asked(predictor.task, seed, count, to_seed, frames, 1.0 if temperature is None else temperature)
-    _inputs.check(predictor.task, bool(inputs), given, bool(drawn.seeds))
+    warm = 1.0 if temperature is None else temperature
+    drawn = _drawing.asked(predictor.task, seed, count, to_seed, frames, warm, label)
+    fillings = [_together(given, told) for told in drawn.given(predictor.task)]
+    _inputs.check(predictor.task, bool(inputs), fillings[0], bool(drawn.seeds))
     port = predictor.task.request[0]
     many = _inputs.are_many(inputs, port) or drawn.count > 1
     writer: _drawing.OneFile | _output.Writer | None = None
@@ -138,7 +144,9 @@ def predict(
     if output is not None and writer is None:
         typed = [text for text in texts if isinstance(text, str)]
         writer = _output.Writer(output, many, bool(of(port).SUFFIXES), typed, recursive)
-    sources: Iterable[Source] = _inputs.requests(texts, predictor.task, given, drawn.seeds, recursive)
+    sources: Iterable[Source] = itertools.chain.from_iterable(
+        _inputs.requests(texts, predictor.task, filling, drawn.seeds, recursive) for filling in fillings
+    )
     if not drawn.plain:
         if scale is not None:
             raise click.UsageError("--temperature and --to-seed are for a model on this machine, without --scale.")
@@ -152,22 +160,22 @@ def predict(
     out = sys.stdout  # While a cluster answers, what else is printed goes to stderr.
     with _progress.counting("answered", total, many and not out.isatty()) as progress:
         for done, prediction in enumerate(predictor.stream(sources, batch=batch), 1):
-            result, label = prediction.result, prediction.item.label
+            result, named = prediction.result, prediction.item.label
             bad = isinstance(result, Failure)
             failed |= bad
-            written = writer(label, result) if writer and not bad else {}
+            written = writer(named, result) if writer and not bad else {}
             if as_json:
                 plain = result.to_json(top)
-                row: dict[str, Any] = {"input": label, "model": predictor.name}
+                row: dict[str, Any] = {"input": named, "model": predictor.name}
                 if not bad:
                     plain = _output.named(plain, result, written) if written else plain
                     row["task"] = predictor.task.kind
                     plain = {**plain, "ms": round(prediction.ms, 3)}
                 click.echo(_output.dumps({**row, **plain}), file=out)
             elif isinstance(result, Failure):
-                say(f"{label}: error: {result.error}", as_one_line=True)
+                say(f"{named}: error: {result.error}", as_one_line=True)
             elif not isinstance(writer, _drawing.OneFile):
-                for line in _output.rows(result, top, label if many else None, written.values()):
+                for line in _output.rows(result, top, named if many else None, written.values()):
                     click.echo(line, file=out)
                 if not writer and (names := _output.unseen(result)):
                     say(f"({', '.join(names)}: -o PATH writes it)")
@@ -224,6 +232,13 @@ def _given(ports: Iterable[str]) -> dict[str, str]:
             raise click.UsageError(f"--port {name} is given twice.")
         given[name] = value
     return given
+
+
+def _together(given: dict[str, str], told: dict[str, str]) -> dict[str, str]:
+    twice = next((name for name in told if name in given), None)
+    if twice is not None:
+        raise click.UsageError(f"--label and --port {twice} say the same thing; give one of them.")
+    return {**given, **told}
 
 
 def _carried(source: Source) -> Source:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image as Pillow
 
+from kerazoo import registry
 from kerazoo.codecs import image
 from kerazoo.codecs.image import Image
 from kerazoo.errors import InputError, UsageError
@@ -29,6 +30,7 @@ FIGURES = {
     "Frechet distance of real pictures": Figure("", None),
     "confidence": Figure("%", True, 2.0),
     "classes drawn": Figure("", True, 0.0),
+    "drawn as asked": Figure("%", True, 2.0),
 }
 
 CALLED = {"loss": ("negative lower bound", 1.0)}
@@ -192,7 +194,6 @@ def likeness(predictor: Predictor, asked: Asked) -> Report:
 
     By the features and the classes of `FEATURES`: the Frechet distance, with that of one half of the real ones from the
     other beside it, which no drawing can be much below; the mean probability of the likeliest class; and how many
-    classes there are at least one in a hundred of.
 
     Raises:
         UsageError: Digits are not what the model draws, or there are too few pictures.
@@ -213,21 +214,28 @@ def likeness(predictor: Predictor, asked: Asked) -> Report:
     seeds = [int(seed) for seed in range(len(real))]
     made = [np.asarray(Pillow.open(io.BytesIO(each.result.picture)))  # type: ignore[attr-defined]
             for each in predictor.stream(seeds, batch=max(asked.batch, 100))]  # fmt: skip
+    labels = registry.tasks_of(registry.find(FEATURES))[0]["classify"].labels  # type: ignore[attr-defined]
     described = [_described(each) for each in (real, np.stack(made).reshape(real.shape))]
     (truth, _), (features, scores) = described
-    classes = np.bincount(scores.argmax(1), minlength=scores.shape[1])
+    named = scores.argmax(1)
+    classes = np.bincount(named, minlength=scores.shape[1])
     figures = {
         "Frechet distance": frechet(truth, features),
         "Frechet distance of real pictures": frechet(truth[::2], truth[1::2]),
         "confidence": 100 * float(scores.max(1).mean()),
         "classes drawn": float(np.sum(classes >= len(made) / 100)),
     }
-    return answers.report(figures, details={"features": FEATURES, "drawn": classes.tolist()})
+    details: dict[str, Any] = {"features": FEATURES, "drawn": classes.tolist()}
+    if set(task.labels) <= set(labels) and task.labels:
+        right = named == [labels.index(task.turn(seed)) for seed in seeds]
+        figures["drawn as asked"] = 100 * float(right.mean())
+        details["drawn as asked"] = {label: 100 * float(np.mean(right[number :: len(task.labels)]))
+                                     for number, label in enumerate(task.labels)}  # fmt: skip
+    return answers.report(figures, details=details)
 
 
 def _described(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Features [n, d] and probabilities [n, classes] of grey pictures uint8 [n, h, w, 1], by `FEATURES`."""
-    from kerazoo import registry
     from kerazoo.lazy import keras
 
     built = registry.build(FEATURES)

@@ -9,13 +9,14 @@ import keras
 import numpy as np
 import pytest
 
-from kerazoo.applications import DCGAN28, DCGAN32, GAN, WGAN, WGANGP, dcgan, gan, wgan
+from kerazoo.applications import DCGAN28, DCGAN32, GAN, WGAN, WGANGP, ConditionalGAN, cgan, dcgan, gan, wgan
 from kerazoo.errors import UsageError
 from kerazoo.weights import Source, load
 from tests.applications.common import DATA_ENV
 
 CASES = [
     (gan, "gan_mlp", 283_920, 267_009),
+    (cgan, "cgan_mlp", 288_628, 335_105),
     (dcgan, "dcgan_28", 856_193, 393_729),
     (dcgan, "dcgan_32", 1_066_880 + 896, 661_248 + 768),
     (wgan, "wgan_gp", 1_554_177, 1_030_145),
@@ -40,6 +41,20 @@ def test_pictures_have_their_range(build):
     least = 0 if build is WGANGP else -1
     assert least <= drawn.min() < drawn.max() <= 1
     np.testing.assert_allclose(model(noise), model.get_layer("discriminator")(drawn), rtol=1e-5, atol=1e-5)
+
+
+def test_either_half_is_told_the_class():
+    keras.utils.set_random_seed(0)
+    model = ConditionalGAN(classes=3)
+    noise, label = np.random.default_rng(0).normal(size=(3, 64)).astype("f"), np.array([0, 1, 2], np.int32)
+    generator, discriminator = model.get_layer("generator"), model.get_layer("discriminator")
+    drawn = np.asarray(generator([noise, label]))
+    assert drawn.shape == (3, 28, 28, 1) and -1 <= drawn.min() < drawn.max() <= 1
+    np.testing.assert_allclose(model([noise, label]), discriminator([drawn, label]), rtol=1e-5, atol=1e-5)
+    # The same noise draws another picture for another class, and the same picture gets another verdict.
+    for half, given in ((generator, noise[:1]), (discriminator, drawn[:1])):
+        said = np.asarray(half([np.repeat(given, 3, 0), label])).reshape(3, -1)
+        assert min(np.abs(said[a] - said[b]).max() for a, b in ((0, 1), (0, 2), (1, 2))) > 1e-3
 
 
 def test_torch_names_and_axes_of_the_convolutions():
@@ -79,7 +94,7 @@ def test_a_part_alone_leaves_the_other_as_it_was(tmp_path):
 
 def test_wrong_arguments():
     for build, arguments in ((GAN, {"latents": 0}), (DCGAN32, {"latents": 1.5}), (WGAN, {"latents": "x"}),
-                             (WGANGP, {"maps": 0}), (GAN, {"input_shape": (28, 28)}),
+                             (WGANGP, {"maps": 0}), (GAN, {"input_shape": (28, 28)}), (ConditionalGAN, {"classes": 0}),
                              (DCGAN28, {"weights": "imagenet"})):  # fmt: skip
         with pytest.raises(UsageError):
             build(**arguments)

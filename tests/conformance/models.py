@@ -204,10 +204,13 @@ def calibrate(made: registry.Built) -> None:
             model = keras_engine.network(made).part(part).model
             if not any(isinstance(layer, keras.layers.BatchNormalization) for layer in flat(model)):
                 continue
-            first = made.task.parts[part].inputs[0]
-            given = call.inputs[first.name]
-            seen = made.normalise is not None and first.media == made.normalise.media
-            model(made.normalise(given) if seen else given, training=True)
+            given = [
+                made.normalise(call.inputs[port.name])
+                if made.normalise is not None and port.media == made.normalise.media
+                else call.inputs[port.name]
+                for port in made.task.parts[part].inputs
+            ]
+            model(given if len(given) > 1 else given[0], training=True)
 
 
 def _soften(layers: list[Any]) -> None:

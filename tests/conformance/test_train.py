@@ -77,11 +77,12 @@ def redraw(made: Any) -> Handful:
 
 
 def sample(made: Any) -> Handful:
-    """Pictures to themselves; of an adversarial pair noise to verdicts, through both halves."""
+    """Pictures to themselves; of an adversarial pair noise, and classes, to verdicts, through both halves."""
     shape, random = (ROWS, *made.keras.inputs[0].shape[1:]), np.random.RandomState(0)
     if len(shape) == 2:
         verdicts = np.array([[1.0], [-1.0]] * (ROWS // 2), np.float32)
-        return Handful([random.standard_normal(shape).astype(np.float32)], [verdicts], losses.squared)
+        told = [np.arange(ROWS, dtype=np.int32) % len(made.task.labels)] if made.task.labels else []
+        return Handful([random.standard_normal(shape).astype(np.float32), *told], [verdicts], losses.squared)
     pictures = (random.uniform(size=shape) > 0.5).astype(np.float32)
     return Handful([pictures], [pictures], family(made.name).reconstruction())
 

@@ -215,7 +215,12 @@ def test_digits_that_are_noise_are_told_from_real_ones(tmp_path: Path) -> None:
     assert found[1]["Frechet distance"] < 1e-3 < found[0]["Frechet distance"]
     assert found[0]["Frechet distance of real pictures"] == found[1]["Frechet distance of real pictures"]
     assert 10 < found[0]["confidence"] <= 100 and found[0]["classes drawn"] >= 1
-    assert "no FID" in said[0]
+    assert "no FID" in said[0] and "drawn as asked" not in found[1]
+    told = Sample(4, 28, 28, part="generator", output="unit", labels=tuple("0123456789"))
+    report = evaluate(predictor(told, generator=same), tmp_path / "x.npz", batch=240)
+    shares = report.details["drawn as asked"]
+    assert list(shares) == list("0123456789") and report.figures["classes drawn"] == found[1]["classes drawn"]
+    assert report.figures["drawn as asked"] == pytest.approx(np.mean(list(shares.values())))
     np.savez(tmp_path / "few.npz", x_test=strokes[:20])
     with pytest.raises(UsageError, match="too few for a covariance"):
         evaluate(predictor(task, generator=noise), tmp_path / "few.npz")

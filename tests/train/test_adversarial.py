@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from kerazoo.applications import gan
+from kerazoo.applications import cgan, gan
 from kerazoo.errors import UsageError
 from kerazoo.train import state as state_
 from kerazoo.train.data.arrays import Arrays
@@ -73,6 +73,28 @@ def test_losses_before_the_first_step() -> None:
             expected = np.logaddexp(0, -yes).mean() + np.logaddexp(0, no).mean()
         assert figures["loss"] == pytest.approx(expected, rel=1e-4)
         assert figures["apart"] == pytest.approx(yes.mean() - no.mean(), rel=1e-4)
+
+
+def test_both_halves_are_told_the_classes_of_the_real_pictures() -> None:
+    config, step = cgan.Config(input_shape=(4, 4, 1), latents=3, hidden=8), Adversarial("wasserstein", penalty=10.0)
+    made = replace(recipe(step), model=Pair(lambda: cgan.build(config)))
+    state, rng = state_.begin(made), np.random.default_rng(0)
+    pictures, classes = rng.integers(0, 256, (8, 4, 4, 1), np.uint8), np.arange(8)
+    real, first, second, share, told = made.augment((pictures, classes), rng, 0)  # type: ignore[misc]
+    assert told.tolist() == classes.tolist() and told.dtype == np.int32
+    generator, judge = state.models["generator"], state.models["discriminator"]
+    real, first, told = (keras.ops.convert_to_tensor(each) for each in (real, first, told))
+    drawn = generator([first, told])
+    yes, no = (np.asarray(judge([each, told]), np.float64).mean() for each in (real, drawn))
+    slope = float(slope_penalty(lambda between: judge([between, told]), real, drawn, share))
+    state, figures = made.step(state, (real, first, second, share, told))
+    assert figures["apart"] == pytest.approx(yes - no, rel=1e-4)
+    assert figures["loss"] == pytest.approx(no - yes + 10 * slope, rel=1e-4)
+    # The generator's own step comes after, by the critic that was just moved.
+    before = generator.get_layer("generator_class").embeddings.numpy()
+    made.step(state, (real, first, second, share, told))
+    assert not np.array_equal(before[:8], generator.get_layer("generator_class").embeddings.numpy()[:8])
+    np.testing.assert_array_equal(before[8:], generator.get_layer("generator_class").embeddings.numpy()[8:])
 
 
 def test_the_generator_waits_for_its_critic_and_the_average_follows_it() -> None:

@@ -214,6 +214,25 @@ def test_an_adversarial_pair_learns_and_shows_what_it_draws(tmp_path: Path, caps
     assert not (tmp_path / "no").exists()
 
 
+def test_a_conditional_pair_learns_the_names_of_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng, out = np.random.default_rng(0), tmp_path / "out"
+    for name, grey in (("dark", 20), ("light", 230)):
+        for number in range(8):
+            save(tmp_path / "data" / name / f"{number}.png", rng.integers(grey - 20, grey + 20, (30, 34), np.uint8))
+    options: dict[str, Any] = {"settings": {"batch": 8}, "seed": 1, "say": lambda line: None}
+    made = fit.train("cgan_mlp", tmp_path / "data", out, epochs=1, **options)
+    card = card_.of_archive(made.path)
+    assert card.task.labels == ("dark", "light") and card.training["pictures"] == 16
+    asked = ["predict", "-m", str(made.path), "--engine=keras", "-o", str(tmp_path / "drawn.png")]
+    assert cli.run([*asked, "--label=light"]) == 0
+    capsys.readouterr()
+    assert cli.run([*asked, "--label=grey"]) == 2
+    assert "there are dark, light" in capsys.readouterr().err
+    (data,) = source("sample", tmp_path / "alone")
+    with pytest.raises(UsageError, match="y_train"):
+        fit.train("cgan_mlp", data, tmp_path / "no", epochs=1, **options)
+
+
 @pytest.mark.slow
 def test_a_model_of_ones_own_goes_on_with_other_classes_and_a_frozen_body(trained: Any, tmp_path: Path) -> None:
     out, _ = trained("segment")

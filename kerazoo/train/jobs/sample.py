@@ -15,6 +15,7 @@ from kerazoo.errors import UsageError
 from kerazoo.metrics import sample as metrics
 from kerazoo.ops import numpy as ops
 from kerazoo.tasks.sample import Hierarchical, Sample
+from kerazoo.train.data import labelled
 from kerazoo.train.data.arrays import Arrays
 from kerazoo.train.data.pictures import read
 from kerazoo.train.jobs import Job, Request, share
@@ -89,6 +90,8 @@ def job(asked: Request) -> Job:
 def adversarial(asked: Request, task: Sample) -> Job:
     """A generator and the discriminator that teaches it; what is kept is the average of the generator's weights.
 
+    A pair that is told classes learns from pictures with the names of theirs.
+
     Raises:
         UsageError, InputError: As of `job`.
     """
@@ -103,16 +106,25 @@ def adversarial(asked: Request, task: Sample) -> Job:
             "against.\nLeave it out; `kerazoo evaluate` measures afterwards how like real ones its drawings are."
         )
     asked.augmented()
-    height, width, channels = task.height, task.width, task.channels
+    image = Image(task.height, task.width, task.channels, resize=min(task.height, task.width))
     # Nothing is held out: what there is to measure is what is drawn, and that is looked at.
-    found, skipped = _fitted(asked, asked.source, "train", Image(height, width, channels, resize=min(height, width)))
+    config = start.config
+    if task.labels:
+        known = labelled.read(asked.source)
+        if start.built is not None:
+            known = labelled.renumbered(known, task.labels, asked.source)
+        config, task = replace(config, classes=len(known.names)), replace(task, labels=known.names)
+        *arrays, skipped = labelled.fit(known, image, strict=asked.strict, say=asked.say)
+    else:
+        found, skipped = _fitted(asked, asked.source, "train", image)
+        arrays = [found]
     step, optimizer = OBJECTIVES.get(str(start.variant), DCGAN)
     _, schedule = asked.settings.made()
-    network = Network(start, start.config)
+    network = Network(start, config)
     recipe = Recipe(
         name=asked.name,
         model=Pair(network),
-        data=Arrays((found,)),
+        data=Arrays(tuple(arrays)),
         step=step,
         optimizer={name: optimizer for name in (GENERATOR, "discriminator")},
         schedule=schedule,
@@ -122,7 +134,7 @@ def adversarial(asked: Request, task: Sample) -> Job:
         batch=asked.settings.batch,
         epochs=asked.settings.epochs,
     )
-    notes = {"pictures": len(found), "held out": 0, "left out": skipped}
+    notes = {"pictures": len(arrays[0]), "held out": 0, "left out": skipped}
     return Job(recipe, {"sample": task}, None, notes, assemble=lambda state: together(network, state))
 
 
@@ -162,7 +174,9 @@ class Grid:
 
 def drawn(generator: Any, task: Sample, seeds: np.ndarray) -> np.ndarray:
     """What a Keras generator draws from seeds, as `Sample` does: uint8 [seeds, height, width, channels]."""
-    values = np.asarray(generator(ops.normal(seeds.astype(np.int64), task.latents), training=False))
+    noise = ops.normal(seeds.astype(np.int64), task.latents)
+    told = (seeds % len(task.labels)).astype(np.int32) if task.labels else None
+    values = np.asarray(generator(noise if told is None else [noise, told], training=False))
     return ops.whole(task.brightness(ops, values) * 255.0)
 
 

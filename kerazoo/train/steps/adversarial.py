@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,8 @@ class Adversarial:
 
     The state's models are `generator`, `discriminator` and `average`, a generator whose weights follow those of the
     first. A batch is real pictures, noise for either step [batch, latents], and shares in 0..1 [batch, 1, 1, 1]: what
-    is drawn at random comes with the data, so that a resumed training goes on as it began.
+    is drawn at random comes with the data, so that a resumed training goes on as it began. A pair that is told classes
+    gets those of the real pictures, int32 [batch], at the batch's end; what is drawn is of the same ones.
 
     Attributes:
         objective: One of `OBJECTIVES`.
@@ -52,10 +53,10 @@ class Adversarial:
     def __call__(self, state: State, batch: Batch) -> tuple[State, Figures]:
         judge = state.once("judge", lambda: self._judging(state))
         draw = state.once("draw", lambda: self._drawing(state))
-        real, first, second, share = batch
-        loss, apart = judge(real, first, share)
+        real, first, second, share, *told = batch
+        loss, apart = judge(real, first, share, *told)
         if state.index % self.critic == self.critic - 1:
-            state.arrays["generator"] = np.asarray(draw(second))
+            state.arrays["generator"] = np.asarray(draw(second, *told))
         figures = {"loss": float(loss), "apart": float(apart)}
         return state, {**figures, "generator": float(state.arrays.get("generator", 0.0))}
 
@@ -66,16 +67,19 @@ class Adversarial:
         optimizer, weights = state.optimizers["discriminator"], discriminator.trainable_variables
 
         @tf.function(autograph=False)
-        def step(real: Any, noise: Any, share: Any) -> Any:
-            drawn = generator(noise, training=True)
+        def step(real: Any, noise: Any, share: Any, *told: Any) -> Any:
+            def verdict(pictures: Any) -> Any:
+                return discriminator(_with(pictures, told), training=True)
+
+            drawn = generator(_with(noise, told), training=True)
             with tf.GradientTape() as tape:
-                yes, no = discriminator(real, training=True), discriminator(drawn, training=True)
+                yes, no = verdict(real), verdict(drawn)
                 if self.objective == "wasserstein":
                     loss = tf.reduce_mean(no) - tf.reduce_mean(yes)
                 else:
                     loss = tf.reduce_mean(tf.nn.softplus(-yes)) + tf.reduce_mean(tf.nn.softplus(no))
                 if self.penalty:
-                    loss += self.penalty * slope_penalty(discriminator, real, drawn, share)
+                    loss += self.penalty * slope_penalty(verdict, real, drawn, share)
             optimizer.apply(tape.gradient(loss, weights), weights)
             if self.clip:
                 for weight in weights:
@@ -91,9 +95,10 @@ class Adversarial:
         optimizer, weights = state.optimizers["generator"], generator.trainable_variables
 
         @tf.function(autograph=False)
-        def step(noise: Any) -> Any:
+        def step(noise: Any, *told: Any) -> Any:
             with tf.GradientTape() as tape:
-                verdict = discriminator(generator(noise, training=True), training=True)
+                drawn = generator(_with(noise, told), training=True)
+                verdict = discriminator(_with(drawn, told), training=True)
                 wasserstein = self.objective == "wasserstein"
                 loss = tf.reduce_mean(-verdict if wasserstein else tf.nn.softplus(-verdict))
             optimizer.apply(tape.gradient(loss, weights), weights)
@@ -106,11 +111,16 @@ class Adversarial:
         return step
 
 
-def slope_penalty(discriminator: Any, real: Any, drawn: Any, share: Any) -> Any:
-    """The mean of `(|slope| - 1)^2` of a network at pictures between real and drawn ones, one share of each pair.
+def _with(first: Any, told: Sequence[Any]) -> Any:
+    """What a model is called with that takes classes too, where there are any."""
+    return [first, *told] if told else first
+
+
+def slope_penalty(verdict: Callable[[Any], Any], real: Any, drawn: Any, share: Any) -> Any:
+    """The mean of `(|slope| - 1)^2` of a critic at pictures between real and drawn ones, one share of each pair.
 
     Args:
-        discriminator: From pictures [batch, height, width, channels] to [batch, 1].
+        verdict: From pictures [batch, height, width, channels] to [batch, 1].
         real, drawn: Pictures.
         share: Of the real one, in 0..1, [batch, 1, 1, 1].
     """
@@ -119,8 +129,8 @@ def slope_penalty(discriminator: Any, real: Any, drawn: Any, share: Any) -> Any:
     between = tf.convert_to_tensor(share * real + (1 - share) * drawn)
     with tf.GradientTape() as tape:
         tape.watch(between)
-        verdict = tf.reduce_sum(discriminator(between, training=True))
-    slope = tape.gradient(verdict, between)
+        total = tf.reduce_sum(verdict(between))
+    slope = tape.gradient(total, between)
     # The root of 0 has no slope of its own.
     length = tf.sqrt(tf.reduce_sum(tf.square(slope), axis=(1, 2, 3)) + 1e-12)
     return tf.reduce_mean(tf.square(length - 1))
@@ -146,7 +156,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Noised:
-    """Pictures uint8 in the generator's range, with all that a step draws at random.
+    """Pictures uint8 in the generator's range, with all that a step draws at random, and with their classes if any.
 
     Attributes:
         latents: Numbers of noise a picture is made from.
@@ -157,8 +167,9 @@ class Noised:
     signed: bool = True
 
     def __call__(self, batch: Batch, rng: np.random.Generator, epoch: int) -> Batch:
-        (pictures,) = batch
+        pictures, *classes = batch
         real = pictures.astype(np.float32) / 255
         noise = rng.standard_normal((2, len(real), self.latents), np.float32)
         share = rng.random((len(real), 1, 1, 1), np.float32)
-        return 2 * real - 1 if self.signed else real, noise[0], noise[1], share
+        told = [each.astype(np.int32) for each in classes]
+        return 2 * real - 1 if self.signed else real, noise[0], noise[1], share, *told

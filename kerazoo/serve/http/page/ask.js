@@ -9,6 +9,7 @@ const path = () => `/v1/models/${encodeURIComponent(current().name)}`;
 // --- what a person gives: one field a port, by what its values are ---
 
 function fieldOf(port) {
+  if (port.media === "category") return choiceField(port);
   if (port.dtype === "string") return port.suffixes.length ? fileField(port) : textField(port);
   if (port.media === "seed") return seedField(port);
   return port.dtype.includes("int") && port.shape.length === 1 && !port.suffixes.length ? numberField(port) : jsonField(port);
@@ -101,6 +102,13 @@ function textField(port) {
   return typed(port, input, text => [text]);
 }
 
+function choiceField(port) {
+  const input = make("select"), any = make("option", "any");
+  any.value = ""; input.style.marginLeft = ".5rem";
+  input.append(any, ...(chosen().labels || []).map(label => make("option", label)));
+  return typed(port, input, label => [label]);
+}
+
 function numberField(port) {
   const input = make("input");
   input.type = "number"; input.value = "1"; input.style.marginLeft = ".5rem";
@@ -163,7 +171,7 @@ function example(told) {
     const kind = (request[0].mime || "application/octet-stream").replace("*", request[0].suffixes[0].slice(1));
     return `curl -H 'Content-Type: ${kind}' --data-binary @file${request[0].suffixes[0]} \\\n  ${here}:predict`;
   }
-  const value = field => "take" in field ? [{ b64: "..." }] : field.port.dtype === "string" ? ["..."] : [1];
+  const value = field => "take" in field ? [{ b64: "..." }] : field.port.dtype === "string" ? [field.port.media === "category" ? "" : "..."] : [1];
   const inputs = Object.fromEntries(fields.map(field => [field.port.name, value(field)]));
   const body = JSON.stringify({ ...(first ? {} : { signature_name: signature }), inputs });
   return `curl -d '${body}' \\\n  ${here}:predict`;
