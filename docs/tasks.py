@@ -35,6 +35,7 @@ TOLD = {
     "fill": ["language.md"],
     "nodes": ["graphs.md", "learn/graphs.md"],
     "pose": ["segmentation.md#poses"],
+    "rank": ["captions.md#which-sentence-and-where-each-word-is"],
     "redraw": ["drawing.md", "gallery.md#larger"],
     "sample": ["drawing.md#from-seeds", "gallery.md#digits-that-nobody-wrote"],
     "segment": ["segmentation.md"],

@@ -15,19 +15,17 @@ anew for each.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from kerazoo import registry
 from kerazoo.applications import captioner
 from kerazoo.codecs.text import END, PAD, START, Vocabulary, tokens, vocabulary
 from kerazoo.lazy import keras
 from kerazoo.loading import load
-from kerazoo.train import product, script
+from kerazoo.train import script
 from kerazoo.train.data.arrays import Arrays
 from kerazoo.train.jobs.translate import worded
 from kerazoo.train.losses import cross_entropy, right
@@ -50,8 +48,18 @@ SHAPES = ("circle", "square", "triangle")
 THINGS = tuple((colour, shape) for colour in COLOURS for shape in SHAPES)
 
 
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom, in pixels."""
+
+
 def scene(rng: np.random.Generator, side: int = 224) -> tuple[Image.Image, str]:
     """A picture and its sentence."""
+    picture, sentence, _ = located(rng, side)
+    return picture, sentence
+
+
+def located(rng: np.random.Generator, side: int = 224) -> tuple[Image.Image, str, list[Box]]:
+    """A picture, its sentence, and where each thing is that the sentence names, in that order."""
     ground = tuple(int(level) for level in rng.integers(225, 256, 3))
     picture = Image.new("RGB", (side, side), ground)
     draw, far = ImageDraw.Draw(picture), side / 4
@@ -61,26 +69,28 @@ def scene(rng: np.random.Generator, side: int = 224) -> tuple[Image.Image, str]:
         large = bool(rng.integers(2))
         radius = side * (rng.uniform(0.17, 0.2) if large else rng.uniform(0.07, 0.1))
         at = [far + 2 * far * half + rng.uniform(-0.03, 0.03) * side for half in (right_, low)]
-        _put(draw, shape, colour, at, radius)
+        boxes = [_put(draw, shape, colour, at, radius)]
         size, place = ("small", "large")[large], f"{('top', 'bottom')[low]} {('left', 'right')[right_]}"
-        return picture, f"a {size} {colour} {shape} at the {place}"
+        return picture, f"a {size} {colour} {shape} at the {place}", boxes
     first, second = (THINGS[number] for number in rng.choice(len(THINGS), 2, replace=False))
-    beside = bool(rng.integers(2))
+    beside, boxes = bool(rng.integers(2)), []
     for place, (colour, shape) in enumerate((first, second)):
         along, across = side * (0.25 + 0.5 * place + rng.uniform(-0.06, 0.06)), side * rng.uniform(0.38, 0.62)
         at = [along, across] if beside else [across, along]
-        _put(draw, shape, colour, at, side * rng.uniform(0.1, 0.16))
-    return picture, f"a {' '.join(first)} {'left of' if beside else 'above'} a {' '.join(second)}"
+        boxes.append(_put(draw, shape, colour, at, side * rng.uniform(0.1, 0.16)))
+    return picture, f"a {' '.join(first)} {'left of' if beside else 'above'} a {' '.join(second)}", boxes
 
 
-def _put(draw: ImageDraw.ImageDraw, shape: str, colour: str, at: list[float], radius: float) -> None:
+def _put(draw: ImageDraw.ImageDraw, shape: str, colour: str, at: list[float], radius: float) -> Box:
     (x, y), fill = at, COLOURS[colour]
+    box = (x - radius, y - radius, x + radius, y + radius)
     if shape == "circle":
-        draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill)
+        draw.ellipse(box, fill)
     elif shape == "square":
-        draw.rectangle((x - radius, y - radius, x + radius, y + radius), fill)
+        draw.rectangle(box, fill)
     else:
         draw.polygon([(x, y - radius), (x - radius, y + radius), (x + radius, y + radius)], fill)
+    return box
 
 
 def drawn(folder: Path, count: int = SCENES) -> list[tuple[Path, str]]:
@@ -103,18 +113,10 @@ def opened(folder: Path) -> dict[str, Any]:
     scenes = drawn(folder)
     kept = folder / "features.npy"
     if not kept.exists():
-        np.save(kept, np.concatenate(list(seen([path for path, _ in scenes]))))
+        pictures = (path.read_bytes() for path, _ in scenes)
+        np.save(kept, np.concatenate(list(script.seen(pictures, FEATURES, NORMALISE))))
     words = vocabulary([tokens(sentence) for _, sentence in scenes], CONFIG.words)
     return {"scenes": scenes, "features": np.load(kept, mmap_mode="r"), "words": words}
-
-
-def seen(paths: list[Path], batch: int = 50) -> Iterator[np.ndarray]:
-    """The grid of features of each picture, float16 [batch, height, width, channels]."""
-    whole = registry.build("mobilenet_v1_025:imagenet").keras
-    body = keras.Model(whole.input, whole.get_layer(FEATURES).output)
-    for start in range(0, len(paths), batch):
-        pixels = np.stack([np.asarray(Image.open(path)) for path in paths[start : start + batch]])
-        yield np.asarray(body(NORMALISE(pixels.astype(np.float32)), training=False), np.float16)
 
 
 def numbers(sentences: list[str], words: Vocabulary, length: int) -> tuple[np.ndarray, np.ndarray]:
@@ -136,16 +138,6 @@ def tail(config: captioner.Config) -> Any:
     before = keras.Input((None,), dtype="int32", name="before")
     logits, _, _ = decoder([before, *keras.Model(between, encoder.outputs)(features)])
     return keras.Model([features, before], logits, name=config.name)
-
-
-def stored(model: Any, path: Path) -> Path:
-    """The weights of the whole network: of the tail, and MobileNet's."""
-    whole = captioner.build(CONFIG)
-    body = registry.build("mobilenet_v1_025:imagenet").keras
-    known = {variable.path: variable for variable in (*body.weights, *model.weights)}
-    for variable in whole.weights:
-        variable.assign(known[variable.path])
-    return product.half(whole, path)
 
 
 class Held:
@@ -192,5 +184,5 @@ def measure(word: str, data: dict[str, Any]) -> dict[str, float]:
 if __name__ == "__main__":
     script.main(
         __doc__, recipe, opened=opened, vocabulary=lambda data: {"vocabulary": data["words"]}, normalise=NORMALISE,
-        measure=measure, store=stored,
+        measure=measure, store=functools.partial(script.seeing, captioner.build(CONFIG)),
     )  # fmt: skip

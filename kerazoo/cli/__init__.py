@@ -15,7 +15,7 @@ from kerazoo.printable import printable
 
 COMMANDS = (
     "predict", "models", "info", "fetch", "export", "verify", "train", "prune", "evaluate", "bench", "serve", "card",
-    "similar", "analogy", "cache", "doctor", "completion",
+    "similar", "analogy", "rank", "cache", "doctor", "completion",
 )  # fmt: skip
 
 COMPLETING = "_KERAZOO_COMPLETE"

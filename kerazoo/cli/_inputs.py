@@ -117,7 +117,7 @@ def requests(
         given: Port -> value as typed, the same for all.
     """
     first = task.request[0].name
-    sources: Iterable[Source | None] = _sources(texts, task.request[0], recursive)
+    sources: Iterable[Source | None] = sources_of(texts, task.request[0], recursive)
     if first in given or seed_port(task) == first:
         sources = [None]
     for source in sources:
@@ -137,7 +137,8 @@ def _filled(first: str, source: Source | None, values: Mapping[str, Any]) -> Map
     return values if source is None else {first: source(), **values}
 
 
-def _sources(texts: Iterable[str | Source], port: Port, recursive: bool) -> Iterator[Source]:
+def sources_of(texts: Iterable[str | Source], port: Port, recursive: bool) -> Iterator[Source]:
+    """What is typed for one port, folders, patterns and stdin opened."""
     typed = not codecs.of(port).SUFFIXES
     for text in texts:
         if isinstance(text, Source):

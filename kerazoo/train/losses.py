@@ -157,6 +157,32 @@ class Classes:
         return function(wanted, keras.ops.softmax(logits) if form == "softmax" else logits)
 
 
+@dataclass(frozen=True)
+class Ranking:
+    """By how much wrong pairs come within a margin of right ones, both ways: of either's others.
+
+    Source: Karpathy, Fei-Fei, arXiv:1412.2306, equation 9; of a batch's pairs the mean, and not the sum.
+
+    Attributes:
+        margin: By which a right pair must score more.
+    """
+
+    margin: float = 1.0
+
+    def __call__(self, kinds: Any, scores: Any) -> Any:
+        """One number for each pair.
+
+        Args:
+            kinds: Whole numbers [n]; pairs of equal number could be exchanged, and are not wrong with each other.
+            scores: Of the first of pair k with the second of pair l, float32 [n, n].
+        """
+        ops = keras.ops
+        right_ = ops.diagonal(scores)
+        wrong = ops.cast(ops.not_equal(kinds[:, None], kinds[None, :]), scores.dtype)
+        rows, columns = (ops.relu(scores - own + self.margin) * wrong for own in (right_[:, None], right_[None, :]))
+        return ops.sum(rows, axis=1) + ops.sum(columns, axis=0)
+
+
 def focal_terms(targets: Any, logits: Any, gamma: float = 2.0, alpha: float = 0.25) -> Any:
     """`-alpha_t (1 - p_t)^gamma log p_t` of each output, from logits, which are finite where probabilities are 0 or 1.
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from kerazoo.assets import Assets, labels
 from kerazoo.codecs.image import Image, Normalise
 from kerazoo.codecs.text import Vocabulary
 from kerazoo.codecs.text import vocabulary as vocabulary_of
+from kerazoo.lazy import keras
 from kerazoo.loading import load
 from kerazoo.metrics.translate import bleu_chrf
 from kerazoo.ops import numpy as ops
@@ -71,6 +73,28 @@ def bleu(word: str, data: Mapping[str, Any], lower: bool = False) -> dict[str, f
     guesses = [row.result.text for row in stream]
     figures, _ = bleu_chrf(guesses, [[line] for line in references], lower=lower)
     return figures
+
+
+BODY = "mobilenet_v1_025:imagenet"
+"""What sees pictures for `seen`."""
+
+
+def seen(pictures: Iterable[bytes], layer: str, normalise: Normalise, batch: int = 50) -> Iterator[np.ndarray]:
+    """Encoded pictures as a layer of `BODY` has them, batch by batch: float16 [batch, height, width, channels]."""
+    whole = registry.build(BODY).keras
+    body, image = keras.Model(whole.input, whole.get_layer(layer).output), Image(*whole.input.shape[1:3])
+    rest = iter(pictures)
+    while some := list(itertools.islice(rest, batch)):
+        pixels = normalise(image.prepare(ops, np.array(some, object)))
+        yield np.asarray(body(pixels, training=False), np.float16)
+
+
+def seeing(whole: Any, taught: Any, path: Path) -> Path:
+    """Stores the weights of a network that was taught behind `BODY`: what it learnt, and those of the body."""
+    known = {variable.path: variable for model in (registry.build(BODY).keras, taught) for variable in model.weights}
+    for variable in whole.weights:
+        variable.assign(known[variable.path])
+    return product.half(whole, path)
 
 
 def main(

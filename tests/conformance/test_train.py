@@ -128,6 +128,15 @@ def detect(made: Any) -> Handful:
     return Handful(inputs, known, loss, rate=3e-3)
 
 
+def rank(made: Any) -> Handful:
+    """Each picture's sentence before the others'."""
+    image, tokens = made.keras.inputs
+    random = np.random.RandomState(0)
+    pictures = random.uniform(-1, 1, (ROWS, *image.shape[1:])).astype(np.float32)
+    said = random.randint(4, 20, (ROWS, tokens.shape[1])).astype(np.int32)
+    return Handful([pictures, said], [np.arange(ROWS)], losses.Ranking(), rate=3e-3)
+
+
 def taught(made: Any) -> Handful:
     """For a kind of which the table has nothing: the answers of the same network with other weights."""
     random = np.random.RandomState(0)
@@ -153,7 +162,7 @@ def taught(made: Any) -> Handful:
 
 
 HANDFULS = {
-    each.__name__: each for each in (classify, detect, pose, segment, redraw, sample, nodes, separate, translate)
+    each.__name__: each for each in (classify, detect, pose, segment, redraw, sample, nodes, separate, translate, rank)
 }
 
 

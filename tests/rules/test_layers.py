@@ -17,7 +17,7 @@ LAYERS = {
     "registry": 4,
     "inputs": 5, "predictor": 5, "engines": 5, "formats": 5, "sources": 5,
     "own": 6, "export": 6, "train": 6, "loading": 6, "metrics": 6, "evaluation": 6, "words": 6,
-    "drawing": 6,
+    "ranking": 6, "drawing": 6,
     "bench": 7, "doctor": 7, "prune": 7, "scale": 7, "serve": 7,
     "cli": 8, "__main__": 8,
 }  # fmt: skip

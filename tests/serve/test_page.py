@@ -255,6 +255,10 @@ DETECT = {
     "score": [[0.987, 0]], "count": [1], "size": [[20, 40]],
 }  # fmt: skip
 SEGMENT = {"mask_bytes": [{"b64": grey([[0] * 20 + [1] * 20] * 20)}], "share": [[0.5, 0.5]]}
+RANK = {
+    "score": [1.5], "word": [["a", "dog", "<unk>", ""]], "word_score": [[0.5, 1, 0, 0]],
+    "box": [[[10, 5, 30, 15], [10, 5, 30, 15], [0, 0, 0, 0], [0, 0, 0, 0]]], "count": [3], "size": [[20, 40]],
+}  # fmt: skip
 POSE = {"points": [[[10, 5], [30, 15], [1, 1]]], "score": [[0.9, 0.8, 0.1]], "size": [[20, 40]]}
 
 
@@ -269,6 +273,7 @@ POSE = {"points": [[[10, 5], [30, 15], [1, 1]]], "score": [[0.9, 0.8, 0.1]], "si
          {(5, 10): "255,255,255", (35, 10): "179,102,102"}),
         ({"task": "pose", "labels": ["hip", "knee", "toe"], "bones": [[0, 1], [1, 2]]}, POSE, "Joints: hip, knee",
          {(20, 10): "0,128,0", (1, 1): "255,255,255"}),
+        ({"task": "rank"}, RANK, "Regions: a dog", {(20, 15): "255,51,51", (2, 18): "255,255,255"}),
     ],
 )  # fmt: skip
 def test_answers_are_drawn_on_the_picture(running, tmp_path, told, outputs, expected, colours):

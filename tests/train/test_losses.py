@@ -131,3 +131,17 @@ def test_perceptual_loss_teaches_pictures() -> None:
     assert np.abs(tape.gradient(value, made)).max() > 0
     with pytest.raises(UsageError, match=r"seeing has no layer 'nea'(.|\n)*near"):
         losses.features_of(model, ["nea"])
+
+
+@given(st.integers(1, 6), st.floats(0, 3), st.integers(0, 999))
+def test_ranking_is_the_papers_double_loop(count: int, margin: float, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    scores, kinds = random.normal(0, 2, (count, count)).astype(np.float32), random.integers(0, count, count)
+    expected = np.zeros(count)
+    for k in range(count):
+        for other in range(count):
+            if kinds[other] != kinds[k]:
+                expected[k] += max(0, scores[k, other] - scores[k, k] + margin)
+                expected[k] += max(0, scores[other, k] - scores[k, k] + margin)
+    found = losses.Ranking(margin)(tf.constant(kinds), tf.constant(scores))
+    np.testing.assert_allclose(np.asarray(found), expected, rtol=1e-4, atol=1e-5)

@@ -28,7 +28,7 @@ CLASSIFIERS = ("lenet5_mnist", "lenet5_1998_mnist", "mlp_mnist", "snn_mnist", "n
 OTHERS = (
     "autoencoder_mnist", "stn_mnist_rts", "vae_mnist", "unet_membrane", "espcn_t91", "gcn_planetoid", "gan_mnist",
     "rnn_encdec_multi30k", "attention_bahdanau_multi30k", "transformer_multi30k", "char_lstm_tinyshakespeare",
-    "captioner_scenes", "words_5m", "nvae_mnist",
+    "captioner_scenes", "words_5m", "nvae_mnist", "visual_semantic_scenes",
 )  # fmt: skip
 COMMANDS = ("yolov3_bccd",)
 """Those that are `kerazoo train` with settings, which takes the model's own preprocessing."""

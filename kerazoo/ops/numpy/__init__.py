@@ -18,6 +18,7 @@ from kerazoo.ops.numpy.arrays import (
     gather_batched,
     length,
     log_softmax,
+    matmul,
     maximum,
     minimum,
     most,

@@ -149,6 +149,11 @@ def cumsum(array: Any) -> np.ndarray:
     return array.cumsum(axis=-1, dtype=array.dtype)
 
 
+def matmul(a: Any, b: Any) -> np.ndarray:
+    """Products of matrices [..., n, m] and [..., m, k]: [..., n, k]."""
+    return np.matmul(a, b)
+
+
 def abs(array: Any) -> np.ndarray:
     """Of complex numbers the magnitude."""
     return np.abs(array)

@@ -20,6 +20,7 @@ from kerazoo.ops.tensorflow.arrays import (
     gather_batched,
     length,
     log_softmax,
+    matmul,
     maximum,
     minimum,
     most,

@@ -96,6 +96,10 @@ def cumsum(array: Any) -> Any:
     return tf.cumsum(array, axis=-1)
 
 
+def matmul(a: Any, b: Any) -> Any:
+    return tf.matmul(a, b)
+
+
 def abs(array: Any) -> Any:
     return tf.abs(array)
 

@@ -204,7 +204,7 @@ async function ask(name, mine) {
   }
   if (mine !== asked) return;
   if (answer.error) { waiting.replaceWith(make("p", answer.error, "bad")); return; }
-  const took = Math.round(performance.now() - start), file = fields.length === 1 ? fields[0].file : null;
+  const took = Math.round(performance.now() - start), file = fields.find(each => each.file)?.file ?? null;
   const outputs = response.length === 1 ? { [response[0].name]: answer.outputs } : answer.outputs;
   const elements = await show(answers, outputs, file);
   if (mine !== asked) return;

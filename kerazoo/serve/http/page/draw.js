@@ -26,20 +26,30 @@ const drawn = {
     const found = [...Array(first(outputs.count)).keys()].map(row =>
       Object.fromEntries(["box", "label", "index", "score"].map(name => [name, outputs[name][0][row]])));
     const { canvas, pen, scale } = ground(picture, outputs.size[0]);
-    const thick = Math.max(2, Math.max(canvas.width, canvas.height) / 256), size = Math.max(12, thick * 6);
-    pen.font = `${size}px system-ui, sans-serif`; pen.lineWidth = thick; pen.textBaseline = "top";
-    for (const { box, label, index, score } of found.toReversed()) {
-      const [left, top, right, bottom] = box.map(side => side * scale), caption = `${label} ${score.toFixed(2)}`;
-      pen.strokeStyle = pen.fillStyle = bright(index);
-      pen.strokeRect(left, top, right - left, bottom - top);
-      pen.fillRect(left, top, pen.measureText(caption).width + 2 * thick, size + 2 * thick);
-      pen.fillStyle = "#000";
-      pen.fillText(caption, left + thick, top + thick);
-    }
+    for (const { box, label, index, score } of found.toReversed())
+      framed(pen, box.map(side => side * scale), `${label} ${score.toFixed(2)}`, bright(index));
     const words = found.map(({ label, score }) => `${label} ${score.toFixed(2)}`);
     canvas.setAttribute("aria-label", found.length ? `Boxes: ${words.join(", ")}` : "No boxes");
     const rows = found.map(({ label, index, score }) => keyed(bright(index), label, percent(score)));
     return [canvas, ...(rows.length ? rows : [make("p", "Nothing was found.")])];
+  },
+
+  rank(answers, outputs, picture) {
+    const { canvas, pen, scale } = ground(picture, outputs.size[0]), regions = new Map(), UNKNOWN = "<unk>";
+    const words = outputs.word[0].slice(0, first(outputs.count));
+    words.forEach((word, place) => {
+      const box = outputs.box[0][place], region = regions.get(box.join()) ?? { box, words: [] };
+      if (word !== UNKNOWN) regions.set(box.join(), { box, words: [...region.words, word] });
+    });
+    const found = [...regions.values()];
+    found.forEach(({ box, words }, index) => framed(pen, box.map(side => side * scale), words.join(" "), bright(index)));
+    canvas.setAttribute("aria-label", `Regions: ${found.map(({ words }) => words.join(" ")).join(", ")}`);
+    const rows = words.map((word, place) => {
+      const index = found.findIndex(({ box }) => box.join() === outputs.box[0][place].join());
+      return word === UNKNOWN ? keyed("transparent", word, "not in the vocabulary")
+        : keyed(bright(index), word, outputs.word_score[0][place].toFixed(3));
+    });
+    return [canvas, make("p", `Score: ${first(outputs.score).toFixed(3)}`), ...rows];
   },
 
   pose({ labels, bones }, outputs, picture) {
@@ -92,6 +102,16 @@ function ground(picture, [height, width]) {
   canvas.setAttribute("role", "img");
   pen.drawImage(picture, 0, 0, canvas.width, canvas.height);
   return { canvas, pen, scale };
+}
+
+function framed(pen, [left, top, right, bottom], caption, colour) {
+  const { width, height } = pen.canvas, thick = Math.max(2, Math.max(width, height) / 256), size = Math.max(12, thick * 6);
+  pen.font = `${size}px system-ui, sans-serif`; pen.lineWidth = thick; pen.textBaseline = "top";
+  pen.strokeStyle = pen.fillStyle = colour;
+  pen.strokeRect(left, top, right - left, bottom - top);
+  pen.fillRect(left, top, pen.measureText(caption).width + 2 * thick, size + 2 * thick);
+  pen.fillStyle = "#000";
+  pen.fillText(caption, left + thick, top + thick);
 }
 
 const bright = index => `hsl(${360 * (index * 0.618034 % 1)} 100% 60%)`;
