@@ -78,7 +78,7 @@ SMALL = Config("visual_semantic_small", 23, 32, 48, 64, 11, False, 0.0, 12, smoo
 
 
 def _variant(config: Config, params: int) -> Variant:
-    sizes = {"words": 30, "embedding": 8, "units": 12, "space": 10, "length": 8, "input_shape": (64, 64, 3)}
+    sizes: dict[str, Any] = {"words": 30, "embedding": 8, "units": 12, "space": 10, "length": 8, "input_shape": (64, 64, 3)}
     return Variant(config, params, config.input_shape, "rank", replace(config, **sizes))
 
 
