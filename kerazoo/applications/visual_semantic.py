@@ -78,8 +78,8 @@ SMALL = Config("visual_semantic_small", 23, 32, 48, 64, 11, False, 0.0, 12, smoo
 
 
 def _variant(config: Config, params: int) -> Variant:
-    sizes: dict[str, Any] = {"words": 30, "embedding": 8, "units": 12, "space": 10, "length": 8, "input_shape": (64, 64, 3)}
-    return Variant(config, params, config.input_shape, "rank", replace(config, **sizes))
+    small = replace(config, words=30, embedding=8, units=12, space=10, length=8, input_shape=(64, 64, 3))
+    return Variant(config, params, config.input_shape, "rank", small)
 
 
 VARIANTS = {"visual_semantic": _variant(Config(), 1_697_444), "visual_semantic_small": _variant(SMALL, 144_160)}
