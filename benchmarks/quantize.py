@@ -1,6 +1,6 @@
 """What 8 bits cost and give: agreement and accuracy on pictures that calibration did not see, size, and time.
 
-    python -m benchmarks.quantize ../shared/data --out benchmarks/results/quantize.json
+    python -m benchmarks.quantize DATA --out benchmarks/results/quantize.json
 
 Accuracy: every other picture of `imagenet_dev200.tar`, T91 and ten photographs calibrate (and half of these judge while
 layers are chosen); the other hundred pictures are asked afterwards, and all two hundred for top-1, which is no
