@@ -242,9 +242,9 @@ def test_roughness_is_the_largest_singular_values_and_scales():
     random = np.random.default_rng(0)
     sizes = hierarchical.directions_of(network)
     directions = {name: random.standard_normal(size).astype(np.float32) for name, size in sizes.items()}
-    for _ in range(8):
+    for _ in range(30):
         found, directions = hierarchical.rough(network, directions)
-    np.testing.assert_allclose(float(found), expected, rtol=0.02)
+    np.testing.assert_allclose(float(found), expected, rtol=0.01)
 
 
 def test_digits_are_drawn_anew_by_their_levels():

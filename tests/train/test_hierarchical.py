@@ -1,81 +1,19 @@
-"""Hierarchies of latent variables learn by their lower bound, go on where they stood, and are readjusted."""
+"""The statistics of a hierarchy's decoder are readjusted for the temperature that it draws at."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-import kerazoo
 from kerazoo.applications import nvae, vae
-from kerazoo.assets import Assets
 from kerazoo.drawing import noise
 from kerazoo.errors import UsageError
 from kerazoo.layers import hierarchy
-from kerazoo.metrics.sample import describing
-from kerazoo.train.data.arrays import Arrays
-from kerazoo.train.jobs.sample import SMOOTH, Bound
 from kerazoo.train.readjust import readjust
-from kerazoo.train.recipe import Recipe
-from kerazoo.train.run import run
-from kerazoo.train.schedules import Constant, Optimizer
-from kerazoo.train.steps.hierarchical import Binarised, LowerBound
 
 TINY = nvae.VARIANTS["nvae_mnist_small"].small
-
-
-def bars(count: int = 32) -> np.ndarray:
-    rng = np.random.default_rng(0)
-    pictures = np.zeros((count, 10, 10, 1), np.uint8)
-    for picture in pictures:
-        at = rng.integers(0, 8)
-        picture[at : at + 2] = 255
-    return pictures
-
-
-def recipe(epochs: int) -> Recipe:
-    return Recipe(
-        name="nvae_mnist_small:bars",
-        model=lambda: nvae.build(TINY),
-        data=Arrays((bars(),)),
-        step=LowerBound(nvae.reconstruction(), warm_up=8, smooth=SMOOTH),
-        optimizer=Optimizer("adamax", settings={"epsilon": 1e-3}),
-        schedule=Constant(2e-2),
-        augment=Binarised(TINY.noise),
-        measure=Bound(bars(8), binarised=True),
-        batch=8,
-        epochs=epochs,
-    )
-
-
-@pytest.mark.slow
-def test_a_hierarchy_learns_and_goes_on_bit_for_bit(tmp_path: Path) -> None:
-    quiet: Any = {"say": lambda line: None}
-    whole = run(recipe(6), tmp_path / "whole", **quiet)
-    history = whole.history
-    assert history[-1]["bound"] < 0.7 * history[0]["bound"]
-    assert np.isfinite([row["val_loss"] for row in history]).all()
-    assert history[0]["bound"] > history[0]["divergence"] > 0
-    run(recipe(2), tmp_path / "parts", **quiet)
-    again = run(recipe(6), tmp_path / "parts", **quiet)
-    for one, other in zip(whole.state.model.get_weights(), again.state.model.get_weights(), strict=True):
-        np.testing.assert_array_equal(one, other)
-    # What it came to describes better than what knows nothing, one bit a pixel.
-    bound, redrawn = describing(again.state.model)
-    costs, apart = bound(bars(8).astype(np.float32) / 255)
-    assert (costs + apart).mean() < 100 * np.log(2)
-    assert redrawn(bars(8).astype(np.float32) / 255).shape == (8, 10, 10, 1)
-    # And draws, from a file, at a temperature that its statistics are made for.
-    kerazoo.save(again.state.model, tmp_path / "bars.keras", task=nvae.tasks(TINY, Assets())["sample"])
-    cool = kerazoo.load(str(tmp_path / "bars.keras"), "keras")
-    model: Any = cool.network.model  # type: ignore[union-attr]
-    readjust(model, 0.5, batches=2)
-    kerazoo.save(model, tmp_path / "cool.keras", task=cool.task)
-    drawn: Any = [kerazoo.load(str(tmp_path / f"{name}.keras"), "keras")(7) for name in ("bars", "cool")]
-    assert drawn[0].picture != drawn[1].picture
 
 
 def test_statistics_are_those_of_what_is_drawn_at_the_temperature() -> None:
