@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kerazoo import formats
+from kerazoo import formats, packages
 from kerazoo.errors import GateError, KerazooError, UsageError
 from kerazoo.export import lower
 
@@ -109,6 +109,11 @@ def _check_options(
             f"{form.precision} is calibrated: --calibrate DIR names a folder of a hundred or more pictures (or what\n"
             f"the model takes) such as it will be asked about. `--calibrate {lower.RANDOM}` makes some up, at a cost."
         )
+    if form.precision != formats.FLOAT:
+        from kerazoo.export import quantize
+
+        for module in {quantize.NEEDS[each.engine] for each in chosen if each.engine in quantize.NEEDS}:
+            packages.needed(module)  # Said now, and not after the conversion.
     if calibrate is not None and not form.rounded:
         raise UsageError(f"--calibrate is for dynamic, int8 and int16x8; {form.precision} needs nothing of the kind.")
     if batch not in (None, "1", "dynamic"):

@@ -1,11 +1,14 @@
 """Rows at a time, and one part of a network alone."""
 
+import sys
+
 import numpy as np
 import pytest
 
+import kerazoo
 from kerazoo import formats, loading
 from kerazoo.engines import open_network
-from kerazoo.errors import UsageError
+from kerazoo.errors import PackageMissing, UsageError
 from kerazoo.export import again
 from kerazoo.export import golden as golden_
 from kerazoo.export.convert import convert
@@ -43,3 +46,10 @@ def test_a_part_alone(form, tmp_path):
     with pytest.raises(UsageError, match=f"holds the part {part} alone"):
         loading.load(path)
     assert again.verified(path).differences == {}
+
+
+def test_a_package_that_8_bits_need_is_missed_before_anything_is_converted(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ai_edge_quantizer", None)
+    monkeypatch.setattr(sys.modules["kerazoo.export"], "_exported", lambda *given: pytest.fail("it was converted"))
+    with pytest.raises(PackageMissing, match=r"pip install 'kerazoo\[quantize\]'"):
+        kerazoo.export("lenet5:mnist", "litert", tmp_path, precision="int8", calibrate="random")
