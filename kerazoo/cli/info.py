@@ -42,7 +42,7 @@ def info(model: str, as_json: bool) -> int:
 def _print_file(row: dict[str, Any]) -> None:
     labels = row["labels"]
     shown = {
-        **{key: row[key] for key in ("task", "tasks", "input", "variant", "preprocessing")},
+        **{key: row[key] for key in ("task", "tasks", "input", "variant", "picture", "preprocessing")},
         "labels": f"{len(labels)}: {', '.join(labels[:5])}{', ...' if len(labels) > 5 else ''}" if labels else None,
         "measured": ", ".join(f"{name} {value:g}" for name, value in row["measured"].items()),
         "size": _size(row["size"]),

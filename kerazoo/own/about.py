@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kerazoo import engines, formats, registry, seal, store
+from kerazoo.codecs.image import Image
 from kerazoo.engines import card as card_
 from kerazoo.engines.card import Card
 from kerazoo.errors import UsageError
@@ -23,7 +24,8 @@ def info(model: str | os.PathLike[str]) -> dict[str, Any]:
     Returns:
         For the zoo `name`, `task`, `params`, `input`, `weights`, `licence`, `metrics`, `measured`, `paper`, and where
         there are weights `source`, `preprocessing`, `files`, `cached`; for a file `name`, `task`, `tasks`, `input`,
-        `labels`, `preprocessing`, `measured`, `variant`, `versions`, `file`, `size`.
+        `picture` (how one is made to fit: `kerazoo.codecs.image.Image`), `labels`, `preprocessing`, `measured`,
+        `variant`, `versions`, `file`, `size`.
 
     Raises:
         UnknownModel, UsageError, WeightsDamaged: There is no such model, or the file has no card or is damaged.
@@ -67,6 +69,7 @@ def _file(path: Path) -> dict[str, Any]:
         "task": card.task.kind,
         "tasks": list(card.tasks),
         "input": list(first.shape[1:]),
+        "picture": dataclasses.asdict(fits) if isinstance(fits := getattr(card.task, "input", None), Image) else None,
         "labels": list(labels) if labels is not None else None,
         "preprocessing": dataclasses.asdict(card.normalise) if card.normalise else None,
         "measured": dict(card.metrics),

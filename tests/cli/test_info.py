@@ -90,3 +90,15 @@ def test_a_failure_among_others_is_told_harmlessly(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAZOO_HOME", str(tmp_path))
     done = CliRunner().invoke(fetch, ["a\x1b[31m", "b\x1b[31m"])
     assert "\x1b" not in done.stderr
+
+
+def test_a_file_says_how_a_picture_is_made_to_fit(tmp_path):
+    import keras
+
+    import kerazoo
+
+    model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])
+    kerazoo.save(model, tmp_path / "mine.keras", labels=["cat", "dog"])
+    shown = CliRunner().invoke(info, [str(tmp_path / "mine.keras")]).stdout
+    assert "'height': 8, 'width': 8, 'channels': 3, 'resize': None, 'interpolation': 'bilinear', 'fill': 'crop'" in shown
+    assert kerazoo.info(tmp_path / "mine.keras")["picture"]["height"] == 8
