@@ -5,7 +5,8 @@ Paper: Mikolov, Chen, Corrado, Dean, "Efficient Estimation of Word Representatio
     Compositionality", NIPS 2013, arXiv:1310.4546. GloVe: Pennington, Socher, Manning, EMNLP 2014.
 Reference weights: the 20,000 most frequent words of GloVe 6B, 50 numbers each, public domain (PDDL 1.0); Google's
     GoogleNews vectors are read from their file with `Word2Vec(path, words=3_000_000, units=300)`.
-Variants: `word2vec_100`: 30,000 words of 100 numbers, 3,000,000 parameters; `glove_50`: 20,000 of 50, 1,000,000.
+Variants: `word2vec_100`: 30,000 words of 100 numbers, 3,000,000 parameters; `glove_50`: 20,000 of 50, 1,000,000;
+    `skip_gram`: the same sizes, learnt here from 20,000 words of English prose.
 Differs: the network answers with the input vectors alone, which are what the published files hold; the output vectors,
     as many again, are needed in training only (`kerazoo.train.words` has skip-gram and continuous bag of words, with
     negative samples and with a Huffman tree).
