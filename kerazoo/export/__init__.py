@@ -112,8 +112,8 @@ def _check_options(
     if form.precision != formats.FLOAT:
         from kerazoo.export import quantize
 
-        for module in {quantize.NEEDS[each.engine] for each in chosen if each.engine in quantize.NEEDS}:
-            packages.needed(module)  # Said now, and not after the conversion.
+        for each in chosen:
+            packages.needed(quantize.tool(each).PACKAGE)  # Said now, and not after the conversion.
     if calibrate is not None and not form.rounded:
         raise UsageError(f"--calibrate is for dynamic, int8 and int16x8; {form.precision} needs nothing of the kind.")
     if batch not in (None, "1", "dynamic"):

@@ -227,7 +227,8 @@ def likeness(predictor: Predictor, asked: Asked) -> Report:
     }
     details: dict[str, Any] = {"features": FEATURES, "drawn": classes.tolist()}
     if set(task.labels) <= set(labels) and task.labels:
-        right = named == [labels.index(task.turn(seed)["label"]) for seed in seeds]
+        wanted = [labels.index(task.turn(seed)["label"]) for seed in seeds]
+        right = named == wanted
         figures["drawn as asked"] = 100 * float(right.mean())
         details["drawn as asked"] = {label: 100 * float(np.mean(right[number :: len(task.labels)]))
                                      for number, label in enumerate(task.labels)}  # fmt: skip

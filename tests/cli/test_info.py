@@ -100,5 +100,7 @@ def test_a_file_says_how_a_picture_is_made_to_fit(tmp_path):
     model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])
     kerazoo.save(model, tmp_path / "mine.keras", labels=["cat", "dog"])
     shown = CliRunner().invoke(info, [str(tmp_path / "mine.keras")]).stdout
-    assert "'height': 8, 'width': 8, 'channels': 3, 'resize': None, 'interpolation': 'bilinear', 'fill': 'crop'" in shown
+    assert (
+        "'height': 8, 'width': 8, 'channels': 3, 'resize': None, 'interpolation': 'bilinear', 'fill': 'crop'" in shown
+    )
     assert kerazoo.info(tmp_path / "mine.keras")["picture"]["height"] == 8

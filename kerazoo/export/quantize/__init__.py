@@ -29,10 +29,6 @@ from kerazoo.formats import Format
 __all__ = ["Report", "Sample", "quantise", "samples"]
 
 
-NEEDS = {"litert": "ai_edge_quantizer"}
-"""Engine -> the package that writes its files in less than floats, where exporting floats does without."""
-
-
 def tool(form: Format) -> Tool:
     """The quantiser of a format: the module here that is called as its engine is."""
     return importlib.import_module(f"{__name__}.{form.engine}")

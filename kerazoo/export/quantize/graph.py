@@ -99,7 +99,13 @@ class Graph:
 
 
 class Tool(Protocol):
-    """A format's own quantiser, and the engine that runs its files: one module of this package each."""
+    """A format's own quantiser, and the engine that runs its files: one module of this package each.
+
+    Attributes:
+        PACKAGE: That writes files of less than floats.
+    """
+
+    PACKAGE: str
 
     def read(self, path: Path) -> Any:
         """The file, as this tool holds it: what the others below take."""

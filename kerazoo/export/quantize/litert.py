@@ -22,6 +22,7 @@ from kerazoo.export.flatbuffer import packed, unpacked
 from kerazoo.export.golden import Call
 from kerazoo.export.quantize.graph import Constants, Graph, Layer, Range, Step
 
+PACKAGE = "ai_edge_quantizer"
 LAYERS = {"CONV_2D": (0, 1, 2, 3), "DEPTHWISE_CONV_2D": (3, 1, 2, 0), "FULLY_CONNECTED": (0, 1)}
 """Operation -> axes of its weights, as [outputs, height, width, inputs]."""
 
@@ -160,7 +161,7 @@ def observe(model: Model, calls: Iterable[Call], batched: bool = True) -> Iterat
 
 
 def write(model: Model, ranges: Mapping[str, Range], floats: frozenset[str], precision: str, path: Path) -> None:
-    packages.needed("ai_edge_quantizer")
+    packages.needed(PACKAGE)
     with warnings.catch_warnings(), quiet(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         from ai_edge_quantizer import qtyping, quantizer

@@ -22,6 +22,7 @@ from kerazoo.engines.quiet import quiet
 from kerazoo.export.golden import Call
 from kerazoo.export.quantize.graph import Constants, Graph, Layer, Range, Step
 
+PACKAGE = "onnxruntime"
 PASSES = ("Relu", "MaxPool", "AveragePool", "GlobalAveragePool", "ReduceMean", "Squeeze", "Flatten", "Reshape", "Clip")
 ROUNDABLE = ("Conv", "Gemm", "MatMul")
 
