@@ -169,6 +169,27 @@ def test_the_recipe_of_word_vectors_leaves_out_what_is_shared_alike(tmp_path: Pa
     assert len(data["sentences"]) == 5 and recipe.recipe(data).model().count_params() == 7 * 50
 
 
+def test_the_recipe_of_a_singing_voice_mixes_what_it_takes_apart(tmp_path: Path) -> None:
+    soundfile = pytest.importorskip("soundfile")
+    rng, recipe = np.random.default_rng(0), _recipe("singing_voice_mir1k")
+    with tarfile.open(tmp_path / "songs.tar", "w") as archive:
+        for name in ("train/a.flac", "train/b.flac", "test/c.flac"):
+            file = io.BytesIO()
+            soundfile.write(file, rng.uniform(-0.5, 0.5, (16_000, 2)) * [1.0, 0.1], 16_000, format="FLAC")
+            member = tarfile.TarInfo(name)
+            member.size = len(file.getvalue())
+            archive.addfile(member, io.BytesIO(file.getvalue()))
+    data = recipe.opened(tmp_path / "songs.tar")
+    assert [len(data[part]) for part in ("train", "test")] == [2, 1] and len(data["test"][0][0]) == 8192
+    assert np.mean(data["test"][0][0] ** 2) == pytest.approx(np.mean(data["test"][0][1] ** 2), rel=1e-3)
+    mixture, known = recipe.recipe(data).augment((np.arange(3),), rng, 0)
+    assert mixture.shape == (3, 128, 513, 1) and known.shape == (3, 128, 513, 2)
+    np.testing.assert_allclose(known[..., 1].max((1, 2)), 1, rtol=1e-6)
+    np.testing.assert_allclose(known[..., 1:], mixture / mixture.max((1, 2), keepdims=True), rtol=1e-5)
+    right = known[..., :1] / known[..., 1:]
+    assert float(recipe.apart(known, right)) < 1e-6 < float(recipe.apart(known, np.ones_like(right)))
+
+
 @pytest.mark.slow
 def test_the_recipe_of_an_adversarial_pair_draws_shows_and_measures(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
