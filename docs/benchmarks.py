@@ -164,9 +164,9 @@ def section(name: str) -> list[str]:
         return [*lines, f"[The figures]({ELSEWHERE[name]}) have a page of their own."]
     found = json.loads((BENCHMARKS / "results" / f"{name}.json").read_text(encoding="utf-8"))
     lines += [rest, "", *measured(found)]
-    for part in found.values():
+    for part in (found, *found.values()):
         if isinstance(part, dict) and "note" in part:
-            lines += [*textwrap.wrap(part["note"].capitalize() + ".", WIDTH), ""]
+            lines += [*textwrap.wrap(f"{part['note'][0].upper()}{part['note'][1:]}.", WIDTH), ""]
     if name == "serve":
         for path in plots():
             lines += [f"![Bars: pictures a second of each server](images/{path.name})", ""]

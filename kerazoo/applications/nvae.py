@@ -2,13 +2,13 @@
 
 Paper: Vahdat, Kautz, "NVAE: A Deep Hierarchical Variational Autoencoder", NeurIPS 2020, arXiv:2007.03898, sections 3
     and 4 and appendix A.
-Reference weights: the authors' (NVlabs/NVAE), under NVIDIA's licence for non-commercial use alone; their files load by
-    their path.
+Reference weights: the authors' (NVlabs/NVAE), under NVIDIA's licence for non-commercial use alone; their files are
+    read by the names in their code, with none at hand to try it.
 Variants: `nvae_mnist`, 5 groups of 4x4 places and 10 of 8x8, 33,363,134 trainable parameters; `nvae_mnist_small`, 2 and
     4 groups of half the channels and fewer cells, which one core can train, 2,231,270; `nvae_cifar10`, 30 groups of
-    16x16 places with a flow behind each posterior, 130,852,480. These are the published sizes: kernels, biases, the
-    logarithms of kernels' lengths (18,505 in `nvae_mnist`), and the decoder's first state. The moving statistics of the
-    normalisations are 164,480, 19,328 and 484,352 more.
+    16x16 places with a flow behind each posterior, 130,852,480. So many has the authors' program with these sizes:
+    kernels, biases, the logarithms of kernels' lengths (18,505 in `nvae_mnist`), and the decoder's first state. The
+    moving statistics of the normalisations are 164,480, 19,328 and 484,352 more.
 Differs: nothing in the network. In the decoder's cells pixels are doubled behind the first convolution and not before
     it, which gives the same numbers at a quarter of the work. A drawn colour picture shows the mean of each pixel's
     distribution and no draw of it, as a drawn digit does.
@@ -112,7 +112,7 @@ def build(config: Config) -> keras.Model:
     states = [tuple(features.shape[1:]) for features in encoder.outputs]
     pieces: dict[str, Any] = {
         "start": latent.LearnedMaps(states[0][-1], name="start"),
-        "prior0": latent.Standard(name="prior0"),
+        "prior0": latent.StandardNormal(name="prior0"),
         "picture": _picture(config, states[-1]),
     }
     for index, state in enumerate(states):

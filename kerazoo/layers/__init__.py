@@ -6,7 +6,7 @@ Importing this registers them, so that `keras.saving.load_model` finds them in a
 from kerazoo.layers.attention import DotProductAttention, Earlier, LocalAttention, SinusoidalPositions, Written, shared
 from kerazoo.layers.bert import Bias, Positions, Segments, SelfAttention, TextMean, gelu_erf, gelu_tanh
 from kerazoo.layers.convolution import GroupedConv2D
-from kerazoo.layers.latent import Divergence, Drawn, LearnedMaps, MixtureMean, Noise, Standard
+from kerazoo.layers.latent import Divergence, Drawn, LearnedMaps, MixtureMean, Noise, StandardNormal
 from kerazoo.layers.lenet import RadialBasis, Subsampling2D, TableConv2D, scaled_tanh
 from kerazoo.layers.normalization import InstanceNormalization, LocalResponseNormalization
 from kerazoo.layers.padding import ReflectionPadding2D
@@ -42,7 +42,7 @@ __all__ = [
     "Segments",
     "SelfAttention",
     "SinusoidalPositions",
-    "Standard",
+    "StandardNormal",
     "Subsampling2D",
     "TableConv2D",
     "TextMean",

@@ -77,7 +77,7 @@ class Divergence(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="kerazoo")
-class Standard(keras.layers.Layer):
+class StandardNormal(keras.layers.Layer):
     """The distribution of which both parameters are 0, for noise [batch, height, width, n]: [..., 2 n]."""
 
     def call(self, inputs: Any) -> Any:

@@ -193,7 +193,9 @@ def likeness(predictor: Predictor, asked: Asked) -> Report:
     """How like real digits those are that are drawn, as many as there are real ones.
 
     By the features and the classes of `FEATURES`: the Frechet distance, with that of one half of the real ones from the
-    other beside it, which no drawing can be much below; the mean probability of the likeliest class; and how many
+    other beside it, which no drawing can be much below; the mean probability of the likeliest class; how many
+    classes there are at least one in a hundred of; and, of a model that is told classes, how many are of the one asked
+    for.
 
     Raises:
         UsageError: Digits are not what the model draws, or there are too few pictures.

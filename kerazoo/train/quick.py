@@ -54,7 +54,7 @@ def quickened(model: Any, policy: str | None = None) -> Iterator[None]:
         model: Whose layers are meant, those of networks within it too.
         policy: A dtype policy for all layers, such as `mixed_bfloat16`; `None` for theirs.
     """
-    layers = list(_layers(model))
+    layers = list(every_layer(model))
     norms = [layer for layer in layers if type(layer) is keras.layers.BatchNormalization and not layer.renorm]
     before = [(layer, layer.dtype_policy) for layer in layers] if policy else []
     try:
@@ -70,10 +70,11 @@ def quickened(model: Any, policy: str | None = None) -> Iterator[None]:
             vars(norm).pop("call", None)
 
 
-def _layers(model: Any) -> Iterator[Any]:
+def every_layer(model: Any) -> Iterator[Any]:
+    """A model's layers, those of networks within it too, each network before its own."""
     for layer in getattr(model, "layers", ()):
         yield layer
-        yield from _layers(layer)
+        yield from every_layer(layer)
 
 
 def _normalised(norm: Any, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:

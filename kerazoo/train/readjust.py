@@ -14,6 +14,7 @@ import numpy as np
 from kerazoo.drawing import noise
 from kerazoo.errors import UsageError
 from kerazoo.lazy import keras
+from kerazoo.train.quick import every_layer
 
 
 def readjust(model: Any, temperature: float, batches: int = 50, batch: int = 50, seed: int = 0) -> None:
@@ -39,7 +40,7 @@ def readjust(model: Any, temperature: float, batches: int = 50, batch: int = 50,
             f"temperature={temperature!r} must be more than 0, batches={batches!r} at least 1 and batch={batch!r} 2."
         )
     draws = hierarchy.generating(model)
-    norms = [each for each in _flat(draws) if isinstance(each, keras.layers.BatchNormalization)]
+    norms = [each for each in every_layer(draws) if isinstance(each, keras.layers.BatchNormalization)]
     latents = draws.inputs[0].shape[1]
     with contextlib.ExitStack() as undo:
         for norm in norms:
@@ -49,7 +50,3 @@ def readjust(model: Any, temperature: float, batches: int = 50, batch: int = 50,
                 norm.momentum = number / (number + 1)
             seeds = range(seed + number * batch, seed + (number + 1) * batch)
             draws(np.stack([noise(latents, each, temperature) for each in seeds]), training=True)
-
-
-def _flat(model: Any) -> list[Any]:
-    return [each for layer in model.layers for each in (_flat(layer) if hasattr(layer, "layers") else [layer])]

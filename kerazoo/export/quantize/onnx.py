@@ -190,22 +190,10 @@ def write(model: Model, ranges: Mapping[str, Range], floats: frozenset[str], pre
         path.mkdir(exist_ok=True)
     for part, proto in model.protos.items():
         own = {name: found for name in _tensors(proto) if (found := ranges.get(_full(part, name))) is not None}
-        left = _left(proto, [node.name for node in proto.graph.node if _full(part, node.name) in floats])
+        left = [node.name for node in proto.graph.node if _full(part, node.name) in floats]
         with _silent():
             made = _WRITERS[precision](proto, own, left)
         (path / f"{part}.onnx" if model.folder else path).write_bytes(made.SerializeToString())
-
-
-def _left(proto: Any, floats: Sequence[str]) -> list[str]:
-    """Nodes that stay in floats, and the activations right behind them.
-
-    Else what a layer gives would be rounded by the range that it has before its activation, which may be far wider.
-    """
-    left, made = set(floats), {name: node.name for node in proto.graph.node for name in node.output}
-    for node in proto.graph.node:
-        if node.op_type in ("Relu", "Clip") and made.get(node.input[0]) in left:
-            left.add(node.name)
-    return sorted(left)
 
 
 def _tensors(proto: Any) -> list[str]:

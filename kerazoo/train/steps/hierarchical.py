@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from kerazoo.lazy import keras
-from kerazoo.train.quick import quickened
+from kerazoo.train.quick import every_layer, quickened
 from kerazoo.train.recipe import Batch, Figures
 from kerazoo.train.state import State
 
@@ -111,7 +111,7 @@ def weighed(apart: Any, sizes: np.ndarray, share: Any) -> Any:
 def _kernels(model: Any) -> dict[str, list[Any]]:
     """Kernels of a model's convolutions as matrices, those of one shape together, by the shape's name."""
     layers, found = keras.layers, {}  # type: ignore[var-annotated]
-    for layer in _flat(model):
+    for layer in every_layer(model):
         if not isinstance(layer, layers.Conv2D | layers.DepthwiseConv2D):
             continue
         kernel = layer.normalised if hasattr(layer, "normalised") else layer.kernel
@@ -119,10 +119,6 @@ def _kernels(model: Any) -> dict[str, list[Any]]:
         matrix = keras.ops.reshape(kernel, (-1, outputs))
         found.setdefault(f"direction {matrix.shape[0]} {outputs}", []).append(matrix)
     return found
-
-
-def _flat(model: Any) -> list[Any]:
-    return [each for layer in model.layers for each in (_flat(layer) if hasattr(layer, "layers") else [layer])]
 
 
 def directions_of(model: Any) -> dict[str, tuple[int, int]]:
@@ -140,7 +136,7 @@ def rough(model: Any, directions: Mapping[str, Any]) -> tuple[Any, dict[str, Any
         directions: Of inputs that are stretched most, by `directions_of`: [kernels, outputs].
     """
     ops, after = keras.ops, {}
-    scales = [layer.gamma for layer in _flat(model) if isinstance(layer, keras.layers.BatchNormalization)]
+    scales = [layer.gamma for layer in every_layer(model) if isinstance(layer, keras.layers.BatchNormalization)]
     total = sum((ops.max(ops.abs(scale)) for scale in scales), start=ops.zeros(()))
     for name, matrices in _kernels(model).items():
         kernels = ops.stack(matrices)
