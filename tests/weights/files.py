@@ -2,6 +2,7 @@
 
 import io
 import json
+import pickle as pickling
 import struct
 import tarfile
 import zipfile
@@ -57,6 +58,21 @@ def torch_zip(path, arrays, pickle=None):
         for index, array in enumerate(arrays.values()):
             archive.writestr(f"archive/data/{index}", array.tobytes())
         archive.writestr("archive/version", "3\n")
+
+
+def torch_arrays(path, arrays, pickle=None):
+    """A package with two containers of NumPy arrays, which PyTorch pickled, `first/` those with a weight's name."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED if pickle else zipfile.ZIP_DEFLATED) as package:
+        package.writestr("package/__init__.py", "")
+        for container, ending in (("first", "weight"), ("second", "bias")):
+            held = io.BytesIO()
+            with zipfile.ZipFile(held, "w") as archive:
+                # Python 2 called NumPy's module so, and PyTorch still writes protocol 2.
+                body = pickling.dumps({name: array for name, array in arrays.items() if name.endswith(ending)}, 2)
+                body = body.replace(b"numpy._core.multiarray\n", b"numpy.core.multiarray\n")
+                archive.writestr(f"{container}/data.pkl", body if pickle is None else pickle)
+                archive.writestr(f"{container}/version", "3\n")
+            package.writestr(f"package/checkpoints/{container}.ckpt", held.getvalue())
 
 
 def torch_legacy(path, arrays, pickle=None):

@@ -24,6 +24,7 @@ def sound(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sound")
     files.torch_zip(folder / "torch_zip", ARRAYS)
     files.torch_legacy(folder / "torch_legacy", ARRAYS)
+    files.torch_arrays(folder / "torch_arrays", ARRAYS)
     files.tflite(folder / "litert", ARRAYS)
     (folder / "npz").write_bytes(files.npz_bytes(**ARRAYS))
     import h5py
@@ -51,9 +52,9 @@ def sound(tmp_path_factory):
     return {path.name: path.read_bytes() for path in folder.iterdir()} | held
 
 
-FORMATS = ["torch_zip", "torch_legacy", "litert", "npz", "safetensors", "onnx", "caffe", "caffe_old", "frozen_graph"]
-FORMATS += ["slim", "slim.tgz", "slim.zip", "keras_h5"]
-CHECKED = ("torch_zip", "npz", "slim.tgz", "slim.zip")
+FORMATS = ["torch_zip", "torch_legacy", "torch_arrays", "litert", "npz", "safetensors", "onnx", "caffe", "caffe_old"]
+FORMATS += ["frozen_graph", "slim", "slim.tgz", "slim.zip", "keras_h5"]
+CHECKED = ("torch_zip", "torch_arrays", "npz", "slim.tgz", "slim.zip")
 """Those whose archives have checksums."""
 
 
@@ -84,7 +85,9 @@ def truncated(kind, sound, tmp_path, data):
     if tensors is not None:
         assert len(tensors) == len(ARRAYS)
         for name, array in tensors.items():
-            np.testing.assert_array_equal(array, ARRAYS[name.replace("/", ".")])
+            np.testing.assert_array_equal(
+                array, ARRAYS[name.removeprefix("first/").removeprefix("second/").replace("/", ".")]
+            )
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -172,7 +175,7 @@ CALLS = {
 }
 
 
-@pytest.mark.parametrize("container", [files.torch_zip, files.torch_legacy])
+@pytest.mark.parametrize("container", [files.torch_zip, files.torch_legacy, files.torch_arrays])
 @pytest.mark.parametrize("name", CALLS)
 def test_a_pickle_that_asks_for_code(container, name, tmp_path):
     marker = tmp_path / "ran"

