@@ -131,11 +131,13 @@ def test_weights_without_an_address_say_where_they_can_come_from(monkeypatch, tm
 # --- real weights, real voices --------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def real(monkeypatch, tmp_path):
-    monkeypatch.setenv("KERAZOO_HOME", str(tmp_path))
-    monkeypatch.setenv("KERAZOO_MIRROR", str(Path(os.environ[DATA_ENV]) / "weights"))
-    return "spleeter_2stems:deezer-int8"
+@pytest.fixture(scope="module")
+def real(tmp_path_factory):
+    """One cache for all: two nets of ten million parameters take long to export."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KERAZOO_HOME", str(tmp_path_factory.mktemp("home")))
+        patch.setenv("KERAZOO_MIRROR", str(Path(os.environ[DATA_ENV]) / "weights"))
+        yield "spleeter_2stems:deezer-int8"
 
 
 def clips(split: str) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -153,6 +155,7 @@ def clips(split: str) -> list[tuple[np.ndarray, np.ndarray]]:
 
 @needs_data
 @pytest.mark.slow
+@pytest.mark.xdist_group("spleeter")
 @pytest.mark.parametrize("split", STATED)
 def test_real_voices_come_apart_as_stated(real, split):
     separation = pytest.importorskip("kerazoo.metrics.separate").separation
@@ -171,6 +174,7 @@ def test_real_voices_come_apart_as_stated(real, split):
 
 @needs_data
 @pytest.mark.slow
+@pytest.mark.xdist_group("spleeter")
 @pytest.mark.parametrize("engine", ["onnx", "litert"])
 def test_every_engine_gives_the_same_stems(real, engine):
     voice, music = clips("dev")[0]
@@ -186,6 +190,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "sound.md"
 
 @needs_data
 @pytest.mark.slow
+@pytest.mark.xdist_group("spleeter")
 def test_what_the_page_shows_runs(real, tmp_path):
     voice, music = clips("dev")[0]
     soundfile.write(tmp_path / "song.wav", (voice + music)[: 16000 * 3], 16000)
