@@ -19,6 +19,7 @@ from mkdocs.structure.files import File, Files
 LINK = re.compile(r"\]\(([^)\s#]+)(#[^)\s]*)?\)")
 WORDS = {".py": "python", ".html": "html", ".json": "json", ".txt": "text", ".yaml": "yaml", ".yml": "yaml"}
 SHOWN = "sources"
+FAMILIES = "families/"
 
 
 def _outside(page: File, target: str) -> str | None:
@@ -101,6 +102,9 @@ def _output(output: dict[str, Any]) -> str:
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
     if page.file.src_uri.startswith(f"{SHOWN}/"):
         return markdown
+    if page.file.src_uri.startswith(FAMILIES):
+        # In the navigation its name is enough; what is behind the colon tells what it is.
+        page.meta["title"] = markdown.removeprefix("# ").partition("\n")[0].partition(":")[0]
 
     def moved(found: re.Match[str]) -> str:
         path = _outside(page.file, found[1])

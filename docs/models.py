@@ -22,11 +22,15 @@ WIDTH = 120
 ANSWERS = {
     "bahdanau": ("attention.png", "../translation.md#where-it-looked"),
     "captioner": ("scene.png", "../captions.md"),
+    "deeplab_v3": ("mask.jpg", "../segmentation.md"),
     "dcgan": ("gallery/dcgan.png", "../gallery.md"),
     "espcn": ("gallery/espcn.png", "../gallery.md"),
     "johnson": ("gallery/painted.jpg", "../gallery.md"),
     "squeezenet": ("gallery/fire5.jpg", "../gallery.md"),
     "vae": ("gallery/vae.png", "../gallery.md"),
+    "visual_semantic": ("regions.png", "../captions.md#which-sentence-and-where-each-word-is"),
+    "word2vec": ("words.png", "../language.md#words-as-a-map"),
+    "yolov3": ("boxes.jpg", "../detection.md"),
 }
 """Family -> a picture that a model of it made, and the page that has the command."""
 

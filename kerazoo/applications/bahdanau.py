@@ -1,4 +1,4 @@
-"""Translation that looks, before each word that it writes, at the words that it has read: additive attention.
+"""Additive attention: a translation that looks, before each word that it writes, at the words that it has read.
 
 Paper: Bahdanau, Cho, Bengio, "Neural Machine Translation by Jointly Learning to Align and Translate", ICLR 2015,
     arXiv:1409.0473, section 3 and appendix A.

@@ -1,4 +1,4 @@
-"""Translation with stacked LSTMs that look at what was read after each step, everywhere or near one place.
+"""Luong's attention: stacked LSTMs that look at what was read after each step, everywhere or near one place.
 
 Paper: Luong, Pham, Manning, "Effective Approaches to Attention-based Neural Machine Translation", EMNLP 2015,
     arXiv:1508.04025, sections 2 to 4.1.
