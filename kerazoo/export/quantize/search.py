@@ -32,6 +32,10 @@ TRIED = 3
 PATIENCE = 6
 """After so many steps without a better agreement, nothing more is to be gained."""
 
+RUN = 4
+"""So many layers, one behind the other, are tried together: alone none of them may tell, since what lies between two
+layers in floats need not be rounded, and what lies before one must."""
+
 
 @dataclass(frozen=True)
 class Try:
@@ -198,10 +202,14 @@ class Search:
     def _searched(
         self, plan: Candidate, graph: Graph, path: Path, first: Try
     ) -> tuple[Path, Try, list[tuple[str, float]]]:
-        """Layer after layer goes back to floats: each time the one whose going takes most of the error away."""
+        """Layer after layer goes back to floats: each time the one whose going takes most of the error away.
+
+        The first are those of the run that hurts most.
+        """
         self.say(f"{self.wanted:g} is wanted: looking for the layers that hurt most ...")
-        alone = {layer.name: self._without(plan, layer) for layer in graph.layers}
+        alone = {layer.name: self._without(plan, layer.name) for layer in graph.layers}
         waiting = sorted(alone, key=lambda name: alone[name])
+        run = self._worst_run(plan, list(alone))
         taken: list[tuple[str, float]] = []
         taken_names: list[str] = []
         best = path, first, list(taken)
@@ -209,12 +217,11 @@ class Search:
         while waiting and since < PATIENCE:
             floats = set(taken_names)
             near = {name for name in neighbours(graph, floats) if name in waiting}
-            errors = {
-                name: self._without(plan, _named(graph, name)) if taken else alone[name]
-                for name in dict.fromkeys([*waiting[:TRIED], *sorted(near, key=waiting.index)])
-            }
+            candidates = run or list(dict.fromkeys([*waiting[:TRIED], *sorted(near, key=waiting.index)]))
+            errors = {name: self._without(plan, name) if taken else alone[name] for name in candidates}
             name = min(errors, key=lambda each: errors[each])
             waiting.remove(name)
+            run = [each for each in run if each != name]
             shown = _named(graph, name).output
             taken_names.append(name)
             taken.append((shown, max(error - errors[name], 0.0) / max(first.error, 1e-30)))
@@ -228,8 +235,14 @@ class Search:
                 break
         return best
 
-    def _without(self, plan: Candidate, layer: Layer) -> float:
-        path, network = self._made(plan.sparing(layer.name))
+    def _worst_run(self, plan: Candidate, names: list[str]) -> list[str]:
+        """The layers, one behind the other, that together hurt most; none where there are hardly more."""
+        starts = range(0, len(names) - RUN + 1, RUN // 2) if len(names) > RUN else ()
+        runs = [names[start : start + RUN] for start in starts]
+        return min(runs, key=lambda run: self._without(plan, *run), default=[])
+
+    def _without(self, plan: Candidate, *names: str) -> float:
+        path, network = self._made(plan.sparing(*names))
         return self._error(network)
 
 
@@ -249,8 +262,8 @@ class Candidate:
     corrections: Mapping[str, tuple[str, np.ndarray]]
     model: Any
 
-    def sparing(self, name: str) -> Candidate:
-        return dataclasses.replace(self, floats=self.floats | {name})
+    def sparing(self, *names: str) -> Candidate:
+        return dataclasses.replace(self, floats=self.floats.union(names))
 
 
 def corrections(graph: Graph, seen: Statistics) -> dict[str, tuple[str, np.ndarray]]:
