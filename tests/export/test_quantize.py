@@ -14,7 +14,7 @@ from kerazoo.engines import open_network
 from kerazoo.errors import GateError, UsageError
 from kerazoo.export import Artefact, again, agreement, lower, quantize
 from kerazoo.export import golden as golden_
-from kerazoo.export.quantize import calibrate, correct, equalise
+from kerazoo.export.quantize import calibrate, correct, equalise, search
 from kerazoo.export.quantize.graph import Graph, Layer, Step
 from tests.export.models import tiny
 
@@ -141,6 +141,31 @@ def test_the_bias_takes_what_rounding_adds():
     off = mean(correct.rounded(weight)) - mean(weight)
     assert np.abs(off + fixed).max() < 0.2 * np.abs(off).max()
     assert correct.bias(graph, dataclasses.replace(layer, bias=None), {"x": np.zeros(8)}) is None
+
+
+def test_layers_that_hurt_only_together_are_found(monkeypatch):
+    """Behind one another at the entrance; each of the last ones tells a little more when it goes alone."""
+    chain = [
+        Layer(name, f"{name}_w", None, f"{index}", f"{index + 1}") for index, name in enumerate("abcdefghijklmnop")
+    ]
+    graph = Graph(tuple(chain), (), {}, frozenset({str(len(chain))}))
+
+    def error(plan):
+        first = len(plan.floats & set("cdef"))
+        return 1 - (0.9 if first == 4 else 0.001 * first) - 0.01 * len(plan.floats & set("klmnop"))
+
+    def made(self, plan):
+        return Path(), plan
+
+    monkeypatch.setattr(search.Search, "_made", made)
+    monkeypatch.setattr(search.Search, "_error", lambda self, plan: error(plan))
+    monkeypatch.setattr(search.Search, "_agreement", lambda self, plan: 1 - error(plan))
+    form = formats.find("onnx", "int8")
+    looking = search.Search(None, form, tiny().task, [], Path(), [], [], 0.9, lambda line: None)  # type: ignore[arg-type]
+    plan = search.Candidate(frozenset(), {}, {}, None)
+    _, tried, taken = looking._searched(plan, graph, Path(), search.Try("as it is", 1.0, 0.0))
+    assert tried.agreement >= 0.9
+    assert {graph.layers[int(output) - 1].name for output, _ in taken} == set("cdef")
 
 
 @pytest.mark.parametrize("word", [form.word for form in formats.NETWORKS])
