@@ -19,7 +19,6 @@ Differs: hidden units are rectifiers, which need no pretraining by restricted Bo
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -142,14 +141,6 @@ def tasks(config: Config, assets: Assets) -> dict[str, Task]:
         "redraw": Reconstruct(image, code, config.noise),
         "embed": Embed(image, code, part="encoder"),
     }
-
-
-def from_npz_int8(config: Config, tensors: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Our own files of few bits."""
-    return tensors
-
-
-SOURCES: Mapping[str, Any] = {"npz_int8": from_npz_int8}
 
 
 def _checked(variant: str, weights: Weights, name: str | None, shape: Any, **fields: Any) -> keras.Model:

@@ -60,6 +60,9 @@ READERS: Mapping[str, Any] = {
 NAMING = {"safetensors": "torch"}
 """Containers whose tensors go by the names of another format: one item in a family's `SOURCES` serves both."""
 
+OWN = ("npz", "npz_int8")
+"""Formats of our own files, whose arrays are called as the variables are."""
+
 HEAD = 16
 """Bytes of a file's beginning that `recognises` is shown."""
 
@@ -161,12 +164,12 @@ def _named(
     """The tensors under the model's variable paths."""
     naming = NAMING.get(kind, kind)
     paths = {variable.path for variable in model.weights}
-    if kind == "npz" and (naming not in converters or tensors.keys() == paths):
+    if kind in OWN and (naming not in converters or tensors.keys() == paths):
         return tensors
     if naming in converters:
         tensors = converters[naming](config, tensors)
     elif kind != "keras_h5":
-        known = ", ".join(READERS[name].ABOUT for name in dict.fromkeys(("keras_h5", "npz", *converters)))
+        known = ", ".join(READERS[name].ABOUT for name in dict.fromkeys(("keras_h5", *OWN, *converters)))
         raise UsageError(f"{model.name} has no converter from {READERS[kind].ABOUT}; it reads {known}.")
     # A converter from Keras' own files may give layers our names, and leave their arrays to be told apart by order.
     return keras_h5.match(model, tensors) if kind == "keras_h5" and not tensors.keys() <= paths else tensors
