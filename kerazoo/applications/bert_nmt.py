@@ -160,10 +160,10 @@ def tasks(config: Config, assets: Assets) -> dict[str, Task]:
     """
     both = assets.vocabulary
     if not isinstance(both, Mapping):
-        place = assets.missing or "files beside the weights"
+        files = (assets.missing or "").rpartition(", or ")[2].removesuffix(" there") or "a file for each"
         raise UsageError(
             f"{config.name} lacks a vocabulary to read with or one to write with.\n"
-            f"Put BERT's pieces and the subwords of these weights, one a line, into {place}."
+            f"Put BERT's pieces and the subwords of these weights, one a line, beside them: {files}."
         )
     words = Vocabulary(both["target"])
     count = len(codec(words, config.length).pieces)

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from kerazoo.applications import BertNMT, bert, bert_nmt, transformer
-from kerazoo.assets import Assets
+from kerazoo.assets import Assets, beside
 from kerazoo.codecs._wordpiece import placeholder as pieces
 from kerazoo.codecs.text import END, START, placeholder
 from kerazoo.engines import keras as keras_engine
@@ -48,7 +49,8 @@ def some(config, rows=3, seed=0):
     return tokens, random.integers(4, config.words, (rows, config.length)).astype(np.int32)
 
 
-@BOTH
+@pytest.mark.slow
+@pytest.mark.parametrize("name", bert_nmt.VARIANTS)
 def test_greedy_with_the_cache_is_greedy_without(name):
     made = built(name)
     task, network = made.task, keras_engine.network(made)
@@ -107,8 +109,16 @@ def test_nothing_of_what_is_frozen_is_dropped():
     np.testing.assert_array_equal(model(inputs, training=True)["logits"], model(inputs, training=False)["logits"])
 
 
+@pytest.fixture
+def eagerly():
+    """A step is not traced, which would take longer than taking two of them."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
 @BOTH
-def test_what_is_frozen_does_not_learn(name):
+def test_what_is_frozen_does_not_learn(name, eagerly):
     config = replace(bert_nmt.VARIANTS[name].small, layers=1, bert=replace(SMALL.bert, layers=1))
     task = bert_nmt.tasks(config, assets(config))["translate"]
     pairs, _ = translate.read([("a b c", "word5 word6"), ("word60 d", "word7 word8 word9")] * 2, task)
@@ -127,14 +137,19 @@ def test_what_is_frozen_does_not_learn(name):
         assert moved == set(before) - reader
 
 
-def test_two_vocabularies_belong_to_it():
+def test_two_vocabularies_belong_to_it(tmp_path):
     config = bert_nmt.VARIANTS["bert_nmt_frozen"].small
     both = {"source": pieces(70), "target": placeholder(50)}
     task = bert_nmt.tasks(config, Assets(vocabulary=both))["translate"]
     with pytest.raises(InputError, match="more than 6 pieces"):
         task.source.prepare(keras_engine.network(built("bert_nmt_frozen")).ops, text("a b c d e f g"))
-    with pytest.raises(UsageError, match="lacks a vocabulary to read with or one to write with"):
-        bert_nmt.tasks(config, Assets(vocabulary=placeholder(50)))
+    (tmp_path / "mine.vocabulary.txt").write_bytes(placeholder(50).dumps())
+    for lacking in (beside(tmp_path / "mine.npz"), Assets(vocabulary=placeholder(50))):
+        with pytest.raises(UsageError, match="lacks a vocabulary to read with or one to write with"):
+            bert_nmt.tasks(config, lacking)
+    (tmp_path / "yours.npz").touch()
+    with pytest.raises(UsageError, match="beside them: yours.source.txt and yours.target.txt"):
+        bert_nmt.tasks(config, beside(tmp_path / "yours.npz"))
     with pytest.raises(UsageError, match="target vocabulary has 49 words; bert_nmt_frozen has 50"):
         bert_nmt.tasks(config, Assets(vocabulary={**both, "target": placeholder(49)}))
     with pytest.raises(UsageError, match="69 pieces"):

@@ -58,10 +58,10 @@ def test_drop_net_takes_one_of_two_or_the_mean():
         layer = DropNet(rate, seed=1)
         np.testing.assert_array_equal(layer([first, second]), first * 0 + 2)
         # Drawn once a call: all rows are alike.
-        drawn = [np.unique(layer([first, second], training=True)) for _ in range(300)]
+        drawn = [np.unique(layer([first, second], training=True)) for _ in range(60)]
         assert all(len(each) == 1 for each in drawn)
         shares = [np.mean([each[0] == value for each in drawn]) for value in (1.0, 2.0, 3.0)]
-        np.testing.assert_allclose(shares, [rate / 2, 1 - rate, rate / 2], atol=0.1)
+        np.testing.assert_allclose(shares, [rate / 2, 1 - rate, rate / 2], atol=0.2)
     # The paper's bounds: only the second below half the rate, only the first from the other end.
     edges = [0.0, 0.249, 0.25, 0.749, 0.75, 0.999]
     shares = [float(DropNet(0.5).share(np.float32(edge))) for edge in edges]
