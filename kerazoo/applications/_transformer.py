@@ -15,8 +15,7 @@ from kerazoo.lazy import keras, own_layers
 from kerazoo.tasks.translate import Translate
 
 Mixing = Callable[[list[Any], str], Any]
-"""What the answers of attentions side by side, [batch, n, units] each, come to; with a name for the layer that does it.
-"""
+"""From what attentions side by side give, [batch, n, units] each, to one; with a name for the layer that does it."""
 
 
 def _only(answers: list[Any], name: str) -> Any:

@@ -99,7 +99,7 @@ def behind(config: Config, tokens: Any, there: Any, read: Any) -> keras.Model:
         return _transformer.translator(config, words, tokens, {"source": projected}, there)
 
     def mixing(answers: list[Any], name: str) -> Any:
-        return own_layers.DropNet(config.drop_net, name=f"{name}_drop_net")(answers) if answers[1:] else answers[0]
+        return own_layers.DropNet(config.drop_net, name=f"{name}_drop_net")(answers)
 
     source = _transformer.embedding(config, config.bert.vocabulary, "source_words")
     own = _transformer.encoder(config, source(tokens), there, {"bert": read}, mixing)
@@ -171,11 +171,6 @@ def tasks(config: Config, assets: Assets) -> dict[str, Task]:
         raise UsageError(f"The target vocabulary has {count} words; {config.name} has {config.words}.")
     source = replace(_bert.codec(config.bert, both["source"]), length=config.length, cut=False, padded=True)
     return {"translate": _transformer.task(config, source, words, kinds=2 if config.fused else 1)}
-
-
-def kinds(config: Config) -> tuple[str, ...]:
-    """The words of the tasks."""
-    return ("translate",)
 
 
 def BertNMT(
