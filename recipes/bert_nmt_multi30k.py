@@ -5,7 +5,8 @@
 
 The archive holds train.en.gz, train.de.gz, val.en.gz and val.de.gz: 29,000 pairs, learnt from, and 1,014, measured on.
 German has the 3,000 subwords that a plain Transformer would have for both languages. `minilm_l6:all` learns nothing
-further: what it says of each sentence is computed once, and kept beside the archive, 340 MB.
+further: what it says of each sentence is computed once, in four minutes of one core, and kept beside the archive in
+359 MB.
 """
 
 from __future__ import annotations
