@@ -25,10 +25,10 @@ from typing import Any
 
 import numpy as np
 
+from kerazoo.applications._bert import activation, codec, dense, encoder, norm
 from kerazoo.applications._builder import Weights, assembled
 from kerazoo.assets import Assets, vocabulary_of
-from kerazoo.codecs._wordpiece import END, MASK, WordPiece
-from kerazoo.codecs.text import Vocabulary
+from kerazoo.codecs._wordpiece import MASK
 from kerazoo.contract import Task, Variant
 from kerazoo.errors import UsageError
 from kerazoo.lazy import keras
@@ -120,86 +120,23 @@ VARIANTS = {
     )
 }  # fmt: skip
 
-NORM = 1e-12
-"""Epsilon of every normalisation."""
-
 
 def build(config: Config) -> keras.Model:
     """Tokens int32 [batch, n] to the dictionary that the module's text describes."""
-    from kerazoo.layers import Bias, Positions, Segments, TextMean
+    from kerazoo.layers import Bias, TextMean
 
-    layers = keras.layers
     tokens = keras.Input((None,), dtype="int32", name="tokens")
-    words = layers.ReversibleEmbedding(
-        config.vocabulary, config.units, embeddings_initializer=_small(), name="word_embedding"
-    )
-    segment = layers.Embedding(2, config.units, embeddings_initializer=_small(), name="segment_embedding")
-    x = layers.Add(name="word_and_segment")(
-        [words(tokens), segment(Segments(config.separator, name="segments")(tokens))]
-    )
-    x = _norm("embedding")(Positions(config.positions, name="position_embedding")(x))
-    x = layers.Dropout(config.dropout, name="embedding_dropout")(x)
-    for index in range(config.layers):
-        x = _layer(config, f"layer{index}", x, tokens)
+    x, words = encoder(config, tokens)
     outputs = {"sequence": x}
     mean = TextMean(name="mean")([x, tokens])
     if config.pooler:
-        outputs["pooled"] = _dense(config.units, "pooler", "tanh")(x[:, 0])
+        outputs["pooled"] = dense(config.units, "pooler", "tanh")(x[:, 0])
     outputs["embedding"] = outputs["pooled"] if config.embedding == "pooled" else mean
     if config.pretraining:
-        y = _norm("words")(_dense(config.units, "words_transform", _activation(config))(x))
+        y = norm("words")(dense(config.units, "words_transform", activation(config))(x))
         outputs["words"] = Bias(name="words_bias")(words(y, reverse=True))
-        outputs["following"] = _dense(2, "following")(outputs["pooled"])
+        outputs["following"] = dense(2, "following")(outputs["pooled"])
     return keras.Model(tokens, outputs, name=config.name)
-
-
-def _layer(config: Config, name: str, x: Any, tokens: Any) -> Any:
-    from kerazoo.layers import SelfAttention
-
-    layers = keras.layers
-    projected = [_dense(config.units, f"{name}_{each}")(x) for each in ("query", "key", "value")]
-    y = SelfAttention(config.heads, config.dropout, name=f"{name}_attention")([*projected, tokens])
-    y = layers.Dropout(config.dropout, name=f"{name}_attention_dropout")(_dense(config.units, f"{name}_attended")(y))
-    x = _norm(f"{name}_attended")(layers.Add(name=f"{name}_attention_add")([x, y]))
-    y = _dense(4 * config.units, f"{name}_inner", _activation(config))(x)
-    y = layers.Dropout(config.dropout, name=f"{name}_dropout")(_dense(config.units, f"{name}_outer")(y))
-    return _norm(f"{name}_outer")(layers.Add(name=f"{name}_add")([x, y]))
-
-
-def _small() -> Any:
-    return keras.initializers.TruncatedNormal(stddev=0.02)
-
-
-def _dense(units: int, name: str, activation: Any = None) -> Any:
-    return keras.layers.Dense(units, activation=activation, kernel_initializer=_small(), name=name)
-
-
-def _norm(name: str) -> Any:
-    return keras.layers.LayerNormalization(epsilon=NORM, name=f"{name}_norm")
-
-
-def _activation(config: Config) -> Any:
-    from kerazoo.layers import gelu_erf, gelu_tanh
-
-    return {"gelu_tanh": gelu_tanh, "gelu_erf": gelu_erf}[config.activation]
-
-
-def sizes(model: keras.Model) -> dict[str, Any]:
-    """A config's own fields as a model's layers have them."""
-    layers = {layer.name: layer for layer in model.layers}
-    words, attention = layers["word_embedding"], layers["layer0_attention"]
-    return {
-        "layers": sum(name.endswith("_attention") for name in layers),
-        "units": words.output_dim,
-        "heads": attention.heads,
-        "vocabulary": words.input_dim,
-        "positions": layers["position_embedding"].length,
-        "activation": layers["layer0_inner"].activation.__name__,
-        "pooler": "pooler" in layers,
-        "pretraining": "words_bias" in layers,
-        "separator": layers["segments"].separator,
-        "dropout": attention.rate,
-    }
 
 
 def kinds(config: Config) -> tuple[str, ...]:
@@ -213,19 +150,11 @@ def tasks(config: Config, assets: Assets) -> dict[str, Task]:
     Raises:
         UsageError: There is no vocabulary, or it is not that of the network.
     """
-    words = vocabulary_of(assets, f"{config.name} has no vocabulary, so it can read no text", "pieces")
-    place = words.index(END) if END in words else None
-    if (len(words), place) != (config.vocabulary, config.separator):
-        raise UsageError(
-            f"The vocabulary has {len(words)} pieces, {'no ' if place is None else ''}{END}"
-            f"{'' if place is None else f' as number {place}'}; {config.name} has {config.vocabulary}, "
-            f"{END} as number {config.separator}."
-        )
-    codec = WordPiece(Vocabulary(words), config.length, config.lower, config.cut, config.longest)
+    read = codec(config, vocabulary_of(assets, f"{config.name} has no vocabulary, so it can read no text", "pieces"))
     if not config.pretraining:
-        return {"embed": Embed(codec, config.units, unit=config.unit)}
-    fill = Fill(replace(codec, cut=False, marks=(MASK,)), part="masked")
-    return {"fill": fill, "embed": Embed(codec, config.units, part="sentence", unit=config.unit)}
+        return {"embed": Embed(read, config.units, unit=config.unit)}
+    fill = Fill(replace(read, cut=False, marks=(MASK,)), part="masked")
+    return {"fill": fill, "embed": Embed(read, config.units, part="sentence", unit=config.unit)}
 
 
 # Google's names, of which all others are made.

@@ -24,13 +24,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from kerazoo.applications._builder import Weights, assembled, share, whole_numbers
+from kerazoo.applications._transformer import embedding, encoder, task, translator
 from kerazoo.assets import Assets, vocabulary_of
 from kerazoo.codecs._subwords import codec
 from kerazoo.codecs.text import Vocabulary
-from kerazoo.contract import Port, Task, Variant
+from kerazoo.contract import Task, Variant
 from kerazoo.errors import UsageError
-from kerazoo.lazy import keras, own_layers
-from kerazoo.tasks.translate import Translate
+from kerazoo.lazy import keras
 
 __all__ = ["Transformer"]
 
@@ -87,24 +87,11 @@ VARIANTS = {
 
 def build(config: Config) -> keras.Model:
     """Source tokens [batch, length] and previous target tokens [batch, n], int32, to logits [batch, n, words]."""
-    words = keras.layers.ReversibleEmbedding(
-        config.words,
-        config.units,
-        # Scaled up at the bottom, and of the size of any other output at the top.
-        embeddings_initializer=keras.initializers.RandomNormal(stddev=config.units**-0.5),
-        name="words",
-    )
+    words = embedding(config, config.words, "words")
     tokens = keras.Input((config.length,), dtype="int32", name="tokens")
-    memory, seen = _encoder(config, words, tokens)
-    before = keras.Input((None,), dtype="int32", name="before")
-    # Where a part is cut out, Keras wants either inputs of the model or none of them at its beginning.
-    token = keras.layers.Identity(dtype="int32", name="token")(before)
-    # Nothing is in the cache when all tokens are read at once.
-    cache = keras.layers.Identity(name="cache")(keras.ops.zeros_like(memory))
-    count = keras.layers.Identity(dtype="int32", name="count")(keras.ops.zeros_like(tokens[:, 0]))
-    logits, written, counted = _decoder(config, words, token, cache, count, memory, seen)
-    outputs = {"logits": logits, "next_cache": written, "next_count": counted}
-    return keras.Model([tokens, before], outputs, name=config.name)
+    there = keras.ops.not_equal(tokens, 0)
+    read = encoder(config, words(tokens), there)
+    return translator(config, words, tokens, {"source": read}, there)
 
 
 def sizes(model: keras.Model) -> dict[str, Any]:
@@ -121,85 +108,6 @@ def sizes(model: keras.Model) -> dict[str, Any]:
     }
 
 
-def _encoder(config: Config, words: Any, tokens: Any) -> tuple[Any, Any]:
-    """Source tokens to what the decoder is told.
-
-    That is the keys and values of each of its layers, float32 [batch, 2 * layers, length, units], and where there are
-    tokens, float32 [batch, length].
-    """
-    ops, layers = keras.ops, keras.layers
-    there = ops.not_equal(tokens, 0)
-    x = _embedded(config, words(tokens), ops.zeros_like(tokens[:, 0]), "encoder")
-    for layer in range(1, config.layers + 1):
-        name = f"encoder_{layer}"
-        keys, values = _projected(config, x, name)
-        x = _attended(config, x, keys, values, ops.expand_dims(there, 1), name)
-        x = _fed(config, x, name)
-    told = [each for layer in range(1, config.layers + 1) for each in _projected(config, x, f"decoder_{layer}_source")]
-    memory = layers.Identity(name="memory")(ops.stack(told, axis=1))
-    return memory, layers.Identity(name="seen")(ops.cast(there, "float32"))
-
-
-def _decoder(
-    config: Config, words: Any, token: Any, cache: Any, count: Any, memory: Any, seen: Any
-) -> tuple[Any, Any, Any]:
-    """Some tokens int32 [batch, n], the cache, how many are in it, and what the encoder said, to logits and state.
-
-    Logits are of the token behind each, [batch, n, words].
-    """
-    ops, layers = keras.ops, keras.layers
-    x = _embedded(config, words(token), count, "decoder")
-    earlier = own_layers.Earlier(config.length, name="earlier")([x, count])
-    there = ops.expand_dims(ops.greater(seen, 0.5), 1)
-    written = []
-    for layer in range(1, config.layers + 1):
-        name, place = f"decoder_{layer}", 2 * (layer - 1)
-        keys, values = (
-            own_layers.Written(name=f"{name}_{kind}s")([cache[:, place + index], new, count])
-            for index, (kind, new) in enumerate(zip(("key", "value"), _projected(config, x, name), strict=True))
-        )
-        written += [keys, values]
-        x = _attended(config, x, keys, values, earlier, name)
-        x = _attended(config, x, memory[:, place], memory[:, place + 1], there, f"{name}_source")
-        x = _fed(config, x, name)
-    logits = layers.Identity(name="logits")(words(x, reverse=True))
-    following = layers.Identity(name="next_cache")(ops.stack(written, axis=1))
-    return (
-        logits,
-        following,
-        layers.Add(dtype="int32", name="next_count")([count, ops.sum(ops.ones_like(token), axis=1)]),
-    )
-
-
-def _embedded(config: Config, x: Any, first: Any, name: str) -> Any:
-    x = own_layers.SinusoidalPositions(config.length, name=f"{name}_positions")([x, first])
-    return keras.layers.Dropout(config.dropout, name=f"{name}_dropout")(x)
-
-
-def _projected(config: Config, x: Any, name: str) -> tuple[Any, Any]:
-    """Keys and values, [batch, n, units] each."""
-    keys, values = (keras.layers.Dense(config.units, name=f"{name}_{kind}")(x) for kind in ("key", "value"))
-    return keys, values
-
-
-def _attended(config: Config, x: Any, keys: Any, values: Any, seen: Any, name: str) -> Any:
-    """What `x` [batch, n, units] asks of keys and values, added to it and normalised."""
-    queries = keras.layers.Dense(config.units, name=f"{name}_query")(x)
-    mixed = own_layers.DotProductAttention(config.heads, name=f"{name}_attention")([queries, keys, values, seen])
-    return _added(config, x, keras.layers.Dense(config.units, name=f"{name}_mixed")(mixed), f"{name}_attention")
-
-
-def _fed(config: Config, x: Any, name: str) -> Any:
-    y = keras.layers.Dense(config.inner, activation="relu", name=f"{name}_inner")(x)
-    return _added(config, x, keras.layers.Dense(config.units, name=f"{name}_outer")(y), f"{name}_fed")
-
-
-def _added(config: Config, x: Any, y: Any, name: str) -> Any:
-    y = keras.layers.Dropout(config.dropout, name=f"{name}_dropout")(y)
-    x = keras.layers.Add(name=f"{name}_add")([x, y])
-    return keras.layers.LayerNormalization(epsilon=1e-6, name=f"{name}_norm")(x)
-
-
 def tasks(config: Config, assets: Assets) -> dict[str, Task]:
     """Translation with the assets' vocabulary, of whole words or of subwords.
 
@@ -211,18 +119,7 @@ def tasks(config: Config, assets: Assets) -> dict[str, Task]:
     source = codec(Vocabulary(vocabulary), config.length)
     if len(source.pieces) != config.words:
         raise UsageError(f"The vocabulary has {len(source.pieces)} words; {config.name} has {config.words}.")
-    held = (None, 2 * config.layers, config.length, config.units)
-    return {
-        "translate": Translate(
-            source,
-            Vocabulary(vocabulary),
-            context=(Port("memory", "float32", held), Port("seen", "float32", (None, config.length))),
-            states=(),
-            blank=(Port("cache", "float32", held), Port("count", "int32", (None,))),
-            limit=config.length,
-            block=True,
-        )
-    }
+    return {"translate": task(config, source, Vocabulary(vocabulary))}
 
 
 def Transformer(

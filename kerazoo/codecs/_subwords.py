@@ -180,6 +180,11 @@ class Subwords:
         """What each number stands for."""
         return self._merges.pieces
 
+    @property
+    def end(self) -> int:
+        """The number of `<end>`."""
+        return END
+
     def tokens(self, text: str) -> list[str]:
         """The pieces of one text; letters that are not known are `<unk>`."""
         cut = cutter(self.words, len(SPECIAL), SPECIAL[UNKNOWN])

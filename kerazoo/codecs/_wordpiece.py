@@ -185,7 +185,7 @@ def pieces(words: tuple[str, ...], longest: int, marks: tuple[str, ...]) -> Piec
 
 @dataclass(frozen=True)
 class WordPiece:
-    """Texts to numbers of pieces [batch, n]: `[CLS]`, the pieces, `[SEP]`, and `[PAD]` up to the batch's longest.
+    """Texts to numbers of pieces [batch, n]: `[CLS]`, the pieces, `[SEP]`, then `[PAD]` where others are longer.
 
     Attributes:
         words: The vocabulary, one piece a number.
@@ -194,6 +194,7 @@ class WordPiece:
         cut: Whether a longer text loses its end; otherwise it is refused.
         longest: Letters of the longest word that is cut into pieces; a longer one is `[UNK]`.
         marks: Pieces that are read where they are written out in a text, as `[MASK]` is.
+        padded: Whether there is `[PAD]` up to `length` in any case.
     """
 
     words: Vocabulary
@@ -202,6 +203,7 @@ class WordPiece:
     cut: bool = False
     longest: int = 200
     marks: tuple[str, ...] = ()
+    padded: bool = False
 
     def __post_init__(self) -> None:
         missing = [piece for piece in (PAD, UNKNOWN, START, END, *self.marks) if piece not in self.numbers]
@@ -236,7 +238,17 @@ class WordPiece:
     @property
     def tensor(self) -> Port:
         """Of a network: numbers of pieces."""
-        return Port("tokens", "int32", (None, None))
+        return Port("tokens", "int32", (None, self.length if self.padded else None))
+
+    @property
+    def end(self) -> int:
+        """The number of `[SEP]`."""
+        return self.numbers[END]
+
+    def tokens(self, text: str) -> list[str]:
+        """What one text is read as but for its end: `[CLS]` and its pieces; nothing where it has none."""
+        found = [self.words[number] for number in self.pieces(text)]
+        return [START, *found] if found else []
 
     def pieces(self, text: str) -> list[int]:
         """The pieces of one text, of any length, without `[CLS]` and `[SEP]`."""
@@ -303,13 +315,13 @@ class WordPiece:
         return letters(), folding() if self.lower else None, pieces(self.words, self.longest, self.marks), doubled
 
     def prepare(self, ops: Any, text: Tensor) -> Tensor:
-        """UTF-8 texts [batch] to int32 [batch, n], n at most `length`.
+        """UTF-8 texts [batch] to int32 [batch, n], n at most `length`, or just that.
 
         Raises:
             InputError: A text has nothing to read, or too much where nothing may be cut.
         """
         rows = ops.map_range(lambda i: self._row(ops, text[i]), ops.length(text), (self.length,), "int32")
-        return self.trimmed(ops, rows)
+        return rows if self.padded else self.trimmed(ops, rows)
 
     def _row(self, ops: Any, text: Tensor) -> Tensor:
         found = ops.word_pieces(text, self)

@@ -267,6 +267,11 @@ class Text:
         """What each number stands for."""
         return self.words
 
+    @property
+    def end(self) -> int:
+        """The number of `<end>`."""
+        return END
+
     def tokens(self, text: str) -> list[str]:
         """The words of one text, also those that are not known."""
         return tokens(text, self.lower)

@@ -3,7 +3,15 @@
 Importing this registers them, so that `keras.saving.load_model` finds them in a saved model.
 """
 
-from kerazoo.layers.attention import DotProductAttention, Earlier, LocalAttention, SinusoidalPositions, Written, shared
+from kerazoo.layers.attention import (
+    DotProductAttention,
+    DropNet,
+    Earlier,
+    LocalAttention,
+    SinusoidalPositions,
+    Written,
+    shared,
+)
 from kerazoo.layers.bert import Bias, Positions, Segments, SelfAttention, TextMean, gelu_erf, gelu_tanh
 from kerazoo.layers.convolution import GroupedConv2D
 from kerazoo.layers.latent import Divergence, Drawn, LearnedMaps, MixtureMean, Noise, StandardNormal
@@ -24,6 +32,7 @@ __all__ = [
     "Divergence",
     "DotProductAttention",
     "Drawn",
+    "DropNet",
     "Earlier",
     "FakeQuant",
     "FakeQuantProduct",

@@ -204,6 +204,55 @@ class LocalAttention(keras.layers.Layer):
         return {**super().get_config(), "reach": self.reach, "bell": self.bell}
 
 
+@keras.saving.register_keras_serializable(package="kerazoo")
+class DropNet(keras.layers.Layer):
+    """The mean of two tensors; in training now and then one of them alone.
+
+    Source: Zhu et al., "Incorporating BERT into Neural Machine Translation", ICLR 2020, arXiv:2002.06823, the
+    drop-net trick.
+
+    Args:
+        rate: How often it is one alone, from 0 to 1: each of the two half of that. It is drawn once a call, not anew
+            for each row.
+        seed: Of what is drawn.
+    """
+
+    def __init__(self, rate: float, seed: int | None = None, **options: Any) -> None:
+        super().__init__(**options)
+        if not 0 <= rate <= 1:
+            raise ValueError(f"rate={rate!r} is not from 0 to 1.")
+        self.rate, self.seed = rate, seed
+        self.generator = keras.random.SeedGenerator(seed)
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """Mixes.
+
+        Args:
+            inputs: Two tensors of one shape.
+            training: Whether one of them may be left out.
+
+        Returns:
+            A tensor of that shape.
+        """
+        first, second = inputs
+        if not training or not self.rate:
+            return (first + second) * 0.5
+        share = self.share(keras.random.uniform((), dtype=first.dtype, seed=self.generator))
+        return share * first + (1 - share) * second
+
+    def share(self, drawn: Any) -> Any:
+        """What the first tensor counts: of a number in [0, 1) 0 below half the rate, 1 from the other end, else 1/2."""
+        ops = keras.ops
+        low, high = ops.less(drawn, self.rate / 2), ops.greater_equal(drawn, 1 - self.rate / 2)
+        return 0.5 + 0.5 * (ops.cast(high, drawn.dtype) - ops.cast(low, drawn.dtype))
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return input_shape[0]
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "rate": self.rate, "seed": self.seed}
+
+
 def shared(scores: Any, seen: Any) -> Any:
     """The softmax of scores over what may be seen, 1 or 0, both [batch, length]; all 0 where nothing may be."""
     ops = keras.ops

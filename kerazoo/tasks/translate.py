@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from kerazoo.codecs._subwords import Subwords
+from kerazoo.codecs._subwords import Subwords, codec
+from kerazoo.codecs._wordpiece import WordPiece
 from kerazoo.codecs.text import END, PAD, SPECIAL, START, UNKNOWN, Text, Vocabulary
 from kerazoo.contract import Network, Port, Signature, Tensor, Tensors
 from kerazoo.errors import UsageError
@@ -54,8 +55,8 @@ class Translate:
     """A sentence is read once and written word by word; `<pad>`, `<unk>` and `<start>` are never chosen.
 
     Attributes:
-        source: How a sentence is read: its words or subwords, and the encoder's fixed length.
-        target: Words of the language that is written, or subwords as those of `source`.
+        source: How a sentence is read: its words or subwords, or BERT's pieces, and the encoder's fixed length.
+        target: Words or subwords of the language that is written.
         context: What the encoder gives and every step of the decoder sees.
         states: What the encoder gives first, and a step of the decoder takes and gives on, as `next_<name>`.
         blank: What else a step takes and gives on, and what begins as zeros.
@@ -71,7 +72,7 @@ class Translate:
     kind: ClassVar[str] = "translate"
     batched: ClassVar[bool] = True
 
-    source: Text | Subwords
+    source: Text | Subwords | WordPiece
     target: Vocabulary
     context: tuple[Port, ...]
     states: tuple[Port, ...]
@@ -124,7 +125,7 @@ class Translate:
 
     def written(self, length: int | None = None) -> Text | Subwords:
         """How sentences of the target are written and read, up to a length."""
-        return replace(self.source, words=self.target, length=length or self.limit, lower=self.small)
+        return codec(self.target, length or self.limit, self.small)
 
     @property
     def small(self) -> bool:
@@ -132,8 +133,12 @@ class Translate:
         return all(word == word.lower() for word in self.target)
 
     def golden(self) -> dict[str, Any]:
-        # Of subwords every letter may be a piece of its own.
-        words = self.source.pieces[4 : 4 + min(5, self.source.length - 1)]
+        source = self.source
+        if isinstance(source, WordPiece):
+            # Of its first pieces many are none that a text is split into.
+            words: Sequence[str] = [word for word in source.words if word.isalnum()][: min(5, source.length - 2)]
+        else:  # Of subwords every letter may be a piece of its own.
+            words = source.pieces[4 : 4 + min(5, source.length - 1)]
         return {"text": " ".join(words).encode()}
 
     def answer(self, network: Network, request: Tensors) -> Tensors:

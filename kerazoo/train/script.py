@@ -40,10 +40,10 @@ def top1(word: str, data: Mapping[str, np.ndarray]) -> dict[str, float]:
     return {"top-1": 100 * float(np.mean(right))}
 
 
-def pairs(path: Path) -> dict[str, list[tuple[str, str]]]:
-    """German sentences and their English ones, `train` and `val`, of an archive that holds Multi30k's files."""
+def pairs(path: Path, languages: tuple[str, str] = ("de", "en")) -> dict[str, list[tuple[str, str]]]:
+    """Sentences and their translations, `train` and `val`, of an archive that holds Multi30k's files."""
     return {
-        part: [(each.item, each.truth) for each in texts.parallel([path], f"*/{part}.*", ("de", "en"))]
+        part: [(each.item, each.truth) for each in texts.parallel([path], f"*/{part}.*", languages)]
         for part in ("train", "val")
     }
 
@@ -89,9 +89,9 @@ def seen(pictures: Iterable[bytes], layer: str, normalise: Normalise, batch: int
         yield np.asarray(body(pixels, training=False), np.float16)
 
 
-def seeing(whole: Any, taught: Any, path: Path) -> Path:
-    """Stores the weights of a network that was taught behind `BODY`: what it learnt, and those of the body."""
-    known = {variable.path: variable for model in (registry.build(BODY).keras, taught) for variable in model.weights}
+def seeing(whole: Any, taught: Any, path: Path, body: str = BODY) -> Path:
+    """Stores the weights of a network that was taught behind a body: what it learnt, and those of the body."""
+    known = {variable.path: variable for model in (registry.build(body).keras, taught) for variable in model.weights}
     for variable in whole.weights:
         variable.assign(known[variable.path])
     return product.half(whole, path)

@@ -104,6 +104,19 @@ def test_rows_are_as_long_as_the_longest():
     assert PLAIN.prepare(graph_ops, tf.constant(["low", "unwanted"])).numpy().tolist() == expected
 
 
+def test_rows_can_have_one_length():
+    padded = replace(PLAIN, padded=True)
+    for read in (padded.prepare(ops, text("low")), padded.prepare(graph_ops, tf.constant(["low"])).numpy()):
+        assert read.tolist() == [[2, 12, 3] + [0] * (PLAIN.length - 3)]
+    assert padded.tensor.shape == (None, PLAIN.length)
+
+
+def test_tokens_are_what_the_numbers_stand_for():
+    read = [PLAIN.numbers[token] for token in PLAIN.tokens("unwanted low")]
+    assert [*read, PLAIN.end] == PLAIN.prepare(ops, text("unwanted low"))[0].tolist()
+    assert PLAIN.tokens(" ") == []
+
+
 def test_what_is_too_long_is_refused_or_cut_as_the_card_says():
     long = text("low " * 15)
     for prepare in (lambda c: c.prepare(ops, long), lambda c: c.prepare(graph_ops, tf.constant(long.tolist()))):

@@ -114,6 +114,9 @@ def assets(sizes: Any) -> Assets:
         return Assets(vocabulary=words)
     if hasattr(sizes, "characters"):
         return Assets(vocabulary=characters(sizes.characters))
+    if hasattr(sizes, "bert"):
+        read = pieces(sizes.bert.vocabulary, sizes.bert.separator)
+        return Assets(vocabulary={"source": read, "target": placeholder(sizes.words)})
     if hasattr(sizes, "words"):
         return Assets(vocabulary=placeholder(sizes.words))
     if hasattr(sizes, "separator"):

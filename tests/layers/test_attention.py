@@ -8,7 +8,7 @@ import onnx
 import pytest
 from onnx import helper, reference
 
-from kerazoo.layers import DotProductAttention, Earlier, SinusoidalPositions, Written
+from kerazoo.layers import DotProductAttention, DropNet, Earlier, SinusoidalPositions, Written
 from kerazoo.layers.attention import sinusoids
 
 
@@ -50,3 +50,21 @@ def test_a_cache_is_written_behind_what_it_holds():
     assert written[..., 0].tolist() == [[1, 2, 0, 0], [0, 0, 0, 3]]
     seen = keras.ops.convert_to_numpy(Earlier(4)([new, count])).astype(int)
     assert seen.tolist() == [[[1, 0, 0, 0], [1, 1, 0, 0]], [[1, 1, 1, 1], [1, 1, 1, 1]]]
+
+
+def test_drop_net_takes_one_of_two_or_the_mean():
+    first, second = np.full((2, 3), 1.0, np.float32), np.full((2, 3), 3.0, np.float32)
+    for rate in (0.0, 0.5, 1.0):
+        layer = DropNet(rate, seed=1)
+        np.testing.assert_array_equal(layer([first, second]), first * 0 + 2)
+        # Drawn once a call: all rows are alike.
+        drawn = [np.unique(layer([first, second], training=True)) for _ in range(60)]
+        assert all(len(each) == 1 for each in drawn)
+        shares = [np.mean([each[0] == value for each in drawn]) for value in (1.0, 2.0, 3.0)]
+        np.testing.assert_allclose(shares, [rate / 2, 1 - rate, rate / 2], atol=0.2)
+    # The paper's bounds: only the second below half the rate, only the first from the other end.
+    edges = [0.0, 0.249, 0.25, 0.749, 0.75, 0.999]
+    shares = [float(DropNet(0.5).share(np.float32(edge))) for edge in edges]
+    assert shares == [0.0, 0.0, 0.5, 0.5, 1.0, 1.0]
+    with pytest.raises(ValueError, match="from 0 to 1"):
+        DropNet(1.5)

@@ -191,6 +191,25 @@ def test_the_recipe_of_a_singing_voice_mixes_what_it_takes_apart(tmp_path: Path)
 
 
 @pytest.mark.slow
+def test_the_recipe_behind_bert_learns_what_the_whole_network_will_say() -> None:
+    recipe, config = _recipe("bert_nmt_multi30k"), registry.variants()["bert_nmt_frozen"][1].small
+    whole, behind = recipe.bert_nmt.build(config), recipe.build(config)
+    known = {variable.path: variable for variable in whole.weights}
+    for variable in behind.weights:
+        variable.assign(known[variable.path])
+    source = np.array([[2, 9, 7, 3, 0, 0, 0, 0], [2, 8, 3, 0, 0, 0, 0, 0]], np.int32)
+    said = np.asarray(whole.get_layer("bert")(source))
+    vectors = recipe.Vectors(source, np.concatenate([said[0, :4], said[1, :3]]))
+    before = np.array([[2, 5, 6], [2, 4, 4]], np.int32)
+    # In another order, and padded to another length.
+    turned, *_ = vectors.batch((source[::-1, :5], before[::-1], before), np.random.default_rng(0), 0)
+    assert turned.shape == (2, 5, config.bert.units) and not turned[0, 3:].any()
+    logits = behind([vectors(source), before])["logits"]
+    np.testing.assert_allclose(logits, whole([source, before])["logits"], rtol=0, atol=1e-5)
+    np.testing.assert_array_equal(turned[1, :4], said[0, :4])
+
+
+@pytest.mark.slow
 def test_the_recipe_of_an_adversarial_pair_draws_shows_and_measures(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

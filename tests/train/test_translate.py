@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from kerazoo import cli, own, registry
+from kerazoo.codecs._wordpiece import placeholder as pieces
 from kerazoo.errors import UsageError
+from kerazoo.ops import numpy as ops
 from kerazoo.train import fit, losses
-from kerazoo.train.run import EPOCH
+from kerazoo.train.run import EPOCH, run
 from kerazoo.train.schedules import InverseRoot
+from tests.tasks.stubs import text
 
 GERMAN, ENGLISH = ["eins", "zwei", "drei", "vier"], ["One", "two", "three", "four"]
 
@@ -59,6 +63,27 @@ def test_parallel_text_becomes_a_model_of_subwords(
     for number, variable in enumerate(built.keras.trainable_variables):
         mean = sum(each[f"arr_{number}"].astype(np.float64) for each in kept) / 2
         np.testing.assert_allclose(variable.numpy(), mean, rtol=0, atol=1e-6, err_msg=variable.path)
+
+
+@pytest.mark.slow
+def test_parallel_text_becomes_a_model_that_bert_reads_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    family, described = registry.variants()["bert_nmt_frozen"]
+    small = {"words": 60, "length": 16, "layers": 1, "units": 16, "inner": 24, "heads": 2}
+    reader = replace(described.small.bert, vocabulary=60, layers=1)
+    changed = replace(described, config=replace(described.config, **small, bert=reader))
+    monkeypatch.setitem(registry.variants(), "bert_nmt_frozen", (family, changed))
+    monkeypatch.setattr(family, "pieces", lambda: pieces(60))
+    began = []
+    monkeypatch.setattr(family, "first_weights", began.append)
+    settings = {"words": 40, "buckets": 1, "batch": 16}
+    job = fit.job("bert_nmt_frozen", written(tmp_path), recipe="attention", epochs=1, settings=settings)
+    task: Any = job.tasks["translate"]
+    assert task.source.words == pieces(60) and len(task.written().pieces) <= 40
+    lines = text(*(tmp_path / "de").read_text().splitlines())
+    read, _, _ = job.recipe.data.batch(np.arange(4), np.random.default_rng(0))
+    assert {*map(bytes, read)} <= {*map(bytes, task.source.prepare(ops, lines))}
+    out = run(job.recipe, tmp_path / "out", say=lambda line: None)
+    assert began and np.isfinite(out.figures["val_loss"])
 
 
 def test_a_vocabulary_larger_than_the_letters_is_needed(tmp_path: Path, small: None) -> None:

@@ -123,15 +123,23 @@ def numbered(
     target: Sequence[str],
     length: int,
     buckets: int = LENGTHS,
+    end: int = END,
 ) -> Parallel:
-    """Tokens as numbers, which are their places in `source` and `target`; what is in none is `<unk>`."""
+    """Tokens as numbers, which are their places in `source` and `target`; what is in none is `<unk>`.
+
+    Args:
+        pairs: Tokens of both sides.
+        source, target: What each number stands for.
+        length, buckets: See `Parallel`.
+        end: The number that a source ends with.
+    """
     sides = []
-    for side, vocabulary in enumerate((source, target)):
+    for side, (vocabulary, last) in enumerate(((source, end), (target, END))):
         places: Mapping[str, int] = {word: number for number, word in enumerate(vocabulary)}
         rows = np.full((len(pairs), length), PAD, np.int32)
         for row, pair in zip(rows, pairs, strict=True):
             row[: len(pair[side])] = [places.get(word, UNKNOWN) for word in pair[side]]
-            row[len(pair[side])] = END
+            row[len(pair[side])] = last
         sides.append(rows)
     return Parallel(sides[0], sides[1], buckets)
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from kerazoo.assets import Assets
 from kerazoo.codecs._subwords import codec
+from kerazoo.codecs._wordpiece import WordPiece
 from kerazoo.codecs.text import PAD, vocabulary
 from kerazoo.errors import UsageError
 from kerazoo.lazy import keras
@@ -32,7 +33,9 @@ def job(asked: Request) -> Job:
         UsageError, InputError: The source is not what can be learnt from, or does not fit the model.
     """
     start, settings = asked.start, asked.settings
-    if not hasattr(start.config, "length") or not (_shared(start.config) or hasattr(start.config, "source_words")):
+    if not hasattr(start.config, "length") or not (
+        hasattr(start.config, "words") or hasattr(start.config, "source_words")
+    ):
         raise UsageError(f"{start.word} is no network of two sentences with a longest length, which is taught here.")
     asked.augmented()
     config = replace(start.config, length=settings.length or start.config.length)
@@ -46,6 +49,8 @@ def job(asked: Request) -> Job:
     if isinstance(start.task, Translate):
         words: Any = {"source": start.task.source.words, "target": start.task.target}
         words = words["source"] if _shared(config) else words
+    elif hasattr(start.family, "pieces"):
+        words = {"source": start.family.pieces(), "target": subwords.of_pairs(pairs, settings.words or config.words)}
     elif _shared(config):
         words = subwords.of_pairs(pairs, settings.words or config.words)
     else:
@@ -82,13 +87,14 @@ def job(asked: Request) -> Job:
 
 def _shared(config: Any) -> bool:
     """Whether both languages have one vocabulary, of subwords."""
-    return hasattr(config, "words")
+    return hasattr(config, "words") and not hasattr(config, "bert")
 
 
 def sized(config: Any, words: Any) -> Any:
     """The config of a network for these vocabularies."""
-    if _shared(config):
-        return replace(config, words=len(codec(words, config.length).pieces))
+    if hasattr(config, "words"):
+        written = words if _shared(config) else words["target"]
+        return replace(config, words=len(codec(written, config.length).pieces))
     return replace(config, source_words=len(words["source"]), target_words=len(words["target"]))
 
 
@@ -98,7 +104,8 @@ def read(
     """Pairs as a task reads and writes them, and how many were left out; see `kerazoo.train.data.parallel.words`."""
     source, target = task.source, task.written(task.source.length)
     found, skipped = parallel.words(pairs, source.length, (source.tokens, target.tokens), **reading)
-    return parallel.numbered(found, source.pieces, target.pieces, source.length, buckets), skipped
+    pieces = source.words if isinstance(source, WordPiece) else source.pieces
+    return parallel.numbered(found, pieces, target.pieces, source.length, buckets, source.end), skipped
 
 
 def step(family: Any, config: Any, smoothing: float = 0.0) -> Unrolled:
@@ -130,9 +137,15 @@ def worded(figure: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
 
 @dataclass(frozen=True)
 class Held:
-    """Loss, perplexity and accuracy of the words of pairs that are not learnt from, each told those before it."""
+    """Loss, perplexity and accuracy of the words of pairs that are not learnt from, each told those before it.
+
+    Attributes:
+        pairs: As numbers.
+        seen: What a network that does not read numbers is given of sources, int32 [n, length].
+    """
 
     pairs: Parallel = field(repr=False)
+    seen: Callable[[np.ndarray], np.ndarray] = field(default=np.asarray, repr=False)
 
     def __call__(self, state: State) -> dict[str, float]:
         import tensorflow as tf
@@ -147,7 +160,7 @@ class Held:
             rows = slice(start, start + 64)
             source, target = self.pairs.source[rows], self.pairs.target[rows]
             before = np.concatenate([np.full((len(source), 1), parallel.START, np.int32), target[:, :-1]], axis=1)
-            logits, count = answer(tf.constant(source), tf.constant(before)), float(np.sum(target != PAD))
+            logits, count = answer(tf.constant(self.seen(source)), tf.constant(before)), float(np.sum(target != PAD))
             totals += [float(worded(each)(target, logits)) * count for each in (cross_entropy, right)] + [count]
         loss, accuracy = totals[:2] / totals[2]
         return {"loss": loss, "perplexity": float(np.exp(min(loss, 50.0))), "accuracy": accuracy}

@@ -1,0 +1,193 @@
+"""What makes a Transformer's encoder and decoder: attention to one source, or to several side by side.
+
+A config has `name`, `words`, `length`, `layers`, `units`, `inner`, `heads` and `dropout`, as that of `transformer` has.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from kerazoo.codecs.text import Vocabulary
+from kerazoo.contract import Port
+from kerazoo.lazy import keras, own_layers
+from kerazoo.tasks.translate import Translate
+
+Mixing = Callable[[list[Any], str], Any]
+"""From what attentions side by side give, [batch, n, units] each, to one; with a name for the layer that does it."""
+
+
+def _only(answers: list[Any], name: str) -> Any:
+    return answers[0]
+
+
+def embedding(config: Any, words: int, name: str) -> Any:
+    """Vectors of so many words, which can give logits of them, too."""
+    return keras.layers.ReversibleEmbedding(
+        words,
+        config.units,
+        # Scaled up at the bottom, and of the size of any other output at the top.
+        embeddings_initializer=keras.initializers.RandomNormal(stddev=config.units**-0.5),
+        name=name,
+    )
+
+
+def encoder(
+    config: Any, vectors: Any, there: Any, beside: Mapping[str, Any] | None = None, mixing: Mixing = _only
+) -> Any:
+    """What the last layer of the encoder says of a source, [batch, length, units].
+
+    Args:
+        config: Sizes.
+        vectors: Of its words, [batch, length, units].
+        there: Where there are words, bool [batch, length].
+        beside: What others say of the same words, [batch, length, any], by name: each layer attends to it, too.
+        mixing: What attention to itself and to those, in this order, come to.
+    """
+    x = _embedded(config, vectors, _none(there), "encoder")
+    for layer in range(1, config.layers + 1):
+        name = f"encoder_{layer}"
+        asked = {name: x} | {f"{name}_{kind}": other for kind, other in (beside or {}).items()}
+        keys_values = {each: _projected(config, said, each) for each, said in asked.items()}
+        x = _attended(config, x, keys_values, keras.ops.expand_dims(there, 1), name, mixing)
+        x = _fed(config, x, name)
+    return x
+
+
+def translator(
+    config: Any, words: Any, tokens: Any, read: Mapping[str, Any], there: Any, mixing: Mixing = _only
+) -> keras.Model:
+    """The training model that `build` gives, behind any encoder.
+
+    Args:
+        config: Sizes.
+        words: The embedding of what is written.
+        tokens: The input, of which encoders say something.
+        read: What they say, [batch, length, any], by name: each layer of the decoder attends to all of them.
+        there: Where there are words, bool [batch, length].
+        mixing: What these attentions come to.
+    """
+    ops, layers = keras.ops, keras.layers
+    told = [
+        each
+        for kind, said in read.items()
+        for layer in range(1, config.layers + 1)
+        for each in _projected(config, said, f"decoder_{layer}_{kind}")
+    ]
+    memory = layers.Identity(name="memory")(ops.stack(told, axis=1))
+    seen = layers.Identity(name="seen")(ops.cast(there, "float32"))
+    before = keras.Input((None,), dtype="int32", name="before")
+    # Where a part is cut out, Keras wants either inputs of the model or none of them at its beginning.
+    token = layers.Identity(dtype="int32", name="token")(before)
+    # Nothing is in the cache when all tokens are read at once.
+    cache = layers.Identity(name="cache")(ops.zeros_like(memory[:, : 2 * config.layers]))
+    count = layers.Identity(dtype="int32", name="count")(_none(there))
+    logits, written, counted = _decoder(config, words, token, cache, count, memory, seen, tuple(read), mixing)
+    outputs = {"logits": logits, "next_cache": written, "next_count": counted}
+    return keras.Model([tokens, before], outputs, name=config.name)
+
+
+def _decoder(
+    config: Any,
+    words: Any,
+    token: Any,
+    cache: Any,
+    count: Any,
+    memory: Any,
+    seen: Any,
+    kinds: tuple[str, ...],
+    mixing: Mixing,
+) -> tuple[Any, Any, Any]:
+    """Some tokens int32 [batch, n], the cache, how many are in it, and what encoders said, to logits and state.
+
+    Logits are of the token behind each, [batch, n, words]. `memory`, float32 [batch, 2 * layers * kinds, length,
+    units], holds the keys and values of each layer, of one encoder after the other.
+    """
+    ops, layers = keras.ops, keras.layers
+    x = _embedded(config, words(token), count, "decoder")
+    earlier = own_layers.Earlier(config.length, name="earlier")([x, count])
+    there = ops.expand_dims(ops.greater(seen, 0.5), 1)
+    written = []
+    for layer in range(1, config.layers + 1):
+        name, place = f"decoder_{layer}", 2 * (layer - 1)
+        keys, values = (
+            own_layers.Written(name=f"{name}_{kind}s")([cache[:, place + index], new, count])
+            for index, (kind, new) in enumerate(zip(("key", "value"), _projected(config, x, name), strict=True))
+        )
+        written += [keys, values]
+        x = _attended(config, x, {name: (keys, values)}, earlier, name)
+        told = {
+            f"{name}_{kind}": (memory[:, at], memory[:, at + 1])
+            for at, kind in zip(itertools.count(place, 2 * config.layers), kinds, strict=False)
+        }
+        x = _attended(config, x, told, there, f"{name}_source", mixing)
+        x = _fed(config, x, name)
+    logits = layers.Identity(name="logits")(words(x, reverse=True))
+    following = layers.Identity(name="next_cache")(ops.stack(written, axis=1))
+    return (
+        logits,
+        following,
+        layers.Add(dtype="int32", name="next_count")([count, ops.sum(ops.ones_like(token), axis=1)]),
+    )
+
+
+def _none(there: Any) -> Any:
+    """0 for each row, int32 [batch]."""
+    return keras.ops.zeros_like(there[:, 0], dtype="int32")
+
+
+def _embedded(config: Any, x: Any, first: Any, name: str) -> Any:
+    x = own_layers.SinusoidalPositions(config.length, name=f"{name}_positions")([x, first])
+    return keras.layers.Dropout(config.dropout, name=f"{name}_dropout")(x)
+
+
+def _projected(config: Any, x: Any, name: str) -> tuple[Any, Any]:
+    """Keys and values, [batch, n, units] each."""
+    keys, values = (keras.layers.Dense(config.units, name=f"{name}_{kind}")(x) for kind in ("key", "value"))
+    return keys, values
+
+
+def _attended(
+    config: Any, x: Any, told: Mapping[str, tuple[Any, Any]], seen: Any, name: str, mixing: Mixing = _only
+) -> Any:
+    """What `x` [batch, n, units] asks of keys and values, by name, added to it and normalised."""
+    layers, answers = keras.layers, []
+    for each, (keys, values) in told.items():
+        queries = layers.Dense(config.units, name=f"{each}_query")(x)
+        mixed = own_layers.DotProductAttention(config.heads, name=f"{each}_attention")([queries, keys, values, seen])
+        answers.append(layers.Dense(config.units, name=f"{each}_mixed")(mixed))
+    return _added(config, x, mixing(answers, name), f"{name}_attention")
+
+
+def _fed(config: Any, x: Any, name: str) -> Any:
+    y = keras.layers.Dense(config.inner, activation="relu", name=f"{name}_inner")(x)
+    return _added(config, x, keras.layers.Dense(config.units, name=f"{name}_outer")(y), f"{name}_fed")
+
+
+def _added(config: Any, x: Any, y: Any, name: str) -> Any:
+    y = keras.layers.Dropout(config.dropout, name=f"{name}_dropout")(y)
+    x = keras.layers.Add(name=f"{name}_add")([x, y])
+    return keras.layers.LayerNormalization(epsilon=1e-6, name=f"{name}_norm")(x)
+
+
+def task(config: Any, source: Any, words: Vocabulary, kinds: int = 1) -> Translate:
+    """Translation by a model of `translator`.
+
+    Args:
+        config: Sizes.
+        source: The codec of what is read.
+        words: The vocabulary of what is written.
+        kinds: How many encoders the decoder attends to.
+    """
+    held = (None, 2 * config.layers, config.length, config.units)
+    told = (None, kinds * 2 * config.layers, config.length, config.units)
+    return Translate(
+        source,
+        words,
+        context=(Port("memory", "float32", told), Port("seen", "float32", (None, config.length))),
+        states=(),
+        blank=(Port("cache", "float32", held), Port("count", "int32", (None,))),
+        limit=config.length,
+        block=True,
+    )
