@@ -15,7 +15,7 @@ from typing import Any
 
 from kerazoo.applications import rnn_encdec
 from kerazoo.assets import Assets
-from kerazoo.train import script
+from kerazoo.train import product, script
 from kerazoo.train.jobs import translate
 from kerazoo.train.recipe import Recipe
 from kerazoo.train.schedules import Cosine, Optimizer
@@ -48,4 +48,5 @@ def recipe(data: dict[str, Any]) -> Recipe:
 
 if __name__ == "__main__":
     measure = functools.partial(script.bleu, lower=True)
-    script.main(__doc__, recipe, opened=opened, vocabulary=script.sides, measure=measure)
+    store = product.eight_bits
+    script.main(__doc__, recipe, opened=opened, vocabulary=script.sides, measure=measure, store=store)
