@@ -184,6 +184,12 @@ def _activation(config: Config) -> Any:
     return {"gelu_tanh": gelu_tanh, "gelu_erf": gelu_erf}[config.activation]
 
 
+def words(model: keras.Model, vectors: Any) -> Any:
+    """What a model's own head says of some of its last layer's vectors [batch, n, units]: [batch, n, vocabulary]."""
+    y = model.get_layer("words_norm")(model.get_layer("words_transform")(vectors))
+    return model.get_layer("words_bias")(model.get_layer("word_embedding")(y, reverse=True))
+
+
 def sizes(model: keras.Model) -> dict[str, Any]:
     """A config's own fields as a model's layers have them."""
     layers = {layer.name: layer for layer in model.layers}

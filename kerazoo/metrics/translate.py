@@ -25,6 +25,9 @@ FIGURES = {
     "accuracy": Figure("%", True, 0.5),
 }
 
+CALLED = {"accuracy": ("accuracy", 100.0)}
+"""What cards of trained models call a figure, and what it is multiplied with."""
+
 LONGEST = 512
 """Words of the longest reference whose perplexity is measured."""
 

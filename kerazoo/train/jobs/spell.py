@@ -132,15 +132,15 @@ def read(pairs: Sequence[Pair], task: Any, **reading: Any) -> tuple[Arrays, int]
 def step(smoothing: float = 0.0) -> Supervised:
     """Learning each character from the sentence and those before it; what fills rows up is learnt as well."""
     loss = Smoothed(smoothing) if smoothing else cross_entropy
-    return Supervised(loss, inputs=2, metrics={"accuracy": accuracy})
+    return Supervised(loss, inputs=2, metrics={"padded": accuracy})
 
 
 @dataclass(frozen=True)
 class Held:
     """Figures of pairs that are not learnt from, each character told those before it.
 
-    Loss and accuracy are of whole rows, the spaces that fill them up included, as they are learnt; perplexity and the
-    accuracy of `characters` are of the sentences and their ends alone.
+    The loss and the accuracy `padded` are of whole rows, the spaces that fill them up included, as they are learnt;
+    perplexity and accuracy are of the sentences and their ends alone.
 
     Attributes:
         pairs: As `read` gives them.
@@ -170,4 +170,4 @@ class Held:
             totals += [np.sum(each) for each in (surprise, hits, np.ones_like(hits), surprise * own, hits * own, own)]
         loss, hit = totals[:2] / totals[2]
         own_loss, own_hit = totals[3:5] / totals[5]
-        return {"loss": loss, "accuracy": hit, "characters": own_hit, "perplexity": float(np.exp(min(own_loss, 50.0)))}
+        return {"loss": loss, "padded": hit, "perplexity": float(np.exp(min(own_loss, 50.0))), "accuracy": own_hit}
