@@ -32,7 +32,7 @@ TOLD = {
     "detect": ["detection.md"],
     "dream": ["drawing.md#dreams", "gallery.md#dreams"],
     "embed": ["language.md", "drawing.md#codes"],
-    "fill": ["language.md"],
+    "fill": ["language.md#gaps"],
     "nodes": ["graphs.md", "learn/graphs.md"],
     "pose": ["segmentation.md#poses"],
     "rank": ["captions.md#which-sentence-and-where-each-word-is"],

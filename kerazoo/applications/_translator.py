@@ -11,29 +11,38 @@ from kerazoo.errors import UsageError
 from kerazoo.lazy import keras
 
 
-def both(config: Any, assets: Assets) -> tuple[Text, Vocabulary]:
-    """How a network's source is read, and the words of its target, from the assets' vocabulary.
+def sides(config: Any, assets: Assets, what: str = "words") -> Mapping[str, Vocabulary]:
+    """The vocabularies `source` and `target` of the assets, which may be one.
 
     Args:
-        config: Has `name`, `length`, `source_words` and `target_words`.
+        config: Has `name`, and their sizes as `source_words` and `target_words`, or of what else there is.
         assets: With one vocabulary, or with `source` and `target`.
+        what: What stands on the lines.
 
     Raises:
-        UsageError: There is no vocabulary, or it has not as many words as the network.
+        UsageError: There is none, or it has not as many lines as the network has words.
     """
     vocabulary: Any = assets.vocabulary
     if vocabulary is None:
+        one = what.removesuffix("s")
         raise UsageError(
-            f"{config.name} has no vocabulary, so it can read and write no word.\n"
-            f"Put the words of these weights, one a line, into {assets.missing}."
+            f"{config.name} has no vocabulary, so it can read and write no {one}.\n"
+            f"Put the {what} of these weights, one a line, into {assets.missing}."
             if assets.missing
-            else f"{config.name} has no vocabulary, so it can read and write no word; it belongs to the weights."
+            else f"{config.name} has no vocabulary, so it can read and write no {one}; it belongs to the weights."
         )
     pair = vocabulary if isinstance(vocabulary, Mapping) else {"source": vocabulary, "target": vocabulary}
-    for side, size in (("source", config.source_words), ("target", config.target_words)):
+    for side in ("source", "target"):
+        size = getattr(config, f"{side}_{what}")
         if len(pair[side]) != size:
-            raise UsageError(f"The {side} vocabulary has {len(pair[side])} words; {config.name} has {size}.")
-    return Text(Vocabulary(pair["source"]), config.length), Vocabulary(pair["target"])
+            raise UsageError(f"The {side} vocabulary has {len(pair[side])} {what}; {config.name} has {size}.")
+    return {side: Vocabulary(words) for side, words in pair.items()}
+
+
+def both(config: Any, assets: Assets) -> tuple[Text, Vocabulary]:
+    """How a network's source is read, and the words of its target, from the assets' vocabulary; see `sides`."""
+    words = sides(config, assets)
+    return Text(words["source"], config.length), words["target"]
 
 
 def there(source: Any) -> Any:

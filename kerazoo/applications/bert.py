@@ -139,6 +139,12 @@ def build(config: Config) -> keras.Model:
     return keras.Model(tokens, outputs, name=config.name)
 
 
+def words(model: keras.Model, vectors: Any) -> Any:
+    """What a model's own head says of some of its last layer's vectors [batch, n, units]: [batch, n, vocabulary]."""
+    y = model.get_layer("words_norm")(model.get_layer("words_transform")(vectors))
+    return model.get_layer("words_bias")(model.get_layer("word_embedding")(y, reverse=True))
+
+
 def kinds(config: Config) -> tuple[str, ...]:
     """The words of the tasks."""
     return (Fill.kind, Embed.kind) if config.pretraining else (Embed.kind,)

@@ -73,6 +73,7 @@ def evaluate(
     sample     pictures, or an .npz of x_test (the lower bound)
     nodes      a graph .npz with labels and test_idx
     embed      a .tsv of score, first and second text; analogies, a .txt
+    fill       a text, a line a sentence; --only 90%-100% is its end
     write      a text; of one file --only 90%-100% is its end
     separate   a folder for each song, with a file for each stem
 

@@ -62,6 +62,7 @@ def train(
                a folder of pictures, or an .npz of x_train
     nodes      an .npz of features, edges and labels
     translate  --data a.de --data b.en, or a .tsv
+    fill       a text, also .gz, a line a sentence
     write      a text, also .gz, or a folder of .txt
 
     \b

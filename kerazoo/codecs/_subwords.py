@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from kerazoo.codecs import text as text_
-from kerazoo.codecs.text import END, PAD, SPECIAL, START, UNKNOWN, Text, Vocabulary
+from kerazoo.codecs.text import END, NEVER, PAD, SPECIAL, START, UNKNOWN, Text, Vocabulary, small
 from kerazoo.contract import Port, Tensor
 from kerazoo.errors import UsageError
 
@@ -166,6 +166,8 @@ class Subwords:
     length: int
     lower: bool = True
 
+    start, end, pad, unknown, never = START, END, PAD, UNKNOWN, NEVER
+
     def __post_init__(self) -> None:
         if self.words[: len(SPECIAL)] != SPECIAL or MARK not in self.words:
             raise UsageError(f"A vocabulary of subwords begins with {' '.join(SPECIAL)} and has {MARK} as a letter.")
@@ -181,9 +183,14 @@ class Subwords:
         return self._merges.pieces
 
     @property
-    def end(self) -> int:
-        """The number of `<end>`."""
-        return END
+    def some(self) -> str:
+        """A text that it can read."""
+        # Every letter may be a piece of its own.
+        return " ".join(self.pieces[len(SPECIAL) :][: min(5, self.length - 1)])
+
+    def other(self, words: Vocabulary, length: int) -> Subwords:
+        """How the other language is written: in small letters where its pieces have no others."""
+        return replace(self, words=words, length=length, lower=small(words))
 
     def tokens(self, text: str) -> list[str]:
         """The pieces of one text; letters that are not known are `<unk>`."""

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kerazoo.codecs.text import Vocabulary, powers
+from kerazoo.codecs._subwords import Subwords, codec
+from kerazoo.codecs.text import Text, Vocabulary, powers, small
 from kerazoo.contract import Port, Tensor
 from kerazoo.errors import UsageError
 
@@ -244,6 +245,16 @@ class WordPiece:
     def end(self) -> int:
         """The number of `[SEP]`."""
         return self.numbers[END]
+
+    @property
+    def some(self) -> str:
+        """A text that it can read."""
+        # Of its first pieces many are none that a text is split into.
+        return " ".join([word for word in self.words if word.isalnum()][: min(5, self.length - 2)])
+
+    def other(self, words: Vocabulary, length: int) -> Text | Subwords:
+        """How the language that is written stands, by its vocabulary: in subwords, or in whole words."""
+        return codec(words, length, small(words))
 
     def tokens(self, text: str) -> list[str]:
         """What one text is read as but for its end: `[CLS]` and its pieces; nothing where it has none."""

@@ -13,7 +13,7 @@ import hashlib
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,9 @@ SPECIAL = ("<pad>", "<unk>", "<start>", "<end>")
 """The first words of every vocabulary; no text is ever split into one of them."""
 
 PAD, UNKNOWN, START, END = range(4)
+
+NEVER = (PAD, UNKNOWN, START)
+"""What is not written."""
 
 _SPACE, _WORD, _OTHER, _HYPHEN, _APOSTROPHE = range(5)
 _PLAIN = {"‘": "'", "’": "'", "“": '"', "”": '"', "\u2010": "-", "\u2011": "-", "İ": "i"}
@@ -216,6 +219,11 @@ def vocabulary(sentences: Iterable[Iterable[str]], size: int) -> Vocabulary:
     return Vocabulary((*SPECIAL, *ranked[: size - len(SPECIAL)]))
 
 
+def small(words: Iterable[str]) -> bool:
+    """Whether words have small letters alone."""
+    return all(word == word.lower() for word in words)
+
+
 def placeholder(size: int) -> Vocabulary:
     """A vocabulary of invented words, for trying a network that has been trained on none."""
     return Vocabulary((*SPECIAL, *(f"word{index}" for index in range(len(SPECIAL), size))))
@@ -258,6 +266,8 @@ class Text:
     length: int
     lower: bool = True
 
+    start, end, pad, unknown, never = START, END, PAD, UNKNOWN, NEVER
+
     def __post_init__(self) -> None:
         if self.words[: len(SPECIAL)] != SPECIAL or len(self.words) == len(SPECIAL):
             raise UsageError(f"A vocabulary begins with {' '.join(SPECIAL)} and has at least one word more.")
@@ -268,9 +278,13 @@ class Text:
         return self.words
 
     @property
-    def end(self) -> int:
-        """The number of `<end>`."""
-        return END
+    def some(self) -> str:
+        """A text that it can read."""
+        return " ".join(self.pieces[len(SPECIAL) :][: min(5, self.length - 1)])
+
+    def other(self, words: Vocabulary, length: int) -> Text:
+        """How the other language is written: in small letters where its words have no others."""
+        return replace(self, words=words, length=length, lower=small(words))
 
     def tokens(self, text: str) -> list[str]:
         """The words of one text, also those that are not known."""

@@ -1,4 +1,4 @@
-"""Translations: BLEU and chrF as sacrebleu computes them, and perplexity."""
+"""Translations: BLEU and chrF as sacrebleu computes them, those without a fault, perplexity and accuracy."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from kerazoo.codecs.text import PAD, START, UNKNOWN
 from kerazoo.contract import Network
-from kerazoo.errors import UsageError
+from kerazoo.errors import InputError, UsageError
 from kerazoo.metrics import plots
 from kerazoo.metrics.report import Asked, Figure, Report, ask
 from kerazoo.ops import numpy as ops
@@ -18,7 +17,16 @@ from kerazoo.predictor import Predictor
 from kerazoo.sources import texts
 from kerazoo.tasks.translate import Translate
 
-FIGURES = {"BLEU": Figure("", True, 0.5), "chrF": Figure("", True, 0.5), "perplexity": Figure("", False, 0.2)}
+FIGURES = {
+    "BLEU": Figure("", True, 0.5),
+    "chrF": Figure("", True, 0.5),
+    "exact": Figure("%", True, 0.5),
+    "perplexity": Figure("", False, 0.2),
+    "accuracy": Figure("%", True, 0.5),
+}
+
+CALLED = {"accuracy": ("accuracy", 100.0)}
+"""What cards of trained models call a figure, and what it is multiplied with."""
 
 LONGEST = 512
 """Words of the longest reference whose perplexity is measured."""
@@ -53,7 +61,9 @@ def bleu_chrf(
     return figures, signatures
 
 
-def surprise(task: Translate, network: Network, sources: Sequence[str], references: Sequence[str]) -> tuple[Any, Any]:
+def surprise(
+    task: Translate, network: Network, sources: Sequence[str], references: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """How little a model expects references: nats of each word, its own words before it given.
 
     Args:
@@ -62,26 +72,47 @@ def surprise(task: Translate, network: Network, sources: Sequence[str], referenc
         sources, references: Texts, one of each a pair.
 
     Returns:
-        Nats float64 [words], of the end of each sentence too; and whether each word is in the vocabulary, bool [words].
+        Nats float64 [words], of the end of each sentence too; whether each word is in the vocabulary, bool [words]; and
+        whether the model would have said it.
 
     Raises:
         InputError: A text is empty, or longer than the network reads.
     """
-    # A cache of what was written is as long as a translation may be.
-    written = task.written(task.limit if task.block else LONGEST)
-    nats, known = [], []
+    written = _reading(task)
+    nats, known, hits = [], [], []
     for start in range(0, len(sources), TOGETHER):
         asked, right = (_texts(each[start : start + TOGETHER]) for each in (sources, references))
         step, state = task.begun(network, task.source.prepare(ops, asked))
         words = written.prepare(ops, right)
-        token = np.full(len(words), START, np.int32)
-        for word in words.T[: int((words != PAD).sum(1).max())]:
+        token, theirs = np.full(len(words), written.start, np.int32), until_end(words, written.end)
+        for word, own in zip(words.T[: int(theirs.sum(1).max())], theirs.T, strict=False):
             logits, state = step(token, state)
-            told = ops.log_softmax(np.asarray(logits, np.float64))[np.arange(len(word)), word]
-            nats.append(-told[word != PAD])
-            known.append(word[word != PAD] != UNKNOWN)
+            told = ops.log_softmax(np.asarray(logits, np.float64))
+            nats.append(-told[np.arange(len(word)), word][own])
+            hits.append((told.argmax(1) == word)[own])
+            known.append(word[own] != written.unknown)
             token = word
-    return np.concatenate(nats), np.concatenate(known)
+    return np.concatenate(nats), np.concatenate(known), np.concatenate(hits)
+
+
+def _reading(task: Translate) -> Any:
+    """How references are read."""
+    # A cache of what was written is as long as a translation may be.
+    return task.written(task.limit if task.block else LONGEST)
+
+
+def _readable(task: Translate, reference: str) -> bool:
+    try:
+        _reading(task).prepare(ops, _texts([reference]))
+    except InputError:
+        return False
+    return True
+
+
+def until_end(words: np.ndarray, end: int) -> np.ndarray:
+    """Which numbers [..., n] of rows are no padding: those up to the first `end`, bool [..., n]."""
+    ends = words == end
+    return np.cumsum(ends, axis=-1) - ends == 0
 
 
 def perplexity(nats: np.ndarray) -> float:
@@ -98,8 +129,9 @@ def _texts(lines: Sequence[str]) -> np.ndarray:
 def measure(predictor: Predictor, asked: Asked) -> Report:
     """Of a model that translates, on parallel text; see `kerazoo.sources.texts.parallel`.
 
-    Perplexity needs the network's parts, which a served SavedModel hides; there it is left out, and that is said. It
-    counts words of the model's own vocabulary, `<unk>` among them, and compares models of one vocabulary only.
+    Perplexity and accuracy are of the references' words, each told those before it. They need the network's parts,
+    which a served SavedModel hides; there they are left out, and that is said. They count words of the model's own
+    vocabulary, `<unk>` among them, or characters, and compare models of one vocabulary only.
 
     Raises:
         UsageError: There is no parallel text.
@@ -117,10 +149,17 @@ def measure(predictor: Predictor, asked: Asked) -> Report:
     guesses = [text for _, text in found]
     figures, signatures = bleu_chrf(guesses, [[line] for line in references], lower)
     details: dict[str, Any] = {"signatures": signatures}
+    wanted = [line.lower() for line in references] if lower else references
+    figures["exact"] = 100 * float(np.mean([guess == line for guess, line in zip(guesses, wanted, strict=True)]))
     if isinstance(task, Translate) and predictor.network is not None:
-        nats, known = surprise(task, predictor.network, [sample.item for sample, _ in found], references)
-        figures["perplexity"] = perplexity(nats)
-        details |= {"words": len(nats), "unknown words": int(np.sum(~known))}
+        pairs = [(sample.item, sample.truth) for sample, _ in found if _readable(task, sample.truth)]
+        if len(pairs) < len(found):
+            others = f"{len(found) - len(pairs)} translations have words or a length that {predictor.name} cannot write"
+            asked.say(f"{others}; perplexity and accuracy are of the rest.")
+        if pairs:
+            nats, known, hits = surprise(task, predictor.network, *zip(*pairs, strict=True))
+            figures |= {"perplexity": perplexity(nats), "accuracy": 100 * float(np.mean(hits))}
+            details |= {"words": len(nats), "unknown words": int(np.sum(~known))}
     else:
         asked.say(f"Perplexity is not measured: the parts of {predictor.name} cannot be called on {predictor.engine}.")
     drawn = {}

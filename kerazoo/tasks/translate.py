@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from kerazoo.codecs._subwords import Subwords, codec
+from kerazoo.codecs._spelling import Spelling
+from kerazoo.codecs._subwords import Subwords
 from kerazoo.codecs._wordpiece import WordPiece
-from kerazoo.codecs.text import END, PAD, SPECIAL, START, UNKNOWN, Text, Vocabulary
+from kerazoo.codecs.text import END, SPECIAL, Text, Vocabulary, small
 from kerazoo.contract import Network, Port, Signature, Tensor, Tensors
 from kerazoo.errors import UsageError
 from kerazoo.tasks import _drawing
@@ -52,11 +53,12 @@ class Aligned(Translation):
 
 @dataclass(frozen=True)
 class Translate:
-    """A sentence is read once and written word by word; `<pad>`, `<unk>` and `<start>` are never chosen.
+    """A sentence is read once and written word by word; what its codec has as `never` is not chosen.
 
     Attributes:
-        source: How a sentence is read: its words or subwords, or BERT's pieces, and the encoder's fixed length.
-        target: Words or subwords of the language that is written.
+        source: How a sentence is read: its words, subwords or characters, or BERT's pieces, and the encoder's fixed
+            length.
+        target: Words of the language that is written, or subwords or characters.
         context: What the encoder gives and every step of the decoder sees.
         states: What the encoder gives first, and a step of the decoder takes and gives on, as `next_<name>`.
         blank: What else a step takes and gives on, and what begins as zeros.
@@ -72,7 +74,7 @@ class Translate:
     kind: ClassVar[str] = "translate"
     batched: ClassVar[bool] = True
 
-    source: Text | Subwords | WordPiece
+    source: Text | Subwords | Spelling | WordPiece
     target: Vocabulary
     context: tuple[Port, ...]
     states: tuple[Port, ...]
@@ -123,37 +125,31 @@ class Translate:
     def _attention(self) -> tuple[Port, ...]:
         return (Port("attention", "float32", (None, self.source.length)),) * self.looks
 
-    def written(self, length: int | None = None) -> Text | Subwords:
+    def written(self, length: int | None = None) -> Text | Subwords | Spelling:
         """How sentences of the target are written and read, up to a length."""
-        return codec(self.target, length or self.limit, self.small)
+        return self.source.other(self.target, length or self.limit)
 
     @property
     def small(self) -> bool:
         """Whether it writes small letters alone."""
-        return all(word == word.lower() for word in self.target)
+        return small(self.target)
 
     def golden(self) -> dict[str, Any]:
-        source = self.source
-        if isinstance(source, WordPiece):
-            # Of its first pieces many are none that a text is split into.
-            words: Sequence[str] = [word for word in source.words if word.isalnum()][: min(5, source.length - 2)]
-        else:  # Of subwords every letter may be a piece of its own.
-            words = source.pieces[4 : 4 + min(5, source.length - 1)]
-        return {"text": " ".join(words).encode()}
+        return {"text": self.source.some.encode()}
 
     def answer(self, network: Network, request: Tensors) -> Tensors:
         ops = network.ops
         times = self.width if self.search == "beam" else 1
-        source = self.source.prepare(ops, request["text"])
+        source, target = self.source.prepare(ops, request["text"]), self.written()
         step, state = self.begun(network, source, times)
-        rules = Rules(len(self.written().pieces), END, self.limit, (PAD, UNKNOWN, START))
-        first = ops.full((ops.length(request["text"]),), START, "int32")
+        rules = Rules(len(target.pieces), target.end, self.limit, target.never)
+        first = ops.full((ops.length(request["text"]),), target.start, "int32")
         written = searched(ops, step, state, first, rules, self.search, self.width, self.length_penalty)
-        translation = self.written().decode(ops, written.tokens)
+        translation = target.decode(ops, written.tokens)
         said = {"translation": translation, "score": written.mean(ops)}
         if not self.attention:
             return said
-        words = ops.gather(self.source.pieces, source), ops.gather(self.written().pieces, written.tokens)
+        words = ops.gather(self.source.pieces, source), ops.gather(target.pieces, written.tokens)
         looked = self._looked(network, source, first, written.tokens)
         return {**said, "source": words[0], "target": words[1], "attention": looked}
 

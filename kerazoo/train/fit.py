@@ -16,7 +16,7 @@ from kerazoo.train import federated as federated_
 from kerazoo.train import product, reports
 from kerazoo.train import quantize as quantize_
 from kerazoo.train.find_rate import Found, range_test
-from kerazoo.train.jobs import Job, Request, classify, detect, nodes, redraw, sample, segment, translate, write
+from kerazoo.train.jobs import Job, Request, classify, detect, fill, nodes, redraw, sample, segment, translate, write
 from kerazoo.train.run import LAST, run
 from kerazoo.train.settings import chosen
 from kerazoo.train.start import find
@@ -27,6 +27,7 @@ from kerazoo.train.techniques import general, refuse
 JOBS: Mapping[str, tuple[Callable[[Request], Job], str]] = {
     "classify": (classify.job, "scratch"),
     "detect": (detect.job, "boxes"),
+    "fill": (fill.job, "gaps"),
     "nodes": (nodes.job, "graph"),
     "redraw": (redraw.job, "larger"),
     "sample": (sample.job, "noise"),

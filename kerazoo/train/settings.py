@@ -58,7 +58,7 @@ class Settings:
         words: Of each language, or of both together where they share a vocabulary of subwords, at most, in one that is
             built from the data; 0 for as many as the variant has. Of models that write: characters; 0 for all.
         length: Words and signs of the longest sentence, its end included; 0 for the variant's own. Of models that
-            write: characters that are learnt together; 0 for 64.
+            write: characters that are learnt together; 0 for 64. Of models that fill gaps: pieces of a row; 0 for 128.
         buckets: Lengths that sentences are padded to: those of about one length learn together.
         average: The network that is kept is the mean of those after so many of the last epochs; 0 for the best.
         clip: Longest gradient, all weights taken together; 0 for any.
@@ -172,6 +172,7 @@ RECIPES: Mapping[str, Settings] = {
     "graph": Settings("adam", rate=1e-2, schedule="constant", decay=0, batch=1, augment="none", epochs=200),
     "sentences": Settings("adam", decay=0, batch=64, augment="none", epochs=20, clip=1.0),
     "characters": Settings("adam", rate=3e-3, decay=0, batch=32, augment="none", epochs=12, clip=1.0),
+    "gaps": Settings(batch=16, augment="none", epochs=10, clip=1.0),
     "texts": Settings(rate=2e-3, decay=1e-3, augment="none", epochs=8, clip=1.0),
     "attention": Settings(
         "adam", rate=1e-3, schedule="inverse_root", warm_up=4, decay=0, batch=128, augment="none", smoothing=0.1,

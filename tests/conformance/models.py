@@ -29,6 +29,7 @@ from kerazoo.applications._recognise import TABLE
 from kerazoo.assets import Assets
 from kerazoo.codecs import image as image_
 from kerazoo.codecs._characters import placeholder as characters
+from kerazoo.codecs._spelling import placeholder as spelled
 from kerazoo.codecs._wordpiece import placeholder as pieces
 from kerazoo.codecs.image import Image as Picture
 from kerazoo.codecs.image import Normalise, from_preprocessing
@@ -112,6 +113,9 @@ def assets(sizes: Any) -> Assets:
     if hasattr(sizes, "source_words"):
         words: Any = {"source": placeholder(sizes.source_words), "target": placeholder(sizes.target_words)}
         return Assets(vocabulary=words)
+    if hasattr(sizes, "source_characters"):
+        letters = spelled(sizes.source_characters), spelled(sizes.target_characters, written=True)
+        return Assets(vocabulary=dict(zip(("source", "target"), letters, strict=True)))
     if hasattr(sizes, "characters"):
         return Assets(vocabulary=characters(sizes.characters))
     if hasattr(sizes, "bert"):

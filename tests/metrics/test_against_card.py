@@ -135,7 +135,7 @@ def test_a_kind_that_is_not_measured() -> None:
     class Task:
         kind = "dream"
 
-    with pytest.raises(UsageError, match="do dream are not measured.*classify, detect, embed, nodes"):
+    with pytest.raises(UsageError, match="do dream are not measured.*classify, detect, embed, fill, nodes"):
         evaluate(Predictor("x", Task(), "keras", PREDICTOR.answer), ".")  # type: ignore[arg-type]
 
 

@@ -54,15 +54,16 @@ def test_a_translation_without_a_fault(tmp_path: Path) -> None:
     # Seven words, and the end of each sentence, each expected with SURE.
     assert report.figures["perplexity"] == pytest.approx(1 / SURE, rel=1e-5)
     assert (report.details["words"], report.details["unknown words"], report.count) == (10, 0, 2)
+    assert report.figures["exact"] == report.figures["accuracy"] == 100
     # Small letters alone are written, so capitals do not count; and the signature says so.
     assert "case:lc" in report.details["signatures"]["BLEU"] and "version:" in report.details["signatures"]["chrF"]
 
 
 def test_perplexity_of_other_words() -> None:
     model = word_by_word()
-    nats, known = translate.surprise(model.task, model.network, ["ein hund"], ["a cat"])
+    nats, known, hits = translate.surprise(model.task, model.network, ["ein hund"], ["a cat"])
     assert nats == pytest.approx([-np.log(SURE), -np.log((1 - SURE) / 9), -np.log(SURE)], rel=1e-5)
-    assert known.tolist() == [True, False, True]
+    assert known.tolist() == hits.tolist() == [True, False, True]
 
 
 def test_a_batch_of_sentences_is_as_each_alone() -> None:

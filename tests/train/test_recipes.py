@@ -8,6 +8,7 @@ import os
 import sys
 import tarfile
 import textwrap
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ CLASSIFIERS = ("lenet5_mnist", "lenet5_1998_mnist", "mlp_mnist", "snn_mnist", "n
 OTHERS = (
     "autoencoder_mnist", "stn_mnist_rts", "vae_mnist", "unet_membrane", "espcn_t91", "gcn_planetoid", "gan_mnist",
     "rnn_encdec_multi30k", "attention_bahdanau_multi30k", "transformer_multi30k", "char_lstm_tinyshakespeare",
-    "captioner_scenes", "words_5m", "nvae_mnist", "visual_semantic_scenes",
+    "captioner_scenes", "words_5m", "nvae_mnist", "visual_semantic_scenes", "char_seq2seq_fra_eng",
 )  # fmt: skip
 COMMANDS = ("yolov3_bccd",)
 """Those that are `kerazoo train` with settings, which takes the model's own preprocessing."""
@@ -167,6 +168,20 @@ def test_the_recipe_of_word_vectors_leaves_out_what_is_shared_alike(tmp_path: Pa
     data = recipe.opened(tmp_path / "text.txt")
     assert sorted(data["words"]) == ["1990", "cat", "cat'", "dog", "mat", "s", "the"]
     assert len(data["sentences"]) == 5 and recipe.recipe(data).model().count_params() == 7 * 50
+
+
+def test_the_recipe_of_characters_holds_out_the_last_and_longest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = _recipe("char_seq2seq_fra_eng")
+    monkeypatch.setattr(recipe, "LINES", 5)
+    monkeypatch.setattr(recipe, "LEARNT", 4)
+    with zipfile.ZipFile(tmp_path / "pairs.zip", "w") as archive:
+        archive.writestr("fra.txt", "Go.\tVa !\n" * 4 + "Go on.\tContinue !\nbehind all\td'accord\n")
+    made = recipe.recipe(recipe.opened(tmp_path / "pairs.zip"))
+    assert (len(made.data), len(made.measure.pairs)) == (4, 1)
+    # Characters and lengths are of all five: "Go n." and "Va !Continue", tab and line break.
+    assert made.model().output_shape == (None, 12, 13) and made.model().input_shape[0] == (None, 6)
 
 
 def test_the_recipe_of_a_singing_voice_mixes_what_it_takes_apart(tmp_path: Path) -> None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from kerazoo import cli, own
+from kerazoo import assets, cli, own, registry
+from kerazoo.applications import bert
+from kerazoo.assets import Assets
+from kerazoo.codecs._wordpiece import placeholder
 from kerazoo.errors import InputError, UsageError
 from kerazoo.sources import texts
 from kerazoo.train import fit
@@ -77,6 +81,66 @@ def test_a_model_that_knows_its_characters_keeps_them(tmp_path: Path) -> None:
     assert made.notes["vocabulary"] == len(set(RHYME)) + 1
     assert made.notes["unknown"] == 4 * 54
     assert any("are not known to" in line for line in said)
+
+
+# --- gaps ---------------------------------------------------------------------------------------------------------
+
+ALPHABET = "".join(f"{a} {b} {a}\n" for a in "abcdefgh" for b in "ijklmnop")
+SMALL = replace(bert.VARIANTS["bert_tiny"].small, units=32)
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A BERT of few and small layers, whose vocabulary is at hand."""
+    family, described = registry.variants()["bert_tiny"]
+    monkeypatch.setitem(registry.variants(), "bert_tiny", (family, replace(described, config=SMALL)))
+    words = Assets(vocabulary=placeholder(SMALL.vocabulary, SMALL.separator))
+    monkeypatch.setattr(assets, "of", lambda entry: words)
+
+
+@pytest.mark.slow
+def test_words_for_gaps_are_learnt_and_measured(tmp_path: Path, small: None, capsys: Any) -> None:
+    source, out = tmp_path / "alphabet.txt", tmp_path / "out"
+    source.write_text(ALPHABET * 8, encoding="utf-8")
+    sets = ("--set=length=28", "--set=rate=5e-3", "--epochs=8", "--seed=1")
+    run("train", "bert_tiny", "--data", source, "-o", out, *sets, capsys=capsys)
+    model = out / "model.keras"
+    card = own.find(model).card()  # type: ignore[union-attr]
+    # Of 70 pieces, whose logarithm it begins with, 16 are ever there.
+    assert card.metrics["val_masked"] < 3.2 < np.log(70) - 1
+    asked = ("evaluate", model, source, "--only=90%-100%", "--engine=keras", "--json")
+    told = json.loads(run(*asked, capsys=capsys))
+    assert told["nats a piece"] < 3.2 and told["perplexity"] == pytest.approx(np.exp(told["nats a piece"]), rel=1e-3)
+    assert told == {**json.loads(run(*asked, capsys=capsys)), "seconds": told["seconds"]}
+    found = json.loads(run("predict", "-m", model, "--engine=keras", "a [MASK] a", "--json", capsys=capsys))
+    assert found["top"][0]["label"] in "abcdefghijklmnop"
+    # Longer texts than were learnt from are refused, and it goes on from what it knows.
+    assert own.find(model).build().task.input.length == 28  # type: ignore[attr-defined]
+    made = fit.job(model, source)
+    network = made.finish(made.recipe.model())  # type: ignore[misc]
+    for mine, theirs in zip(network.weights, own.find(model).build().keras.weights, strict=True):
+        np.testing.assert_array_equal(mine, theirs, err_msg=mine.path)
+
+
+def test_what_is_asked_at_places_is_what_the_whole_says(tmp_path: Path, small: None) -> None:
+    source = tmp_path / "alphabet.txt"
+    source.write_text(ALPHABET, encoding="utf-8")
+    made = fit.job("bert_tiny", source, settings={"length": 16})
+    model = made.recipe.model()
+    batch = made.recipe.data.batch(np.arange(3), np.random.default_rng(0))
+    told = {name: np.asarray(value) for name, value in model([batch[0], batch[1]]).items()}
+    whole = {name: np.asarray(value) for name, value in made.finish(model)(batch[0]).items()}  # type: ignore[misc]
+    there = np.take_along_axis(whole["words"], batch[1][:, :, None], 1)
+    np.testing.assert_allclose(told["words"], there, atol=1e-6)
+    np.testing.assert_allclose(told["following"], whole["following"], atol=1e-6)
+
+
+def test_what_cannot_be_learnt_from_is_refused(tmp_path: Path, small: None) -> None:
+    (tmp_path / "line.txt").write_text("a b c", encoding="utf-8")
+    with pytest.raises(UsageError, match="not two lines"):
+        fit.job("bert_tiny", tmp_path / "line.txt", validation=0)
+    with pytest.raises(UsageError, match="augment=mirror"):
+        fit.job("bert_tiny", tmp_path / "line.txt", settings={"augment": "mirror"})
 
 
 # --- the source ---------------------------------------------------------------------------------------------------

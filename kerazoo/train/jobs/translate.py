@@ -18,7 +18,7 @@ from kerazoo.lazy import keras
 from kerazoo.tasks.translate import Translate
 from kerazoo.train.data import parallel, subwords
 from kerazoo.train.data.parallel import Parallel
-from kerazoo.train.jobs import Job, Request, share
+from kerazoo.train.jobs import Job, Request, share, spell
 from kerazoo.train.losses import Smoothed, cross_entropy, over_known, right
 from kerazoo.train.recipe import Recipe
 from kerazoo.train.start import Network
@@ -27,12 +27,14 @@ from kerazoo.train.steps.unrolled import Unrolled
 
 
 def job(asked: Request) -> Job:
-    """A translator with the vocabulary that it has, or with one of the words or subwords of the source.
+    """A translator with the vocabulary that it has, or with one of the words, subwords or characters of the source.
 
     Raises:
         UsageError, InputError: The source is not what can be learnt from, or does not fit the model.
     """
     start, settings = asked.start, asked.settings
+    if hasattr(start.config, "source_characters"):
+        return spell.job(asked)
     if not hasattr(start.config, "length") or not (
         hasattr(start.config, "words") or hasattr(start.config, "source_words")
     ):
