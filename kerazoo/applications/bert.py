@@ -34,6 +34,7 @@ from kerazoo.errors import UsageError
 from kerazoo.lazy import keras
 from kerazoo.tasks.embed import Embed
 from kerazoo.tasks.fill import Fill
+from kerazoo.tasks.follow import Follow
 from kerazoo.weights.recipes import Recipe, convert
 
 __all__ = [
@@ -210,11 +211,11 @@ def sizes(model: keras.Model) -> dict[str, Any]:
 
 def kinds(config: Config) -> tuple[str, ...]:
     """The words of the tasks."""
-    return (Fill.kind, Embed.kind) if config.pretraining else (Embed.kind,)
+    return (Fill.kind, Embed.kind, Follow.kind) if config.pretraining else (Embed.kind,)
 
 
 def tasks(config: Config, assets: Assets) -> dict[str, Task]:
-    """Vectors of texts, and where the heads are, words for a gap.
+    """Vectors of texts, and where the heads are, words for a gap, and whether a text follows another.
 
     Raises:
         UsageError: There is no vocabulary, or it is not that of the network.
@@ -231,7 +232,8 @@ def tasks(config: Config, assets: Assets) -> dict[str, Task]:
     if not config.pretraining:
         return {"embed": Embed(codec, config.units, unit=config.unit)}
     fill = Fill(replace(codec, cut=False, marks=(MASK,)), part="masked")
-    return {"fill": fill, "embed": Embed(codec, config.units, part="sentence", unit=config.unit)}
+    follow = Follow(replace(codec, cut=False, marks=(END,)), part="pair")
+    return {"fill": fill, "embed": Embed(codec, config.units, part="sentence", unit=config.unit), "follow": follow}
 
 
 # Google's names, of which all others are made.
