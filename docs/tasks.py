@@ -33,6 +33,7 @@ TOLD = {
     "dream": ["drawing.md#dreams", "gallery.md#dreams"],
     "embed": ["language.md", "drawing.md#codes"],
     "fill": ["language.md#gaps"],
+    "follow": ["language.md#gaps"],
     "nodes": ["graphs.md", "learn/graphs.md"],
     "pose": ["segmentation.md#poses"],
     "rank": ["captions.md#which-sentence-and-where-each-word-is"],

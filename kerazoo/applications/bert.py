@@ -28,12 +28,13 @@ import numpy as np
 from kerazoo.applications._bert import activation, codec, dense, encoder, norm
 from kerazoo.applications._builder import Weights, assembled
 from kerazoo.assets import Assets, vocabulary_of
-from kerazoo.codecs._wordpiece import MASK
+from kerazoo.codecs._wordpiece import END, MASK
 from kerazoo.contract import Task, Variant
 from kerazoo.errors import UsageError
 from kerazoo.lazy import keras
 from kerazoo.tasks.embed import Embed
 from kerazoo.tasks.fill import Fill
+from kerazoo.tasks.follow import Follow
 from kerazoo.weights.recipes import Recipe, convert
 
 __all__ = [
@@ -147,11 +148,11 @@ def words(model: keras.Model, vectors: Any) -> Any:
 
 def kinds(config: Config) -> tuple[str, ...]:
     """The words of the tasks."""
-    return (Fill.kind, Embed.kind) if config.pretraining else (Embed.kind,)
+    return (Fill.kind, Embed.kind, Follow.kind) if config.pretraining else (Embed.kind,)
 
 
 def tasks(config: Config, assets: Assets) -> dict[str, Task]:
-    """Vectors of texts, and where the heads are, words for a gap.
+    """Vectors of texts, and where the heads are, words for a gap, and whether a text follows another.
 
     Raises:
         UsageError: There is no vocabulary, or it is not that of the network.
@@ -160,7 +161,8 @@ def tasks(config: Config, assets: Assets) -> dict[str, Task]:
     if not config.pretraining:
         return {"embed": Embed(read, config.units, unit=config.unit)}
     fill = Fill(replace(read, cut=False, marks=(MASK,)), part="masked")
-    return {"fill": fill, "embed": Embed(read, config.units, part="sentence", unit=config.unit)}
+    follow = Follow(replace(read, cut=False, marks=(END,)), part="pair")
+    return {"fill": fill, "embed": Embed(read, config.units, part="sentence", unit=config.unit), "follow": follow}
 
 
 # Google's names, of which all others are made.

@@ -18,6 +18,7 @@ from kerazoo.applications import BertTiny, MiniLML6, bert
 from kerazoo.assets import Assets
 from kerazoo.codecs._wordpiece import WordPiece, placeholder
 from kerazoo.codecs.text import Vocabulary
+from kerazoo.engines import keras as keras_engine
 from kerazoo.errors import UsageError
 from kerazoo.ops import numpy as ops
 from kerazoo.weights._fit import assign
@@ -90,6 +91,16 @@ def test_the_network_is_the_equations(model):
         for name, expected in by_hand(model, tokens, SMALL.heads).items():
             found = np.asarray(answers[name])[row]
             close(found[: len(expected)], expected, 1e-5)
+
+
+def test_whether_a_text_follows_is_said_by_the_head_of_the_paper(model):
+    several = bert.tasks(SMALL, Assets(vocabulary=placeholder(70)))
+    task, network = several["follow"], keras_engine.network(registry.Built("bert_tiny", model, several))
+    pairs = text("ab [SEP] word60 c", "word65[SEP]xyz")
+    answer = task.answer(network, {"text": pairs})["probability"]
+    for tokens, said in zip(task.input.prepare(ops, pairs), answer, strict=True):
+        first, second = by_hand(model, tokens, SMALL.heads)["following"]
+        np.testing.assert_allclose(said, 1 / (1 + np.exp(second - first)), rtol=1e-4)
 
 
 def test_padding_changes_nothing(model):
@@ -221,7 +232,8 @@ def test_a_vocabulary_of_another_network_is_refused():
 
 def test_tables_know_the_tasks_without_a_vocabulary():
     rows = {row["name"]: row["tasks"] for row in registry.rows("*i*", task="embed")}
-    assert rows["bert_tiny:google"] == ["fill", "embed"] == list(bert.tasks(SMALL, Assets(vocabulary=placeholder(70))))
+    several = bert.tasks(SMALL, Assets(vocabulary=placeholder(70)))
+    assert rows["bert_tiny:google"] == ["fill", "embed", "follow"] == list(several)
     assert rows["minilm_l6:all"] == ["embed"] == list(bert.tasks(MINI, Assets(vocabulary=placeholder(70))))
 
 
