@@ -26,9 +26,11 @@ ANSWERS = {
     "dcgan": ("gallery/dcgan.png", "../gallery.md"),
     "espcn": ("gallery/espcn.png", "../gallery.md"),
     "johnson": ("gallery/painted.jpg", "../gallery.md"),
+    "nvae": ("gallery/nvae.png", "../gallery.md"),
     "squeezenet": ("gallery/fire5.jpg", "../gallery.md"),
     "vae": ("gallery/vae.png", "../gallery.md"),
     "visual_semantic": ("regions.png", "../captions.md#which-sentence-and-where-each-word-is"),
+    "wgan": ("gallery/wgan.png", "../gallery.md"),
     "word2vec": ("words.png", "../language.md#words-as-a-map"),
     "yolov3": ("boxes.jpg", "../detection.md"),
 }

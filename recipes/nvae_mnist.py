@@ -17,7 +17,7 @@ import numpy as np
 from kerazoo import registry
 from kerazoo.applications import nvae
 from kerazoo.metrics.sample import binarised, describing
-from kerazoo.train import script
+from kerazoo.train import product, script
 from kerazoo.train.data.arrays import Arrays
 from kerazoo.train.jobs.sample import SMOOTH, WARM_UP, Bound
 from kerazoo.train.recipe import Recipe
@@ -57,4 +57,4 @@ def measure(word: str, data: Mapping[str, np.ndarray]) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    script.main(__doc__, recipe, measure=measure)
+    script.main(__doc__, recipe, measure=measure, store=product.eight_bits)

@@ -104,6 +104,7 @@ def test_pairs_that_do_not_fit_are_left_out_and_named() -> None:
         spell.sized(SMALL, [])
 
 
+@pytest.mark.slow
 def test_from_a_file_of_pairs_to_a_model_that_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     family, described = registry.variants()["char_seq2seq"]
     small = replace(described, config=replace(described.config, units=48))
