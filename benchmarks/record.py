@@ -28,10 +28,15 @@ def origin(name: str) -> dict[str, Any]:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[package] = importlib.metadata.version(package)
     return {
-        "command": " ".join(("python -m", f"benchmarks.{name}", *sys.argv[1:])),
+        "command": " ".join(("python -m", f"benchmarks.{name}", *map(_told, sys.argv[1:]))),
         "machine": {"cpu": _cpu(), "cores": len(os.sched_getaffinity(0)), "python": platform.python_version()},
         "versions": versions,
     }
+
+
+def _told(argument: str) -> str:
+    """Where something lies on this machine is of no use on another."""
+    return Path(argument).name if Path(argument).is_absolute() else argument
 
 
 def _cpu() -> str:
