@@ -1,7 +1,7 @@
-"""Trains `char_seq2seq:fra-eng`: short English sentences, written in French character by character.
+"""Trains `char_seq2seq` as Keras' example does: short English sentences, written in French character by character.
 
     python recipes/char_seq2seq_fra_eng.py fra-eng_2017-09-29.zip out/
-    kerazoo evaluate char_seq2seq:fra-eng held.tsv
+    kerazoo evaluate char_seq2seq:out/char_seq2seq_fra-eng.npz held.tsv
 
 The archive is manythings.org/anki's of 2017-09-29, whose `fra.txt` has an English sentence, a tab and a French one in
 each line; `sed -n 8001,10000p fra.txt > held.tsv` writes what is measured on. Read as Keras' example has it: the first
@@ -54,7 +54,7 @@ def recipe(data: dict[str, Any]) -> Recipe:
         best=("val_loss", "min"),
         seed=2017,
         batch=64,
-        epochs=60,
+        epochs=100,
     )
 
 

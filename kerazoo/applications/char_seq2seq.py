@@ -134,8 +134,7 @@ def CharSeq2Seq(
     """Translator of characters of Keras' example (2017); 718,173 parameters with the default arguments.
 
     Args:
-        weights: `None` for random ones, a word such as `fra-eng`, or the path of a file in any format that
-            `kerazoo.weights` reads.
+        weights: `None` for random ones, or the path of a file in any format that `kerazoo.weights` reads.
         source_characters: Size of the vocabulary that is read, the space included.
         target_characters: Size of the vocabulary that is written, space, tab and line break included.
         source_length: Characters of the longest sentence that is read; the network is unrolled to it.
