@@ -163,8 +163,9 @@ CASES: dict[str, Case] = {
         st.tuples(_array(3, 4, 2), _array(3, 5, dtype="int32", low=0, high=3)),
         lambda ops, x, at: (ops.gather_batched(x, at), ops.gather_batched(x[..., 0], at)),
     ),
+    # Four products of up to 2,500 may cancel out, and each is known to a ten-millionth.
     "matmul": Case(
-        st.tuples(_array(2, 3, 4), _array(2, 4, 5)), lambda ops, a, b: ops.matmul(a, b), relative=1e-5, absolute=1e-5
+        st.tuples(_array(2, 3, 4), _array(2, 4, 5)), lambda ops, a, b: ops.matmul(a, b), relative=1e-5, absolute=1e-3
     ),
     # A graph knows no more than the limit.
     "most": Case(st.tuples(st.integers(0, 9)), lambda ops, number: ops.cast(ops.most(number, number), "int32")),

@@ -58,6 +58,10 @@ CHECKED = ("torch_zip", "torch_arrays", "npz", "slim.tgz", "slim.zip")
 """Those whose archives have checksums."""
 
 
+LISTS = ("frozen_graph",)
+"""Nothing in them says how many tensors there are: cut between two, one is a file of fewer, which a model refuses."""
+
+
 def hard(examples):
     return settings(max_examples=examples)
 
@@ -83,7 +87,7 @@ def truncated(kind, sound, tmp_path, data):
     tensors = outcome(tmp_path / "cut", content[: data.draw(st.integers(0, len(content) - 1))])
     # A file whose last bytes mean nothing may still be whole; half of the numbers may not pass for all of them.
     if tensors is not None:
-        assert len(tensors) == len(ARRAYS)
+        assert len(tensors) == len(ARRAYS) or kind in LISTS
         for name, array in tensors.items():
             np.testing.assert_array_equal(
                 array, ARRAYS[name.removeprefix("first/").removeprefix("second/").replace("/", ".")]
