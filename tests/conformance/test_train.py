@@ -94,8 +94,9 @@ def nodes(made: Any) -> Handful:
 
 
 def translate(made: Any) -> Handful:
-    random = np.random.RandomState(0)
-    source, target = (random.randint(4, 20, (ROWS, each.shape[1])).astype(np.int32) for each in made.keras.inputs)
+    random, inputs = np.random.RandomState(0), made.keras.inputs
+    lengths = [each.shape[1] or inputs[0].shape[1] for each in inputs]  # Any number of words may be written at once.
+    source, target = (random.randint(4, 20, (ROWS, length)).astype(np.int32) for length in lengths)
     before = np.concatenate([np.full((ROWS, 1), 2, np.int32), target[:, :-1]], 1)
     return Handful([source, before], [target], worded(losses.cross_entropy), rate=5e-3)
 
