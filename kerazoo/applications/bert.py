@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from kerazoo.applications import _bert
 from kerazoo.applications._bert import activation, codec, dense, encoder, norm
 from kerazoo.applications._builder import Weights, assembled
 from kerazoo.assets import Assets, vocabulary_of
@@ -144,6 +145,11 @@ def words(model: keras.Model, vectors: Any) -> Any:
     """What a model's own head says of some of its last layer's vectors [batch, n, units]: [batch, n, vocabulary]."""
     y = model.get_layer("words_norm")(model.get_layer("words_transform")(vectors))
     return model.get_layer("words_bias")(model.get_layer("word_embedding")(y, reverse=True))
+
+
+def sizes(model: keras.Model) -> dict[str, Any]:
+    """A config's own fields as a model's layers have them."""
+    return _bert.sizes(model)
 
 
 def kinds(config: Config) -> tuple[str, ...]:
