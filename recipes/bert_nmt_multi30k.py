@@ -29,6 +29,7 @@ from kerazoo.train.data import subwords
 from kerazoo.train.jobs import translate
 from kerazoo.train.recipe import Batch, Recipe
 from kerazoo.train.schedules import InverseRoot, Optimizer
+from kerazoo.train.state import replacing
 
 CONFIG = bert_nmt.VARIANTS["bert_nmt_frozen"].config
 READER = "minilm_l6:all"
@@ -44,7 +45,8 @@ def opened(path: Path) -> dict[str, Any]:
     source = np.concatenate([found[part, "numbers"].source for part in ("train", "val")])
     kept = path.with_name(f"{path.stem}.{READER.replace(':', '_')}.npy")
     if not kept.exists():
-        np.save(kept, np.concatenate(list(read(source))))
+        with replacing(kept) as file:
+            np.save(file, np.concatenate(list(read(source))))
     found["vectors"] = Vectors(source, np.load(kept, mmap_mode="r"))
     return found
 

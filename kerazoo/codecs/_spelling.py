@@ -16,8 +16,8 @@ import numpy as np
 
 from kerazoo.codecs._characters import meant, named
 from kerazoo.codecs._subwords import looked_up
-from kerazoo.codecs.text import Vocabulary
-from kerazoo.contract import Port, Tensor
+from kerazoo.codecs.text import Sentences, Vocabulary
+from kerazoo.contract import Tensor
 from kerazoo.errors import UsageError
 
 START, END, SPACE = "\t", "\n", " "
@@ -39,7 +39,7 @@ def placeholder(size: int, written: bool = False) -> Vocabulary:
 
 
 @dataclass(frozen=True)
-class Spelling:
+class Spelling(Sentences):
     """Sentences to numbers of characters [batch, length] and back.
 
     Attributes:
@@ -99,24 +99,6 @@ class Spelling:
     def tokens(self, text: str) -> list[str]:
         """The characters of one text."""
         return list(text)
-
-    @property
-    def port(self) -> Port:
-        """Of a request: sentences."""
-        return Port("text", "string", (None,), "text")
-
-    @property
-    def tensor(self) -> Port:
-        """Of a network: numbers of characters."""
-        return Port("tokens", "int32", (None, self.length))
-
-    def prepare(self, ops: Any, text: Tensor) -> Tensor:
-        """UTF-8 texts [batch] to int32 [batch, length].
-
-        Raises:
-            InputError: A text is empty, has a character that is not known, or too many; nothing is left out unsaid.
-        """
-        return ops.map_range(lambda i: self._prepare(ops, text[i]), ops.length(text), (self.length,), "int32")
 
     def _prepare(self, ops: Any, text: Tensor) -> Tensor:
         codes, written = ops.code_points(text), END in self.pieces

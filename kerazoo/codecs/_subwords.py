@@ -17,7 +17,7 @@ import numpy as np
 
 from kerazoo.codecs import text as text_
 from kerazoo.codecs.text import END, NEVER, PAD, SPECIAL, START, UNKNOWN, Text, Vocabulary, small
-from kerazoo.contract import Port, Tensor
+from kerazoo.contract import Tensor
 from kerazoo.errors import UsageError
 
 MARK = "▁"
@@ -153,7 +153,7 @@ def cutter(lines: tuple[str, ...], special: int, unknown: str) -> Callable[[str]
 
 
 @dataclass(frozen=True)
-class Subwords:
+class Subwords(text_.Sentences):
     """Sentences to numbers of pieces of words [batch, length] and back; for whom pieces put together are the text.
 
     Attributes:
@@ -196,24 +196,6 @@ class Subwords:
         """The pieces of one text; letters that are not known are `<unk>`."""
         cut = cutter(self.words, len(SPECIAL), SPECIAL[UNKNOWN])
         return [piece for word in marked(text, self.lower) for piece in cut(word)]
-
-    @property
-    def port(self) -> Port:
-        """Of a request: sentences."""
-        return Port("text", "string", (None,), "text")
-
-    @property
-    def tensor(self) -> Port:
-        """Of a network: numbers of pieces."""
-        return Port("tokens", "int32", (None, self.length))
-
-    def prepare(self, ops: Any, text: Tensor) -> Tensor:
-        """UTF-8 texts [batch] to int32 [batch, length]; a letter that is not known becomes `<unk>`.
-
-        Raises:
-            InputError: A text has no word at all, or more than `length - 1` pieces; nothing is cut off unsaid.
-        """
-        return ops.map_range(lambda i: self._prepare(ops, text[i]), ops.length(text), (self.length,), "int32")
 
     def _prepare(self, ops: Any, text: Tensor) -> Tensor:
         codes = text_._letters(ops, text, self.lower)

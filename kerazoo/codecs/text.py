@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import unicodedata
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -252,9 +253,37 @@ def _ended(ops: Any, numbers: Tensor, count: Tensor, length: int) -> Tensor:
     return ops.where(row < count, ops.concat([numbers, padding], 0)[:length], ends)
 
 
+class Sentences(ABC):
+    """What codecs of sentences with a longest length have in common, whatever a number stands for in them."""
+
+    length: int
+
+    @property
+    def port(self) -> Port:
+        """Of a request: sentences."""
+        return Port("text", "string", (None,), "text")
+
+    @property
+    def tensor(self) -> Port:
+        """Of a network: the numbers of each."""
+        return Port("tokens", "int32", (None, self.length))
+
+    def prepare(self, ops: Any, text: Tensor) -> Tensor:
+        """UTF-8 texts [batch] to int32 [batch, length].
+
+        Raises:
+            InputError: A text is empty or has too much, or what has no number; nothing is cut off unsaid.
+        """
+        return ops.map_range(lambda i: self._prepare(ops, text[i]), ops.length(text), (self.length,), "int32")
+
+    @abstractmethod
+    def _prepare(self, ops: Any, text: Tensor) -> Tensor:
+        """One UTF-8 text to int32 [length]."""
+
+
 @dataclass(frozen=True)
-class Text:
-    """Sentences to word numbers [batch, length] and back.
+class Text(Sentences):
+    """Sentences to word numbers [batch, length] and back; a word that is not known is `<unk>`.
 
     Attributes:
         words: The vocabulary, one token a number, `SPECIAL` first.
@@ -289,24 +318,6 @@ class Text:
     def tokens(self, text: str) -> list[str]:
         """The words of one text, also those that are not known."""
         return tokens(text, self.lower)
-
-    @property
-    def port(self) -> Port:
-        """Of a request: sentences."""
-        return Port("text", "string", (None,), "text")
-
-    @property
-    def tensor(self) -> Port:
-        """Of a network: word numbers."""
-        return Port("tokens", "int32", (None, self.length))
-
-    def prepare(self, ops: Any, text: Tensor) -> Tensor:
-        """UTF-8 texts [batch] to int32 [batch, length]; a word that is not known becomes `<unk>`.
-
-        Raises:
-            InputError: A text has no word at all, or more than `length - 1`; nothing is cut off unsaid.
-        """
-        return ops.map_range(lambda i: self._prepare(ops, text[i]), ops.length(text), (self.length,), "int32")
 
     def _prepare(self, ops: Any, text: Tensor) -> Tensor:
         codes = _letters(ops, text, self.lower)

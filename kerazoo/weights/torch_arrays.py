@@ -4,8 +4,9 @@ A dict of arrays that `torch.save` was given has no storages of its own: the num
 as text of one letter a byte. `_pickle` interprets it; of NumPy's names only those that make arrays of plain numbers are
 known. An array has the name of its container, without the ending, before its own: `voice/conv.weight`.
 
-Bounds: those of `_zip` for the archive and for each container in it, and of `_pickle`; a pickle is as long as `LONGEST`
-at the most, and its texts become numbers once, `PIECE` bytes an instruction.
+Bounds: those of `_zip` for the archive and for each container in it, which must not be compressed once more, and of
+`_pickle`; a pickle is as long as `LONGEST` at the most, and its texts become numbers once, an instruction for `PIECE`
+bytes.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
 
 
 def _dict(file: io.BytesIO) -> dict[str, np.ndarray]:
-    with _zip.opened(file) as container:
+    with _zip.opened(file, packed=False) as container:
         pickles = [member for member in container.infolist() if member.filename.endswith(PICKLE)]
         if len(pickles) != 1:
             raise UsageError(f"The archive holds {len(pickles)} files data.pkl; a dict of arrays has one.")

@@ -1,5 +1,6 @@
 """Each format read from files written by its description, and, for PyTorch and Keras, by the library itself."""
 
+import io
 import os
 import pickle
 import zipfile
@@ -88,6 +89,17 @@ def test_arrays_that_pytorch_pickled(arrays, tmp_path):
 def test_arrays_that_are_none_of_plain_numbers(body, said, tmp_path):
     files.torch_arrays(tmp_path / "bad.whl", {}, body)
     with pytest.raises((UsageError, WeightsDamaged), match=said):
+        read(tmp_path / "bad.whl")
+
+
+def test_a_container_is_not_compressed_within_an_archive(tmp_path):
+    """Twice as tightly packed, a small file could take hundreds of times its length."""
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as container:
+        container.writestr("first/data.pkl", pickle.dumps({"a": np.ones(1000, "f")}, 2))
+    with zipfile.ZipFile(tmp_path / "bad.whl", "w") as package:
+        package.writestr("first.ckpt", held.getvalue())
+    with pytest.raises(UsageError, match="compressed"):
         read(tmp_path / "bad.whl")
 
 

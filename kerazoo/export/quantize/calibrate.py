@@ -55,15 +55,16 @@ def samples(
     Raises:
         UsageError: There are none, or too few that can be read.
     """
+    apart: set[str] = set()
     if str(source) == RANDOM:
         try:
-            return [_asked(task, network, row, also) for row in made_up(task)]
+            return [_asked(task, network, row, also, apart) for row in made_up(task)]
         except InputError:
             # What is drawn lacks what the task asks of an item, such as a gap in a text; its own example has it.
             own = getattr(task, "golden", None)
             if own is None:
                 raise
-            return [_asked(task, network, own(), also)]
+            return [_asked(task, network, own(), also, apart)]
     found: list[Sample] = []
     failed: list[str] = []
     size = 0
@@ -71,7 +72,7 @@ def samples(
     for item in chosen:
         try:
             row = request_row(task, item() if callable(item) else item)
-            found.append(_asked(task, network, row, also))
+            found.append(_asked(task, network, row, also, apart))
         except KerazooError as error:
             failed.append(str(error).splitlines()[0])
             continue
@@ -124,7 +125,8 @@ def made_up(task: Task, count: int = MADE_UP) -> list[dict[str, Any]]:
     return rows
 
 
-def _asked(task: Task, network: Network, row: Mapping[str, Any], also: Sequence[Task]) -> Sample:
+def _asked(task: Task, network: Network, row: Mapping[str, Any], also: Sequence[Task], apart: set[str]) -> Sample:
+    """An item as the network sees it; `apart` are the tasks that have been asked their own example instead."""
     request = stack(task, [row])
     recorder = Recorder(network)
     response = dict(task.answer(recorder, request))
@@ -135,6 +137,9 @@ def _asked(task: Task, network: Network, row: Mapping[str, Any], also: Sequence[
             other.answer(recorder, request)
         except InputError:
             # What one task is asked may lack what another wants of it, as two texts with a mark between them.
+            if other.kind in apart:
+                continue
+            apart.add(other.kind)
             recorder = Recorder(network)
             other.answer(recorder, golden_.golden_request(other))
         known = {call.part for call in calls}

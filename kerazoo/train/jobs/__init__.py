@@ -11,7 +11,7 @@ import numpy as np
 
 from kerazoo.contract import Task
 from kerazoo.errors import UsageError
-from kerazoo.train.data import files
+from kerazoo.train.data import files, parallel
 from kerazoo.train.recipe import Batch, Recipe
 from kerazoo.train.settings import Settings
 from kerazoo.train.start import Start, resized
@@ -120,6 +120,19 @@ def share(count: int, part: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     order = np.random.default_rng((seed, 0x5EED)).permutation(count)
     held = min(round(part * count), count - 1)
     return np.sort(order[held:]), np.sort(order[:held])
+
+
+def pairs(asked: Request) -> tuple[list[parallel.Pair], list[parallel.Pair]]:
+    """Sentences with their translations to learn from, and those to measure on.
+
+    Raises:
+        UsageError, InputError: The sources are no parallel text.
+    """
+    found, parts = parallel.read(asked.sources), asked.parts
+    if isinstance(parts, tuple):
+        return found, parallel.read(parts, "held out")
+    kept, rows = share(len(found), parts, asked.seed)
+    return [found[row] for row in kept], [found[row] for row in rows]
 
 
 def alike(augment: Any, batch: Batch, rng: np.random.Generator, epoch: int) -> Batch:

@@ -53,7 +53,7 @@ def job(asked: Request) -> Job:
     optimizer, schedule = settings.made()
     recipe = Recipe(
         name=asked.name,
-        model=Asked(network),
+        model=AtPlaces(network),
         data=learnt,
         step=Supervised(loss, inputs=2, metrics={"masked": masked, "accuracy": accuracy, "following": following}),
         optimizer=optimizer,
@@ -79,7 +79,7 @@ def job(asked: Request) -> Job:
 
 
 @dataclass(frozen=True)
-class Asked:
+class AtPlaces:
     """Makes the network that says what stands at some places, and not at all: there are 30,000 logits for each."""
 
     network: Network

@@ -15,10 +15,11 @@ from kerazoo.errors import InputError, UsageError
 from kerazoo.metrics.translate import until_end
 from kerazoo.ops import numpy as ops
 from kerazoo.tasks.translate import Translate
-from kerazoo.train.data import files, parallel
+from kerazoo.train import jobs
+from kerazoo.train.data import files
 from kerazoo.train.data.arrays import Arrays
 from kerazoo.train.data.parallel import Pair
-from kerazoo.train.jobs import Job, Request, share
+from kerazoo.train.jobs import Job, Request
 from kerazoo.train.losses import Smoothed, accuracy, cross_entropy, right
 from kerazoo.train.recipe import Recipe
 from kerazoo.train.start import Network
@@ -39,12 +40,7 @@ def job(asked: Request) -> Job:
     asked.augmented()
     if settings.words:
         raise UsageError(f"words={settings.words}: {start.word} has a number for each character, and none for others.")
-    pairs, parts = parallel.read(asked.sources), asked.parts
-    if isinstance(parts, tuple):
-        spared = parallel.read(parts, "held out")
-    else:
-        kept, rows = share(len(pairs), parts, asked.seed)
-        spared, pairs = [pairs[row] for row in rows], [pairs[row] for row in kept]
+    pairs, spared = jobs.pairs(asked)
     if isinstance(start.task, Translate):
         config, words = start.config, {"source": start.task.source.words, "target": start.task.target}
     else:

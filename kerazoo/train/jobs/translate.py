@@ -16,9 +16,10 @@ from kerazoo.codecs.text import PAD, vocabulary
 from kerazoo.errors import UsageError
 from kerazoo.lazy import keras
 from kerazoo.tasks.translate import Translate
+from kerazoo.train import jobs
 from kerazoo.train.data import parallel, subwords
 from kerazoo.train.data.parallel import Parallel
-from kerazoo.train.jobs import Job, Request, share, spell
+from kerazoo.train.jobs import Job, Request, spell
 from kerazoo.train.losses import Smoothed, cross_entropy, over_known, right
 from kerazoo.train.recipe import Recipe
 from kerazoo.train.start import Network
@@ -41,12 +42,7 @@ def job(asked: Request) -> Job:
         raise UsageError(f"{start.word} is no network of two sentences with a longest length, which is taught here.")
     asked.augmented()
     config = replace(start.config, length=settings.length or start.config.length)
-    pairs, parts = parallel.read(asked.sources), asked.parts
-    if isinstance(parts, tuple):
-        spared = parallel.read(parts, "held out")
-    else:
-        kept, rows = share(len(pairs), parts, asked.seed)
-        spared, pairs = [pairs[row] for row in rows], [pairs[row] for row in kept]
+    pairs, spared = jobs.pairs(asked)
     reading: dict[str, Any] = {"strict": asked.strict, "say": asked.say}
     if isinstance(start.task, Translate):
         words: Any = {"source": start.task.source.words, "target": start.task.target}
