@@ -25,6 +25,7 @@ from kerazoo.engines.card import Card
 from kerazoo.errors import KerazooError, UsageError
 from kerazoo.export import finish, lower
 from kerazoo.export import golden as golden_
+from kerazoo.export.simplify import simplify
 from kerazoo.export.verify import ANSWER
 from kerazoo.registry import Built
 
@@ -236,6 +237,7 @@ def onnx(built: Built, card: Card, path: Path, one_row: bool | None = None) -> N
         for node in proto.graph.node:  # tf2onnx writes what it does not know as it stands, and says nothing.
             if not onnx_defs.has(node.op_type, node.domain):
                 raise KerazooError(unknown(formats.ONNX, node.op_type, node.name))
+        simplify(proto)
         (path if len(parts) == 1 else path / f"{part}.onnx").write_bytes(proto.SerializeToString())
     finish.onnx(path, card)
 

@@ -32,12 +32,14 @@ class How:
         wanted: The least agreement; `None` for what the measure says itself.
         learned: Ranges by Keras' layers.
         given: Whether the source was named.
+        made_up: Items of `RANDOM`.
     """
 
     source: str
     wanted: float | None = None
     learned: Mapping[str, tuple[float, float]] | None = None
     given: bool = True
+    made_up: int = 16
 
 
 def lowered(artefact: Artefact, form: Format, folder: Path, how: How, say: Callable[[str], Any]) -> Artefact:
@@ -63,7 +65,7 @@ def lowered(artefact: Artefact, form: Format, folder: Path, how: How, say: Calla
         say(f"NOTE: {note} made-up items, which tell little about real ones; --calibrate DIR does better.")
     whole = card.tasks.values() if card.part is None else ()
     also = [task for task in whole if task is not card.task and task.request == card.task.request]
-    found = quantize.samples(card.task, network, how.source, say, also)
+    found = quantize.samples(card.task, network, how.source, say, also, how.made_up)
     wanted = agreement.measure(card.task).enough if how.wanted is None else how.wanted
     place = folder / f"tried-{form.name}"
     place.mkdir()

@@ -240,7 +240,7 @@ def test_made_up_items_come_with_a_note(made):
     said: list[str] = []
     artefact = _lowered(made, formats.find("litert", "int8"), lower.How("random", 0.5), said)
     assert said[0].startswith("NOTE: calibrated with made-up items")
-    assert artefact.report["judged"] == calibrate.MADE_UP // 2
+    assert artefact.report["judged"] == 8
 
 
 @pytest.mark.slow

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +10,12 @@ import pytest
 from PIL import Image
 
 from kerazoo import metrics
+from tests import printed
 from tests.metrics.stubs import folder, png
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "evaluating.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+BLOCKS = printed.blocks("evaluating")
 
 
 def test_every_kind_has_its_row() -> None:
@@ -49,14 +46,9 @@ def test_the_blocks_run_one_after_the_other(tmp_path: Path) -> None:
         tmp_path / "graph.npz", features=rng.integers(0, 2, (12, 1433)), edges=rng.integers(0, 12, (20, 2)),
         labels=rng.integers(0, 7, 12),
     )  # fmt: skip
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    env = {**os.environ, "PATH": path, "PYTHONPATH": paths, "KERAZOO_HOME": str(tmp_path / "home")}
     assert {kind for kind, _ in BLOCKS} == {"sh", "python"}
     for kind, body in BLOCKS:
-        command = ["sh", "-ec", body] if kind == "sh" else [sys.executable, "-c", body]
-        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=600)
-        assert done.returncode == 0, f"{body}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+        done = printed.run(kind, body, tmp_path)
         if "lenet5" in body and kind == "sh":
             assert "top-1 100.00 %" in done.stdout and "of 2 pictures" in done.stdout
         if "--json" in body:

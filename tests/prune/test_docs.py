@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +9,10 @@ import pytest
 from PIL import Image
 
 import kerazoo
+from tests import printed
 from tests.prune import networks
 
-ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "pruning.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+BLOCKS = printed.blocks("pruning")
 
 
 @pytest.mark.slow
@@ -30,12 +25,8 @@ def test_the_blocks_run_one_after_the_other(tmp_path: Path) -> None:
             Image.fromarray(pixels).save(tmp_path / "pictures" / name / f"{number}.png")
     (tmp_path / "picture.png").write_bytes((tmp_path / "pictures" / "light" / "0.png").read_bytes())
     kerazoo.save(networks.residual(), tmp_path / "mine.keras", labels=["dark", "light", "red", "wild"], normalise="tf")
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    env = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "KERAZOO_HOME": str(tmp_path / "home")}
     assert {kind for kind, _ in BLOCKS} == {"sh", "python"}
     for kind, body in BLOCKS:
-        command = ["sh", "-ec", body] if kind == "sh" else [sys.executable, "-c", body]
-        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=600)
-        assert done.returncode == 0, f"{body}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+        printed.run(kind, body, tmp_path)
     assert (tmp_path / "narrow" / "model.keras").exists()
     assert (tmp_path / "learned" / "model.int8.onnx").exists()

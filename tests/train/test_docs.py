@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests import printed
 from tests.train.test_jobs import source
 
-ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
-BLOCKS = [
-    (kind, body)
-    for kind, body in re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-    if kind != "bash"
-]
+BLOCKS = [(kind, body) for kind, body in printed.blocks("training") if kind != "bash"]
 
 
 @pytest.mark.slow
@@ -37,13 +28,9 @@ def test_the_blocks_run_one_after_the_other(tmp_path: Path) -> None:
     for kind, name in (("sample", "digits.npz"), ("nodes", "graph.npz")):
         (made,) = source(kind, tmp_path / kind)
         Path(made).rename(tmp_path / name)
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    env = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "KERAZOO_HOME": str(tmp_path / "home")}
     assert {kind for kind, _ in BLOCKS} == {"sh", "python"}
     for kind, body in BLOCKS:
-        command = ["sh", "-ec", body] if kind == "sh" else [sys.executable, "-c", body]
-        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=600)
-        assert done.returncode == 0, f"{body}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+        done = printed.run(kind, body, tmp_path)
         if "predict" in body:
             assert "light" in done.stdout
     assert (tmp_path / "out" / "model.keras").exists()

@@ -27,9 +27,6 @@ MOST = 512
 BYTES = 1 << 30
 """So many items are taken at most, evenly over all; and so many bytes of what the network sees of them."""
 
-MADE_UP = 32
-"""Items where nobody gives any."""
-
 
 @dataclass(frozen=True)
 class Sample:
@@ -41,7 +38,12 @@ class Sample:
 
 
 def samples(
-    task: Task, network: Network, source: str | Path, say: Callable[[str], Any], also: Sequence[Task] = ()
+    task: Task,
+    network: Network,
+    source: str | Path,
+    say: Callable[[str], Any],
+    also: Sequence[Task],
+    made_up: int,
 ) -> list[Sample]:
     """Items as the float network sees them.
 
@@ -51,6 +53,7 @@ def samples(
         source: A folder or a pattern, a text file with an item a line for what is typed; or `RANDOM`.
         say: Is told, in a line, what was left out.
         also: Other tasks on the same request: what it asks of parts that `task` does not use is seen, too.
+        made_up: Items of `RANDOM`.
 
     Raises:
         UsageError: There are none, or too few that can be read.
@@ -58,7 +61,7 @@ def samples(
     apart: set[str] = set()
     if str(source) == RANDOM:
         try:
-            return [_asked(task, network, row, also, apart) for row in made_up(task)]
+            return [_asked(task, network, row, also, apart) for row in drawn(task, made_up)]
         except InputError:
             # What is drawn lacks what the task asks of an item, such as a gap in a text; its own example has it.
             own = getattr(task, "golden", None)
@@ -107,7 +110,7 @@ def _evenly(items: list[Any]) -> list[Any]:
     return items if len(items) <= MOST else [items[i] for i in np.linspace(0, len(items) - 1, MOST).astype(int)]
 
 
-def made_up(task: Task, count: int = MADE_UP) -> list[dict[str, Any]]:
+def drawn(task: Task, count: int) -> list[dict[str, Any]]:
     """Examples of the ports' media; the golden alone where those would ask nothing of the network."""
     rng = np.random.default_rng(11)
     own = getattr(task, "golden", None)

@@ -87,6 +87,7 @@ class Search:
     wanted: float
     say: Callable[[str], Any]
     tried: list[Try] = field(default_factory=list)
+    observed: list[tuple[Any, Statistics]] = field(default_factory=list)
 
     def run(self, model: Any, ranges: Mapping[str, Range] | None = None) -> tuple[Path, Report]:
         """The best file that could be made, and how.
@@ -150,8 +151,13 @@ class Search:
         return plans
 
     def _seen(self, graph: Graph, model: Any) -> Statistics:
+        """What the calibration items do within a model; of each model asked once, since that takes long."""
+        for one, seen in self.observed:
+            if one is model:
+                return seen
         calls = [call for sample in self.calibration for call in sample.calls]
-        return calibrate.statistics(graph, self.tool.observe(model, calls, self.task.batched))
+        self.observed.append((model, calibrate.statistics(graph, self.tool.observe(model, calls, self.task.batched))))
+        return self.observed[-1][1]
 
     def _measured(self, what: str, plan: Candidate) -> tuple[Path, Try]:
         path, network = self._made(plan)
