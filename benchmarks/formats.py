@@ -17,6 +17,7 @@ import json
 import os
 import tempfile
 import textwrap
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,8 @@ It goes to savedmodel, and an export to another format says which operation is m
 """
 
 
-def measure(name: str) -> dict[str, Any]:
-    """Format's name -> `{"bytes", "difference", "agreement"}`, or `{"why"}`."""
+def measure(name: str, rows: Iterable[str] = tuple(formats.ROWS)) -> dict[str, Any]:
+    """Row of `kerazoo.formats` -> `{"bytes", "difference", "agreement"}`, or `{"why"}`."""
     from kerazoo.engines import open_network
     from kerazoo.export import Artefact, lower, run, verify
     from kerazoo.export import golden as golden_
@@ -57,7 +58,7 @@ def measure(name: str) -> dict[str, Any]:
         made = converted(name, Path(temporary))
         folder, failures = made.folder, made.failures
         goldens = golden_.load(folder / "golden.npz")
-        for form in formats.ROWS.values():
+        for form in (formats.ROWS[row] for row in rows):
             base = formats.find(form.word)
             path = folder / base.file
             try:

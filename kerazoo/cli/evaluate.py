@@ -85,8 +85,9 @@ def evaluate(
     What cannot be read is named, left out and counted; the exit status is then 3.
     """
     from kerazoo import evaluation
-    from kerazoo.cli import _output, _progress, say
+    from kerazoo.cli import _output, say
     from kerazoo.errors import UsageError
+    from kerazoo.progress import counting
 
     pair = None
     if languages is not None:
@@ -99,7 +100,7 @@ def evaluate(
     kind = predictor.task.kind
     if against_card:  # Not after an hour.
         evaluation.said(named, kind)
-    with _progress.counting("measured") as progress:
+    with counting("measured") as progress:
         report = evaluation.evaluate(
             predictor,
             data,

@@ -105,10 +105,11 @@ def predict(
     With several ports INPUT fills the first. -o names the files in the JSON.
     Exit status 3 says that some inputs failed; each has its row.
     """
-    from kerazoo.cli import _drawing, _inputs, _output, _progress, say
+    from kerazoo.cli import _drawing, _inputs, _output, say
     from kerazoo.codecs import of
     from kerazoo.drawing import from_noise
     from kerazoo.predictor import Failure
+    from kerazoo.progress import counting
 
     if not (inputs or seed or ports or count or label or to_seed is not None):
         raise click.UsageError("Nothing to predict: give files, folders, globs, URLs, - or @list.txt.")
@@ -158,7 +159,7 @@ def predict(
         total = len(sources)
     failed = False
     out = sys.stdout  # While a cluster answers, what else is printed goes to stderr.
-    with _progress.counting("answered", total, many and not out.isatty()) as progress:
+    with counting("answered", total, many and not out.isatty()) as progress:
         for done, prediction in enumerate(predictor.stream(sources, batch=batch), 1):
             result, named = prediction.result, prediction.item.label
             bad = isinstance(result, Failure)

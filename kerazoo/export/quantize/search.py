@@ -19,6 +19,7 @@ from kerazoo.export.quantize import calibrate, correct, equalise
 from kerazoo.export.quantize.calibrate import Sample, Statistics
 from kerazoo.export.quantize.graph import Graph, Layer, Range, Tool
 from kerazoo.formats import Format
+from kerazoo.progress import counting
 
 JUDGED = 48
 """So many calibration items tell how much a layer hurts."""
@@ -213,9 +214,16 @@ class Search:
         The first are those of the run that hurts most.
         """
         self.say(f"{self.wanted:g} is wanted: looking for the layers that hurt most ...")
-        alone = {layer.name: self._without(plan, layer.name) for layer in graph.layers}
+        names = [layer.name for layer in graph.layers]
+        runs = _runs(names)
+        without: dict[tuple[str, ...], float] = {}
+        with counting("layers left in floats, to see what each costs", len(names) + len(runs)) as done:
+            for some in (*((name,) for name in names), *runs):
+                without[some] = self._without(plan, *some)
+                done(len(without))
+        alone = {name: without[name,] for name in names}
         waiting = sorted(alone, key=lambda name: alone[name])
-        run = self._worst_run(plan, list(alone))
+        run = [*min(runs, key=lambda some: without[some])] if runs else []
         taken: list[tuple[str, float]] = []
         taken_names: list[str] = []
         best = path, first, list(taken)
@@ -240,12 +248,6 @@ class Search:
             if tried.agreement >= self.wanted:
                 break
         return best
-
-    def _worst_run(self, plan: Candidate, names: list[str]) -> list[str]:
-        """The layers, one behind the other, that together hurt most; none where there are hardly more."""
-        starts = range(0, len(names) - RUN + 1, RUN // 2) if len(names) > RUN else ()
-        runs = [names[start : start + RUN] for start in starts]
-        return min(runs, key=lambda run: self._without(plan, *run), default=[])
 
     def _without(self, plan: Candidate, *names: str) -> float:
         path, network = self._made(plan.sparing(*names))
@@ -276,6 +278,12 @@ def corrections(graph: Graph, seen: Statistics) -> dict[str, tuple[str, np.ndarr
     """Of every layer that has a bias."""
     found = {layer.name: (layer.bias, correct.bias(graph, layer, seen.means)) for layer in graph.layers}
     return {name: (bias, value) for name, (bias, value) in found.items() if bias is not None and value is not None}
+
+
+def _runs(names: list[str]) -> list[tuple[str, ...]]:
+    """Those of `RUN` layers, one behind the other; none where there are hardly more."""
+    starts = range(0, len(names) - RUN + 1, RUN // 2) if len(names) > RUN else ()
+    return [tuple(names[start : start + RUN]) for start in starts]
 
 
 def neighbours(graph: Graph, names: set[str]) -> set[str]:

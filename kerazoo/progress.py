@@ -1,4 +1,4 @@
-"""One bar for all commands, on stderr, where a person sees it."""
+"""One bar for all that takes long and is counted, on stderr, where a person sees it."""
 
 from __future__ import annotations
 
