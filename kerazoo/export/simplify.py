@@ -67,11 +67,11 @@ class _Graph:
         node = self.makers.get(name)
         return node if node is not None and node.op_type == operation else None
 
-    def chain(self, name: str, *operations: str) -> list[Any] | None:
-        """The nodes that give a tensor, its first input, that one's first input and so on; casts are looked through."""
+    def chain(self, name: str, *operations: str, through_casts: bool = False) -> list[Any] | None:
+        """The nodes that give a tensor, its first input, that one's first input and so on."""
         found: list[Any] = []
         for operation in operations:
-            while (cast := self.maker(name, "Cast")) is not None:
+            while through_casts and (cast := self.maker(name, "Cast")) is not None:
                 name = cast.input[0]
             node = self.maker(name, operation)
             if node is None:
@@ -100,7 +100,7 @@ def _dense(graph: _Graph, node: Any) -> None:
         return
     if graph.readers[product.output[0]] != 1 or not graph.holds(flat.input[1], [-1, len(matrix)]):
         return
-    sizes = graph.chain(node.input[1], "Concat", "Gather", "Shape")
+    sizes = graph.chain(node.input[1], "Concat", "Gather", "Shape", through_casts=True)
     if sizes is None:
         return
     joined, gathered, measured = sizes

@@ -121,7 +121,7 @@ def graph(nodes: list[Any], constants: dict[str, Any], shape: list[Any], outputs
 MATRIX = np.arange(8, dtype=np.float32).reshape(4, 2)
 
 
-def product(shape: list[Any], **changed: Any) -> Any:
+def product(shape: list[Any], cast: bool = False, **changed: Any) -> Any:
     """What tf2onnx writes for a product of a tensor of three axes, with one thing changed."""
     read = changed.pop("read", None)
     constants = {
@@ -133,7 +133,8 @@ def product(shape: list[Any], **changed: Any) -> Any:
         helper.make_node("Concat", ["leading", "width"], ["shape"], axis=0),
         helper.make_node("Reshape", ["x", "flat"], ["rows"]),
         helper.make_node("MatMul", ["rows", "matrix"], ["product"]),
-        helper.make_node("Reshape", ["product", "shape"], ["y"]),
+        *[helper.make_node("Cast", ["product"], ["whole"], to=TensorProto.FLOAT)] * cast,
+        helper.make_node("Reshape", ["whole" if cast else "product", "shape"], ["y"]),
     ]
     return graph(nodes, constants, shape, {"y": 3} | ({read: 2} if read else {}))
 
@@ -149,9 +150,10 @@ def test_a_product_as_it_is_looked_for():
         product([None, None, None]),
         product([2, 3, 4], free=np.int64([1, 0])),
         product([None, 3, 4], read="product"),
+        product([None, 3, 4], cast=True),
         product([None, 3, 4], flat=np.int64([3, -1]), matrix=np.ones((12, 2), np.float32), free=np.int64([0])),
     ],
-    ids=["two axes at once", "unknown sizes", "turned", "read by others", "another shape"],
+    ids=["two axes at once", "unknown sizes", "turned", "read by others", "of another type", "another shape"],
 )
 def test_what_only_looks_like_a_product_stays(proto):
     before = kinds(proto)
