@@ -74,27 +74,30 @@ def main() -> None:
         reports = [pruned(kind, seed, given.data, given.folder, given.epochs) for seed in range(given.seeds)]
         after = [top1(report["model"], given.data) for report in reports]
         files = [report["files"] for report in reports]
+        below = max(before - each for each in after)
         told = {
             "command": f"kerazoo prune {MODEL} {' '.join(KINDS[kind])} --data cifar10.npz",
             "epochs": reports[0]["epochs"],
             "seeds": given.seeds,
-            "top-1 after": after,
-            "points below": [before - each for each in after],
-            "compression ratio": [report["compression ratio"] for report in reports],
-            "theoretical speed-up": [report["theoretical speed-up"] for report in reports],
-            "files": {name: [each[name] for each in files] for name in files[0]},
+            "top-1 after": statistics.mean(after),
+            "points below, at worst": round(below, 2),
+            "compression ratio": reports[0]["compression ratio"],
+            "theoretical speed-up": reports[0]["theoretical speed-up"],
+            "top-1 of each seed": after,
+            "files": {
+                name: {**files[0][name], "faster": statistics.median(each[name]["faster"] for each in files)}
+                for name in files[0]
+            },
         }
         found[kind] = told
-        worst = max(told["points below"])
         shown = ", ".join(f"{each:.2f}" for each in after)
-        print(f"{kind}: top-1 {before:.2f} -> {shown} %, {worst:+.2f} points below "
+        print(f"{kind}: top-1 {before:.2f} -> {shown} %, {below:+.2f} points below "
               f"at worst (at most {BOUNDS[kind]})")  # fmt: skip
-        for name, several in told["files"].items():
-            faster = statistics.median(each["faster"] for each in several)
+        for name, file in told["files"].items():
             bound = f" (at least {FASTER})" if kind == "channels" and name == "onnx" else ""
-            print(f"  {name}: {faster:.2f} times as fast{bound}, {several[0]['before']['bytes']:,} -> "
-                  f"{several[0]['after']['bytes']:,} bytes, gzip {several[0]['after']['gzip']:,}, "
-                  f"sparse {several[0].get('sparse bytes', '-')}")  # fmt: skip
+            print(f"  {name}: {file['faster']:.2f} times as fast{bound}, {file['before']['bytes']:,} -> "
+                  f"{file['after']['bytes']:,} bytes, gzip {file['after']['gzip']:,}, "
+                  f"sparse {file.get('sparse bytes', '-')}")  # fmt: skip
     if given.out:
         record.keep(given.out, {**found, **record.origin("prune")})
 
