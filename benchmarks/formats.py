@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import tempfile
 import textwrap
 from collections.abc import Iterable
@@ -95,9 +96,10 @@ def page(measured: dict[str, Any]) -> str:
         for form in rows:
             cell = measured[name][form]
             if "why" in cell:
-                if cell["why"] not in reasons:
-                    reasons.append(cell["why"])
-                cells.append(f"no ({reasons.index(cell['why']) + 1})")
+                why = reason(cell["why"])
+                if why not in reasons:
+                    reasons.append(why)
+                cells.append(f"no ({reasons.index(why) + 1})")
             else:
                 cells.append(f"{cell['bytes'] / 1e3:.0f}, {cell['difference']:.1g}")
         lines.append(f"| {', '.join(f'`{each}`' for each in alike[name])} | {' | '.join(cells)} |")
@@ -108,6 +110,12 @@ def page(measured: dict[str, Any]) -> str:
         names = f"Not measured yet: {', '.join(f'`{name}`' for name in waiting)}."
         lines += ["", *textwrap.wrap(names, 120, break_long_words=False, break_on_hyphens=False)]
     return "\n".join(lines) + "\n"
+
+
+def reason(why: str) -> str:
+    """What a runtime said, without what differs from one graph to the next."""
+    why = re.sub(r"^/tried-(\S+?)/\S+ cannot be opened as a LiteRT model", r"\1 cannot be made", why)
+    return re.sub(r"(failed to delegate \w+|tflite/kernels/\w+\.cc)\b.*", r"\1", why)
 
 
 def kinds() -> dict[str, list[str]]:
