@@ -4,8 +4,8 @@
     python -m benchmarks.words sentences.txt --only cache
 
 1. embed: sentences a second through `Predictor.stream` against a bare loop of Hugging Face's `tokenizers`, onnxruntime
-   over the same file, and the scaling to length 1 (at least 0.95). Both read the same 1,000 sentences, one at a time,
-   in alternating stretches.
+   as it is by default over the same graph, and the scaling to length 1 (at least 0.95). Both read the same 1,000
+   sentences, one at a time, in alternating stretches.
 2. cold: wall time of a whole process, `kerazoo predict` over a prepared artefact against a script that builds the same
    network in Keras, loads its weights and answers the same text (at most 0.15).
 3. dynamic: sentences a second with matrices in 8 bits and ranges found as it runs against floats, both over onnxruntime
@@ -51,17 +51,16 @@ print(vector[:6] / np.linalg.norm(vector))
 """
 
 
-def bare_loop(predictor: kerazoo.Predictor, folder: Path, session: Any = None) -> Callable[[str], Any]:
-    """The shortest code that gives the same vector with the same runtime, over the artefact or another session."""
+def bare_loop(predictor: kerazoo.Predictor, folder: Path, lean: bool = True) -> Callable[[str], Any]:
+    """The shortest code that gives the same vector with the same runtime; `lean` as of `session`."""
     from tokenizers import BertWordPieceTokenizer
 
-    network: Any = predictor.network
     codec: Any = predictor.task.input  # type: ignore[attr-defined]
     words = folder / "vocabulary.txt"
     words.write_bytes(codec.words.dumps())
     tokenizer = BertWordPieceTokenizer(str(words), lowercase=codec.lower)
     tokenizer.enable_truncation(codec.length)
-    run = (session or network.sessions["network"]).run
+    run = session(MODEL, "network", "embedding", lean=lean).run
 
     def answer(text: str) -> Any:
         tokens = np.array([tokenizer.encode(text).ids], np.int32)
@@ -71,8 +70,8 @@ def bare_loop(predictor: kerazoo.Predictor, folder: Path, session: Any = None) -
     return answer
 
 
-def session(name: str, part: str, output: str, free: str = "", lean: bool = False) -> Any:
-    """A part of a network on onnxruntime.
+def session(name: str, part: str, output: str, free: str = "", lean: bool = True) -> Any:
+    """A part of a network on onnxruntime, with the options that it has by default.
 
     Args:
         output: The only one that is kept.
@@ -137,10 +136,7 @@ def quantised(predictor: kerazoo.Predictor, file: Path, sentences: list[str], fo
 
 def plain(predictor: kerazoo.Predictor, sentences: list[str], folder: Path) -> dict[str, float]:
     """Sentences a second over the simplified graph and over what tf2onnx writes, both in a bare loop."""
-    both = {
-        name: bare_loop(predictor, folder, session(MODEL, "network", "embedding", lean=lean))
-        for name, lean in (("simplified", True), ("plain", False))
-    }
+    both = {"simplified": bare_loop(predictor, folder), "plain": bare_loop(predictor, folder, lean=False)}
     sides = {name: lambda part, answer=answer: [answer(text) for text in part] for name, answer in both.items()}
     found = rates(sides, sentences)
     return {**found, "ratio": found["simplified"] / found["plain"]}
@@ -223,7 +219,7 @@ def main() -> None:
                 f"cosine {figures['dynamic']['cosine']:.4f}  (at least 0.99)", flush=True,
             )  # fmt: skip
         if "cache" in wanted:
-            decoder = session(TRANSLATOR, "decoder", "logits", free="token", lean=True)
+            decoder = session(TRANSLATOR, "decoder", "logits", free="token")
             figures["cache"] = {f"{rows} rows": cache(rows, decoder) for rows in (1, 8)}
             shown = ", ".join(f"{name} {each['ratio']:.3f}" for name, each in figures["cache"].items())
             print(f"cache  {shown}  (at least 3)", flush=True)

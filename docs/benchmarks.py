@@ -36,7 +36,7 @@ FRONT = {
     "the same through LitServe around that loop": "serve/pictures/8 clients/LitServe/of_bare",
     "sentences embedded a second, to `tokenizers` and bare onnxruntime": "words/embed/ratio",
     "size of `mobilenet_v1_025:imagenet` as int8, to its floats": "quantize/mobilenet_v1_025:imagenet litert/size",
-    "speed of `resnet20:cifar10` without half of its multiply-adds": "prune/channels, not trained on/files/onnx/faster",
+    "speed of `resnet20:cifar10` without half of its multiply-adds": "prune/channels/files/onnx/faster",
 }
 """What the README shows: words, and where the figure stands in the results."""
 

@@ -30,7 +30,7 @@ from kerazoo.train.steps.adversarial import Noised, Pair
 
 FAMILIES = {"cgan_mlp": cgan, "dcgan_28": dcgan, "wgan_gp": wgan}
 STORES = {"wgan_gp": product.eight_bits}
-RATES = {"cgan_mlp": 2e-4, "dcgan_28": 2e-4, "wgan_gp": 2e-4}
+RATE = 2e-4
 
 
 def recipe(data: Mapping[str, np.ndarray], kind: str, out: Path | None = None, epochs: int = 30) -> Recipe:
@@ -45,7 +45,7 @@ def recipe(data: Mapping[str, np.ndarray], kind: str, out: Path | None = None, e
         data=Arrays((data["x_train"][..., None], *told)),
         step=step,
         optimizer={"generator": optimizer, "discriminator": optimizer},
-        schedule=Constant(RATES[kind]),
+        schedule=Constant(RATE),
         augment=Noised(config.latents, task.output == "signed"),
         measure=Grid(task, out),
         seed=1511,
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("data", type=Path, help="mnist.npz")
     parser.add_argument("out", type=Path, help="a folder for the states, the log, the samples and the weights")
-    parser.add_argument("--kind", choices=sorted(RATES), default="dcgan_28")
+    parser.add_argument("--kind", choices=sorted(FAMILIES), default="dcgan_28")
     parser.add_argument("--epochs", type=int, default=30)
     given = parser.parse_args(arguments)
     data = np.load(given.data, allow_pickle=False)

@@ -18,9 +18,9 @@ def simplify(proto: Any) -> None:
     """Rewrites a `ModelProto` in place: see `_dense` and `_norm`."""
     if any(attribute.HasField("g") or attribute.graphs for node in proto.graph.node for attribute in node.attribute):
         return  # A graph within the graph may read what looks unread.
+    graph = _Graph.of(proto)
     for rewrite in (_dense, _norm):
-        graph = _Graph.of(proto)
-        for node in list(proto.graph.node):
+        for node in proto.graph.node:
             rewrite(graph, node)
     _drop_unread(proto.graph)
 
