@@ -23,6 +23,7 @@ Beside these a module has what tasks of its media share. A new media is a new mo
 
 from __future__ import annotations
 
+import functools
 import importlib
 import pkgutil
 from typing import Any
@@ -44,10 +45,15 @@ def of(port: Port) -> Any:
     """
     media = port.media or "number"
     try:
-        return importlib.import_module(f"{__name__}.{media}")
+        return _module(media)
     except ModuleNotFoundError as error:
         if error.name != f"{__name__}.{media}":
             raise
         raise UsageError(
             f"The port {port.name} holds {media!r}; known media are {', '.join(names())}.{near(media, names())}"
         ) from None
+
+
+@functools.cache  # It is asked several times for every item.
+def _module(media: str) -> Any:
+    return importlib.import_module(f"{__name__}.{media}")

@@ -224,6 +224,11 @@ class WordPiece:
         return {word: number for number, word in enumerate(self.words)}
 
     @functools.cached_property
+    def _frame(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What stands before the pieces, what ends each part, and padding enough: int32 [1], [1], [length]."""
+        return tuple(np.array(row, np.int32) for row in ([self.numbers[START]], [self.end], [0] * self.length))  # type: ignore[return-value]
+
+    @functools.cached_property
     def _known(self) -> dict[str, tuple[int, ...]]:
         return {}
 
@@ -349,12 +354,13 @@ class WordPiece:
         count = sum(ops.length(part) for part in parts)
         if not self.cut:
             ops.check(count <= most, f"The text has more than {most} pieces; give it in parts.")
-        row = [ops.full((1,), self.numbers[START], "int32")]
+        start, end, blank = self._frame
+        row = [start]
         for index, part in enumerate(parts):
             # What is cut off is the end of the last one.
             part = part[: ops.maximum(most, 0)] if index == 0 else part[: ops.maximum(most - ops.length(parts[0]), 0)]
-            row += [part, ops.full((1,), self.numbers[END], "int32")]
-        return ops.concat([*row, ops.full((self.length,), 0, "int32")], 0)[: self.length]
+            row += [part, end]
+        return ops.concat([*row, blank], 0)[: self.length]
 
     @staticmethod
     def trimmed(ops: Any, rows: Tensor) -> Tensor:

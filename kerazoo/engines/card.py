@@ -99,7 +99,7 @@ class Card:
         return {name: data for task in self.tasks.values() for name, data in tasks.to_card(task)[1].items()}
 
 
-def loads(text: str, path: Path, read: Callable[[str], bytes]) -> Card:
+def loads(text: str | bytes, path: Path, read: Callable[[str], bytes]) -> Card:
     """The card of the artefact at `path`.
 
     Args:

@@ -171,8 +171,8 @@ def check_onnx(path: Path) -> list[Path]:
     """
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            if data.find(b"location") < 0:
-                return []  # The key of such a name, which most files do not have: they need not be parsed.
+            if not _names_files(data):
+                return []  # Most files: they need not be parsed.
     except (OSError, ValueError):
         return []  # Nothing to be opened; onnxruntime says so.
     import onnx
@@ -194,6 +194,19 @@ def check_onnx(path: Path) -> list[Path]:
             )
         others.add(path.parent / inside)
     return sorted(others)
+
+
+def _names_files(data: mmap.mmap) -> bool:
+    """Whether the key of such a name stands in a file: `location` after the last byte of its length, 8.
+
+    A length may be written with more bytes than it needs, of which the last is 0. The word alone proves nothing:
+    vocabularies have it, too.
+    """
+    at = -1
+    while (at := data.find(b"location", at + 1)) >= 0:
+        if at and data[at - 1] in (0, 8):
+            return True
+    return False
 
 
 def _within(folder: Path, file: Path) -> bool:

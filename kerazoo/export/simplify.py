@@ -1,8 +1,9 @@
 """An ONNX graph without what tf2onnx needs of TensorFlow's ways: the same numbers by half of the nodes.
 
-TensorFlow multiplies a tensor of many axes by a matrix in five steps that ONNX has as one, and Keras normalises layers
-by eleven operations of which runtimes know no whole. Networks of attention, that hardly do anything else, answer in two
-thirds of the time without them. What is not exactly as it is looked for here stays as it is.
+TensorFlow multiplies a tensor of many axes by a matrix in five steps that ONNX has as one, Keras normalises layers by
+eleven operations of which runtimes know no whole, and looks numbers up in ten where one would do. Networks of
+attention, that hardly do anything else, answer in two thirds of the time without them. What is not exactly as it is
+looked for here stays as it is.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ import numpy as np
 
 
 def simplify(proto: Any) -> None:
-    """Rewrites a `ModelProto` in place: see `_dense` and `_norm`."""
+    """Rewrites a `ModelProto` in place: see `_dense`, `_norm`, `_index` and `_erf`."""
     if any(attribute.HasField("g") or attribute.graphs for node in proto.graph.node for attribute in node.attribute):
         return  # A graph within the graph may read what looks unread.
     graph = _Graph.of(proto)
-    for rewrite in (_dense, _norm):
+    for rewrite in (_dense, _norm, _index, _erf):
         for node in proto.graph.node:
             rewrite(graph, node)
     _drop_unread(proto.graph)
@@ -67,18 +68,30 @@ class _Graph:
         node = self.makers.get(name)
         return node if node is not None and node.op_type == operation else None
 
+    def source(self, name: str) -> str:
+        """The tensor that it is, whatever its type."""
+        while (cast := self.maker(name, "Cast")) is not None:
+            name = cast.input[0]
+        return name
+
     def chain(self, name: str, *operations: str, through_casts: bool = False) -> list[Any] | None:
         """The nodes that give a tensor, its first input, that one's first input and so on."""
         found: list[Any] = []
         for operation in operations:
-            while through_casts and (cast := self.maker(name, "Cast")) is not None:
-                name = cast.input[0]
+            name = self.source(name) if through_casts else name
             node = self.maker(name, operation)
             if node is None:
                 return None
             found.append(node)
             name = node.input[0]
         return found
+
+    def constant(self, name: str, value: Any) -> str:
+        """Adds a constant by that name."""
+        from onnx import numpy_helper
+
+        self.proto.initializer.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+        return name
 
     def holds(self, name: str, values: list[int]) -> bool:
         """Whether a tensor is known to be these whole numbers."""
@@ -120,7 +133,7 @@ def _norm(graph: _Graph, node: Any) -> None:
 
     As Keras writes it: `keras.layers.LayerNormalization` by way of `keras.ops.layer_normalization`.
     """
-    from onnx import helper, numpy_helper
+    from onnx import helper
 
     scaled = graph.maker(node.input[0], "Mul") if node.op_type == "Add" else None
     shift = graph.maker(node.input[1], "Add") if scaled is not None else None
@@ -144,10 +157,9 @@ def _norm(graph: _Graph, node: Any) -> None:
         return
     if not all(value.shape[-1:] == (shape[-1],) for value in (gamma, beta)):
         return
-    names = []
-    for kind, value in (("gamma", gamma), ("beta", beta)):
-        names.append(f"{node.output[0]}/{kind}")
-        graph.proto.initializer.append(numpy_helper.from_array(np.ascontiguousarray(value.ravel()), names[-1]))
+    names = [
+        graph.constant(f"{node.output[0]}/{kind}", value.ravel()) for kind, value in (("gamma", gamma), ("beta", beta))
+    ]
     whole = helper.make_node(
         "LayerNormalization", [x, *names], list(node.output), name=node.name, axis=-1, epsilon=float(epsilon.item())
     )
@@ -158,6 +170,55 @@ def _over_the_last(graph: _Graph, mean: Any, axes: int) -> bool:
     """Whether a `ReduceMean` is over the last of so many axes alone, and keeps it."""
     keeps = all(attribute.i == 1 for attribute in mean.attribute if attribute.name == "keepdims")
     return keeps and len(mean.input) == 2 and any(graph.holds(mean.input[1], [axis]) for axis in (-1, axes - 1))
+
+
+def _index(graph: _Graph, node: Any) -> None:
+    """`Gather(table, where(i < 0, i + rows, i))` to `Gather(table, i)`, which counts from the end itself.
+
+    Of `keras.ops.take`, and so of `keras.layers.Embedding`; the choice is written as a sum of two products.
+    """
+    chosen = graph.maker(node.input[1], "Add") if node.op_type == "Gather" else None
+    table = graph.constants.get(node.input[0])
+    if chosen is None or table is None or any(attribute.i for attribute in node.attribute):
+        return
+    for wrapped, plain in (chosen.input, reversed(chosen.input)):
+        wrap, keep = graph.maker(wrapped, "Mul"), graph.maker(plain, "Mul")
+        if wrap is None or keep is None:
+            continue
+        for index, unless in (keep.input, reversed(keep.input)):
+            negative = graph.chain(unless, "Not", "Less", through_casts=True)
+            if negative is not None and _wraps(graph, wrap, negative[1], index, len(table)):
+                node.input[1] = index
+                return
+
+
+def _wraps(graph: _Graph, wrap: Any, less: Any, index: str, rows: int) -> bool:
+    """Whether `wrap` is `(index < 0) * (index + rows)`, by the comparison `less`."""
+    if graph.source(less.input[0]) != graph.source(index) or not graph.holds(less.input[1], [0]):
+        return False
+    for moved, condition in (wrap.input, reversed(wrap.input)):
+        add = graph.maker(moved, "Add")
+        if add is None or graph.source(condition) != less.output[0]:
+            continue
+        if any(one == index and graph.holds(other, [rows]) for one, other in (add.input, reversed(add.input))):
+            return True
+    return False
+
+
+def _erf(graph: _Graph, node: Any) -> None:
+    """`erf(x * 0.7071)` to `erf(x / 1.4142)`, by which runtimes know a `gelu`, and give it whole."""
+    scaled = graph.maker(node.input[0], "Mul") if node.op_type == "Erf" else None
+    if scaled is None:
+        return
+    for x, factor in (scaled.input, reversed(scaled.input)):
+        value = graph.constants.get(factor)
+        if value is not None and value.size == 1 and value.dtype == np.float32 and value.item() == _HALF_ROOT:
+            scaled.op_type = "Div"
+            scaled.input[:] = [x, graph.constant(f"{scaled.output[0]}/root", np.sqrt(np.float32(2)))]
+            return
+
+
+_HALF_ROOT = float(np.float32(np.sqrt(0.5)))
 
 
 def _drop_unread(graph: Any) -> None:

@@ -14,8 +14,8 @@ import struct
 from collections.abc import Iterator
 
 from kerazoo.errors import WeightsDamaged
+from kerazoo.protobuf import varint
 from kerazoo.weights._arrays import EXPANSION, SPARE
-from kerazoo.weights._wire import varint
 
 MAGIC = (0xDB4775248B80FB57).to_bytes(8, "little")
 """The last bytes of the file."""

@@ -3,7 +3,7 @@
 Format: `NetParameter` of `caffe.proto` as a protocol buffer. Only layers' names, types and numbers are followed. Older
 files have their layers in another field (`V1LayerParameter`) and four lengths in every shape.
 
-Bounds: those of `_wire` for the layers of a network and the arrays of a layer, and of `_arrays`.
+Bounds: those of `protobuf` for the layers of a network and the arrays of a layer, and of `_arrays`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from kerazoo.errors import UsageError, WeightsDamaged
+from kerazoo.protobuf import BYTES, VARINT, fields, opening, signed, varints
 from kerazoo.weights._arrays import HIGHEST_RANK, Arrays, array
-from kerazoo.weights._wire import BYTES, VARINT, fields, opening, signed, varints
 
 ABOUT = "Caffe .caffemodel"
 

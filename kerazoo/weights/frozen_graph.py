@@ -1,7 +1,7 @@
 """The float constants of a frozen TensorFlow graph (`GraphDef`), by the name of their node. Nothing of it is run.
 
-Bounds: those of `_wire` and `_arrays`; a constant must hold every one of its numbers (TensorFlow may write one for all
-of them; trained weights are not like that).
+Bounds: those of `protobuf` and `_arrays`; a constant must hold every one of its numbers (TensorFlow may write one for
+all of them; trained weights are not like that).
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from kerazoo.errors import WeightsDamaged
+from kerazoo.protobuf import BYTES, VARINT, fields, opening
 from kerazoo.weights._arrays import Arrays, count
-from kerazoo.weights._wire import BYTES, VARINT, fields, opening
 
 ABOUT = "frozen TensorFlow graph .pb"
 

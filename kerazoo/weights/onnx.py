@@ -1,6 +1,6 @@
 """The initialisers of an ONNX graph, as other tools export them.
 
-Bounds: those of `_wire` and `_arrays`. Only the tensors are handed to the `onnx` package, one at a time: of a whole
+Bounds: those of `protobuf` and `_arrays`. Only the tensors are handed to the `onnx` package, one at a time: of a whole
 network it would make objects that take hundreds of times the bytes of the file.
 """
 
@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from kerazoo.errors import UsageError, WeightsDamaged
+from kerazoo.protobuf import BYTES, VARINT, fields, opening
 from kerazoo.weights._arrays import Arrays, count
-from kerazoo.weights._wire import BYTES, VARINT, fields, opening
 
 ABOUT = "ONNX"
 

@@ -5,8 +5,8 @@ without unpacking anything to the disk. A `.ckpt` is a sorted table (`_sstable`)
 an empty key and telling names, shapes and types of all tensors (`tensorflow/core/util/saved_tensor_slice.proto`). An
 `.index` is such a table too, of positions in the data files (`tensorflow/core/protobuf/tensor_bundle.proto`).
 
-Bounds: those of `_sstable`, `_archive`, `_wire` and `_arrays`; the numbers of all tensors take no more bytes of a data
-file than it has.
+Bounds: those of `_sstable`, `_archive`, `protobuf` and `_arrays`; the numbers of all tensors take no more bytes of a
+data file than it has.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 
 from kerazoo.errors import UsageError, WeightsDamaged
+from kerazoo.protobuf import BYTES, VARINT, fields, signed, varint, varints
 from kerazoo.weights import _sstable
 from kerazoo.weights._archive import GZIP, ZIP, contents, names
 from kerazoo.weights._arrays import BRAIN, MOST, Arrays, array, count
-from kerazoo.weights._wire import BYTES, VARINT, fields, signed, varint, varints
 
 ABOUT = "TensorFlow checkpoint .ckpt or .index, also in a .tar.gz"
 

@@ -58,6 +58,16 @@ def test_every_precision_answers_and_says_how_well(made, pictures, form):
     assert not np.array_equal(logits, call.outputs["logits"]), "it is the one in floats"
 
 
+def test_matrices_are_rounded_to_signed_numbers(made, pictures):
+    import onnx
+
+    artefact = _lowered(made, formats.find("onnx", "dynamic"), lower.How(str(pictures), 0.9))
+    graph = onnx.load(artefact.path).graph
+    types = {each.name: onnx.TensorProto.DataType.Name(each.data_type) for each in graph.initializer}
+    found = {(node.op_type, types[node.input[1]]) for node in graph.node if node.op_type.endswith("Integer")}
+    assert found == {("ConvInteger", "UINT8"), ("MatMulInteger", "INT8")}
+
+
 @FLOATS
 def test_tools_round_as_their_engines_run(made, form):
     own = quantize.tool(form)

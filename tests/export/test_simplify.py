@@ -108,6 +108,61 @@ def test_what_is_read_twice_is_not_lost():
     assert small["MatMul"] == small["LayerNormalization"] == 1
 
 
+def test_numbers_are_looked_up_at_once():
+    proto = converted(drawn(keras.Sequential([keras.Input((4,), dtype="int32"), layers.Embedding(7, 3)])))
+    tokens = {proto.graph.input[0].name: np.int32([[0, 6, -1, -7]])}
+    before, small = (copy.deepcopy(proto) for _ in range(2))
+    simplify(small)
+    first, second = (
+        onnxruntime.InferenceSession(each.SerializeToString(), providers=["CPUExecutionProvider"]).run(None, tokens)[0]
+        for each in (before, small)
+    )
+    np.testing.assert_array_equal(first, second)
+    assert kinds(small) == {"Gather": 1}
+
+
+@pytest.mark.parametrize(
+    "change", [{"rows": np.int32(5)}, {"zero": np.float32(1)}], ids=["another step", "another end"]
+)
+def test_what_only_looks_like_counting_from_the_end_stays(change):
+    constants = {"table": np.ones((7, 2), np.float32), "rows": np.int32(7), "zero": np.float32(0), **change}
+    nodes = [
+        helper.make_node("Cast", ["x"], ["i"], to=TensorProto.INT32),
+        helper.make_node("Cast", ["i"], ["real"], to=TensorProto.FLOAT),
+        helper.make_node("Less", ["real", "zero"], ["negative"]),
+        helper.make_node("Not", ["negative"], ["positive"]),
+        helper.make_node("Cast", ["negative"], ["if"], to=TensorProto.INT32),
+        helper.make_node("Cast", ["positive"], ["else"], to=TensorProto.INT32),
+        helper.make_node("Add", ["i", "rows"], ["wrapped"]),
+        helper.make_node("Mul", ["if", "wrapped"], ["one"]),
+        helper.make_node("Mul", ["i", "else"], ["other"]),
+        helper.make_node("Add", ["one", "other"], ["index"]),
+        helper.make_node("Gather", ["table", "index"], ["y"]),
+    ]
+    proto = graph(nodes, constants, [None], {"y": 2})
+    whole = graph(nodes, {**constants, "rows": np.int32(7), "zero": np.float32(0)}, [None], {"y": 2})
+    before = kinds(proto)
+    for each in (proto, whole):
+        simplify(each)
+    assert kinds(proto) == before
+    assert kinds(whole) == {"Cast": 1, "Gather": 1}
+
+
+@pytest.mark.parametrize(("factor", "fused"), [(np.sqrt(0.5), True), (0.7, False)])
+def test_runtimes_know_a_gelu(factor, fused, tmp_path):
+    def activation(x):
+        return 0.5 * x * (1 + keras.ops.erf(x * np.float32(factor)))
+
+    small = same(converted(network((None, 8), layers.Dense(6), layers.Activation(activation))))
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    onnxruntime.InferenceSession(small.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    run = kinds(onnx.load(tmp_path / "optimised.onnx"))
+    assert bool(run["BiasGelu"] + run["Gelu"]) == fused
+    assert bool(run["Erf"]) != fused
+
+
 def graph(nodes: list[Any], constants: dict[str, Any], shape: list[Any], outputs: dict[str, int]) -> Any:
     made = helper.make_graph(
         nodes, "g",

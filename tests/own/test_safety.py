@@ -213,3 +213,27 @@ def test_onnx_tensors_stay_in_the_files_folder(where: str, tmp_path: Path) -> No
     path.write_bytes(proto.SerializeToString())
     with pytest.raises(UsageError, match="outside of the file's own folder"):
         card(path, tmp_path / "mine.onnx", **STATED)
+
+
+def test_a_key_with_more_bytes_than_it_needs_is_a_key(tmp_path: Path) -> None:
+    def field(number: int, value: bytes) -> bytes:
+        return bytes([number << 3 | 2, len(value)]) + value
+
+    key = b"\x0a\x88\x00location"  # 8 in two bytes.
+    elsewhere = field(8, b"w") + field(13, key + field(2, b"../elsewhere.bin")) + b"\x70\x01"
+    path = files.onnx_model(tmp_path / "net.onnx")
+    path.write_bytes(path.read_bytes() + field(7, field(5, elsewhere)))
+    with pytest.raises(UsageError, match="outside of the file's own folder"):
+        safety.check_onnx(path)
+
+
+def test_a_file_that_only_has_the_word_is_not_parsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import onnx
+
+    path = files.onnx_model(tmp_path / "net.onnx")
+    proto = onnx.load(path)
+    proto.metadata_props.add(key="vocabulary", value="a\nlocation\n")
+    path.write_bytes(proto.SerializeToString())
+    parsed: list[str] = []
+    monkeypatch.setattr(onnx, "load", lambda path, **options: parsed.append(path))
+    assert safety.check_onnx(path) == [] and not parsed

@@ -11,6 +11,7 @@ import kerazoo
 
 LAYERS = {
     "contract": 0, "manifest": 0, "errors": 0, "packages": 0, "lazy": 0, "labels": 0, "printable": 0, "progress": 0,
+    "protobuf": 0,
     "codecs": 1, "http": 1, "ops": 1, "store": 1, "seal": 1, "layers": 1,
     "assets": 2, "tasks": 2, "weights": 2,
     "applications": 3,

@@ -215,14 +215,28 @@ def _half(proto: Any, ranges: Mapping[str, Range], floats: Sequence[str]) -> Any
 
 
 def _dynamic(proto: Any, ranges: Mapping[str, Range], floats: Sequence[str]) -> Any:
-    import onnx
-    from onnxruntime.quantization import QuantType, quantize_dynamic
+    """Matrices are signed, one scale a column: processors multiply unsigned inputs by signed weights fastest.
 
+    Convolutions on inputs that are rounded as they come have unsigned weights alone, one scale for all.
+    """
+    from onnxruntime.quantization import QuantType
+    from onnxruntime.quantization.registry import IntegerOpsRegistry
+
+    made = _rounded(proto, QuantType.QInt8, sorted({*IntegerOpsRegistry} - {"Conv"}), floats)
+    return _rounded(made, QuantType.QUInt8, ["Conv"], floats)
+
+
+def _rounded(proto: Any, weights: Any, operations: Sequence[str], floats: Sequence[str]) -> Any:
+    """With those operations in 8 bits, where there are any."""
+    import onnx
+    from onnxruntime.quantization import quantize_dynamic
+
+    if not any(node.op_type in operations for node in proto.graph.node):
+        return proto
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "dynamic.onnx"
-        # Convolutions on inputs that are rounded as they come have unsigned weights alone, one scale for all.
         quantize_dynamic(
-            _copy(proto), path, per_channel=True, weight_type=QuantType.QUInt8, nodes_to_exclude=list(floats)
+            _copy(proto), path, list(operations), per_channel=True, weight_type=weights, nodes_to_exclude=list(floats)
         )
         return onnx.load(str(path))
 
