@@ -114,6 +114,9 @@ def _same_words(a: bytes | str, b: bytes | str) -> float:
 class Vocabulary(tuple[str, ...]):
     """Words by number. A tuple that cards do not write out: it travels as a file beside them, known by its hash."""
 
+    def __repr__(self) -> str:
+        return f"Vocabulary({len(self):,} words)"
+
     def dumps(self) -> bytes:
         """One word a line, in UTF-8."""
         return "".join(f"{word}\n" for word in self).encode()

@@ -173,3 +173,8 @@ def test_equal_to_the_tokens_of_the_published_code():
     for case in cases:
         assert codec.pieces(case["text"]) == case["ids"], case["text"]
         assert traced(codec)(tf.constant(case["text"].encode())).numpy().tolist() == case["ids"], case["text"]
+
+
+def test_a_codec_is_shown_without_its_words():
+    shown = repr(WordPiece(placeholder(60), 8))
+    assert "60 words" in shown and "[CLS]" not in shown
