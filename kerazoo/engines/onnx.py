@@ -86,6 +86,7 @@ def open_network(path: Path, threads: int | None = None) -> tuple[Network, Card]
 
     Raises:
         UsageError: It is not an ONNX model, or has no card.
+        WeightsDamaged: Its bytes are not those that were sealed.
     """
     files = _files(path)
     metadata = _metadata(next(iter(files.values())))
