@@ -136,7 +136,7 @@ def _metadata(path: Path) -> dict[str, bytes]:
     """A model's metadata, read without opening it; nothing of what is no model."""
     found: dict[str, bytes] = {}
     try:
-        for *_, entry in protobuf.fields(memoryview(np.memmap(path, np.uint8, "r")), {_METADATA: protobuf.BYTES}):
+        for *_, entry in protobuf.fields(np.memmap(path, np.uint8, "r").data, {_METADATA: protobuf.BYTES}):
             pair = {_KEY: b"", _VALUE: b""}
             for number, _, value in protobuf.fields(entry, dict.fromkeys(pair, protobuf.BYTES)):
                 pair[number] = bytes(value)
