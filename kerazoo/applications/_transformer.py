@@ -5,7 +5,6 @@ A config has `name`, `words`, `length`, `layers`, `units`, `inner`, `heads` and 
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,6 +15,9 @@ from kerazoo.tasks.translate import Translate
 
 Mixing = Callable[[list[Any], str], Any]
 """From what attentions side by side give, [batch, n, units] each, to one; with a name for the layer that does it."""
+
+
+HELD = "keys", "values"
 
 
 def _only(answers: list[Any], name: str) -> Any:
@@ -69,22 +71,21 @@ def translator(
         mixing: What these attentions come to.
     """
     ops, layers = keras.ops, keras.layers
-    told = [
-        each
+    told = {
+        f"{name}_{each}": own_layers.Heads(config.heads, name=f"{name}_{each}")(vectors)
         for kind, said in read.items()
-        for layer in range(1, config.layers + 1)
-        for each in _projected(config, said, f"decoder_{layer}_{kind}")
-    ]
-    memory = layers.Identity(name="memory")(ops.stack(told, axis=1))
+        for name in _decoders(config, kind)
+        for each, vectors in zip(HELD, _projected(config, said, name), strict=True)
+    }
     seen = layers.Identity(name="seen")(ops.cast(there, "float32"))
     before = keras.Input((None,), dtype="int32", name="before")
     # Where a part is cut out, Keras wants either inputs of the model or none of them at its beginning.
     token = layers.Identity(dtype="int32", name="token")(before)
     # Nothing is in the cache when all tokens are read at once.
-    cache = layers.Identity(name="cache")(ops.zeros_like(memory[:, : 2 * config.layers]))
+    nothing = ops.zeros_like(next(iter(told.values())))
+    cache = {port: layers.Identity(name=port)(nothing) for port in _ports(config)}
     count = layers.Identity(dtype="int32", name="count")(_none(there))
-    logits, written, counted = _decoder(config, words, token, cache, count, memory, seen, tuple(read), mixing)
-    outputs = {"logits": logits, "next_cache": written, "next_count": counted}
+    outputs = _decoder(config, words, token, cache, count, told, seen, tuple(read), mixing)
     return keras.Model([tokens, before], outputs, name=config.name)
 
 
@@ -92,44 +93,51 @@ def _decoder(
     config: Any,
     words: Any,
     token: Any,
-    cache: Any,
+    cache: Mapping[str, Any],
     count: Any,
-    memory: Any,
+    told: Mapping[str, Any],
     seen: Any,
     kinds: tuple[str, ...],
     mixing: Mixing,
-) -> tuple[Any, Any, Any]:
+) -> dict[str, Any]:
     """Some tokens int32 [batch, n], the cache, how many are in it, and what encoders said, to logits and state.
 
-    Logits are of the token behind each, [batch, n, words]. `memory`, float32 [batch, 2 * layers * kinds, length,
-    units], holds the keys and values of each layer, of one encoder after the other.
+    Logits are of the token behind each, [batch, n, words]. Keys and values, of the cache as of what encoders said, are
+    float32 [batch, heads, length, units / heads], by port.
     """
     ops, layers = keras.ops, keras.layers
     x = _embedded(config, words(token), count, "decoder")
     earlier = own_layers.Earlier(config.length, name="earlier")([x, count])
     there = ops.expand_dims(ops.greater(seen, 0.5), 1)
-    written = []
-    for layer in range(1, config.layers + 1):
-        name, place = f"decoder_{layer}", 2 * (layer - 1)
-        keys, values = (
-            own_layers.Written(name=f"{name}_{kind}s")([cache[:, place + index], new, count])
-            for index, (kind, new) in enumerate(zip(("key", "value"), _projected(config, x, name), strict=True))
-        )
-        written += [keys, values]
-        x = _attended(config, x, {name: (keys, values)}, earlier, name)
-        told = {
-            f"{name}_{kind}": (memory[:, at], memory[:, at + 1])
-            for at, kind in zip(itertools.count(place, 2 * config.layers), kinds, strict=False)
-        }
-        x = _attended(config, x, told, there, f"{name}_source", mixing)
+    written = {}
+    for name in _decoders(config):
+        for each, vectors in zip(HELD, _projected(config, x, name), strict=True):
+            port, new = f"{name}_{each}", own_layers.Heads(config.heads, name=f"{name}_new_{each}")(vectors)
+            written[port] = own_layers.Written(name=f"next_{port}")([cache[port], new, count])
+        x = _attended(config, x, {name: _pair(written, name)}, earlier, name)
+        asked = {f"{name}_{kind}": _pair(told, f"{name}_{kind}") for kind in kinds}
+        x = _attended(config, x, asked, there, f"{name}_source", mixing)
         x = _fed(config, x, name)
-    logits = layers.Identity(name="logits")(words(x, reverse=True))
-    following = layers.Identity(name="next_cache")(ops.stack(written, axis=1))
-    return (
-        logits,
-        following,
-        layers.Add(dtype="int32", name="next_count")([count, ops.sum(ops.ones_like(token), axis=1)]),
-    )
+    return {
+        "logits": layers.Identity(name="logits")(words(x, reverse=True)),
+        **{f"next_{port}": tensor for port, tensor in written.items()},
+        "next_count": layers.Add(dtype="int32", name="next_count")([count, ops.sum(ops.ones_like(token), axis=1)]),
+    }
+
+
+def _decoders(config: Any, kind: str = "") -> list[str]:
+    """Names of the decoder's attentions, of all layers: to what was written, or to a kind of source."""
+    return [f"decoder_{layer}_{kind}".rstrip("_") for layer in range(1, config.layers + 1)]
+
+
+def _ports(config: Any, kind: str = "") -> list[str]:
+    """What these hold, in heads, so that a step neither cuts nor turns it."""
+    return [f"{name}_{each}" for name in _decoders(config, kind) for each in HELD]
+
+
+def _pair(held: Mapping[str, Any], name: str) -> tuple[Any, Any]:
+    keys, values = (held[f"{name}_{each}"] for each in HELD)
+    return keys, values
 
 
 def _none(there: Any) -> Any:
@@ -171,23 +179,23 @@ def _added(config: Any, x: Any, y: Any, name: str) -> Any:
     return keras.layers.LayerNormalization(epsilon=1e-6, name=f"{name}_norm")(x)
 
 
-def task(config: Any, source: Any, words: Vocabulary, kinds: int = 1) -> Translate:
+def task(config: Any, source: Any, words: Vocabulary, kinds: tuple[str, ...] = ("source",)) -> Translate:
     """Translation by a model of `translator`.
 
     Args:
         config: Sizes.
         source: The codec of what is read.
         words: The vocabulary of what is written.
-        kinds: How many encoders the decoder attends to.
+        kinds: The encoders that the decoder attends to, as `translator` has them.
     """
-    held = (None, 2 * config.layers, config.length, config.units)
-    told = (None, kinds * 2 * config.layers, config.length, config.units)
+    held = (None, config.heads, config.length, config.units // config.heads)
+    told = (Port(port, "float32", held) for kind in kinds for port in _ports(config, kind))
     return Translate(
         source,
         words,
-        context=(Port("memory", "float32", told), Port("seen", "float32", (None, config.length))),
+        context=(*told, Port("seen", "float32", (None, config.length))),
         states=(),
-        blank=(Port("cache", "float32", held), Port("count", "int32", (None,))),
+        blank=(*(Port(port, "float32", held) for port in _ports(config)), Port("count", "int32", (None,))),
         limit=config.length,
         block=True,
     )

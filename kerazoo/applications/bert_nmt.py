@@ -170,7 +170,7 @@ def tasks(config: Config, assets: Assets) -> dict[str, Task]:
     if count != config.words:
         raise UsageError(f"The target vocabulary has {count} words; {config.name} has {config.words}.")
     source = replace(_bert.codec(config.bert, both["source"]), length=config.length, cut=False, padded=True)
-    return {"translate": _transformer.task(config, source, words, kinds=2 if config.fused else 1)}
+    return {"translate": _transformer.task(config, source, words, kinds=("source", "bert") if config.fused else ("source",))}
 
 
 def BertNMT(
@@ -206,8 +206,8 @@ def BertNMT(
 
     Returns:
         The training model, a `keras.Model`: `[tokens, before]`, int32 [batch, length] and [batch, n], to a dict whose
-        `logits` [batch, n, words] are of the token behind each of the second; `next_cache` and `next_count` are what
-        its decoder is told with the next token.
+        `logits` [batch, n, words] are of the token behind each of the second; the others, `next_...`, are what its
+        decoder is told with the next token.
 
     Raises:
         UsageError: An argument does not fit; the message says what is allowed.

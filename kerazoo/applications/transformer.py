@@ -12,10 +12,11 @@ Differs: nothing in the network: post-norm, sines and cosines as positions, and 
 
 `build` gives the training model: source tokens [batch, length] and the target tokens before each step [batch, n]
 (`<start>`, then the sentence) to `logits` [batch, n, words]. Its parts lie between layers that are called like their
-ports: the encoder from `tokens` to `memory` and `seen`, the decoder from there, `token`, `cache` and `count` to
-`logits`, `next_cache` and `next_count`. The decoder reads any number of tokens behind those whose keys and values are
-in its cache: all at once when it learns, one when it writes. What its layers ask of the source (keys and values) is
-projected once, by the encoder.
+ports: the encoder from `tokens` to `decoder_1_source_keys`, `decoder_1_source_values`, those of the other layers and
+`seen`, the decoder from there, `token`, `count` and its cache, `decoder_1_keys`, `decoder_1_values` and so on, to
+`logits`, `next_count` and `next_decoder_1_keys` and so on. It reads any number of tokens behind those whose keys and
+values are in its cache: all at once when it learns, one when it writes. What its layers ask of the source (keys and
+values) is projected once, by the encoder.
 """
 
 from __future__ import annotations
@@ -148,8 +149,8 @@ def Transformer(
 
     Returns:
         The training model, a `keras.Model`: `[tokens, before]`, int32 [batch, length] and [batch, n], to a dict whose
-        `logits` [batch, n, words] are of the token behind each of the second; `next_cache` and `next_count` are what
-        its decoder is told with the next token.
+        `logits` [batch, n, words] are of the token behind each of the second; the others, `next_...`, are what its
+        decoder is told with the next token.
 
     Raises:
         UsageError: An argument does not fit; the message says what is allowed.

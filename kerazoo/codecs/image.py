@@ -327,8 +327,9 @@ def drawn(port: Port, rng: np.random.Generator) -> bytes:
     """A made-up PNG: patches of colours with some grain, others every time."""
     from PIL import Image as Pillow
 
-    patches = Pillow.fromarray(rng.integers(0, 256, (6, 8, 3), np.uint8)).resize((320, 240), Pillow.Resampling.BICUBIC)
-    grain = rng.normal(0, 12, (240, 320, 1))
+    # Small: a network that goes over a picture in patches is asked thousands of times for a large one.
+    patches = Pillow.fromarray(rng.integers(0, 256, (6, 8, 3), np.uint8)).resize((160, 120), Pillow.Resampling.BICUBIC)
+    grain = rng.normal(0, 12, (120, 160, 1))
     out = io.BytesIO()
     Pillow.fromarray(np.clip(np.asarray(patches) + grain, 0, 255).astype(np.uint8)).save(out, "PNG")
     return out.getvalue()

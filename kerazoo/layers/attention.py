@@ -28,7 +28,7 @@ class DotProductAttention(keras.layers.Layer):
 
     def build(self, input_shape: Any) -> None:
         """Refuses axes that the heads cannot share."""
-        if len(input_shape) != 4 or any(shape[-1] % self.heads for shape in input_shape[:3]):
+        if len(input_shape) != 4 or any(self._uneven(shape) for shape in input_shape[:3]):
             raise ValueError(
                 f"{self.name} takes queries, keys and values, whose last axes {self.heads} heads share, and a mask, "
                 f"not {input_shape}."
@@ -40,29 +40,52 @@ class DotProductAttention(keras.layers.Layer):
         Args:
             inputs: Queries [batch, n, d], keys [batch, m, d], values [batch, m, d'], and what may be seen: booleans
                 [batch, n, m], or [batch, 1, m] where every query sees the same. A query that sees nothing gets the
-                mean.
+                mean. Each of the first three may be in heads already, as `Heads` has them.
 
         Returns:
             [batch, n, d'].
         """
         queries, keys, values, seen = inputs
         ops = keras.ops
-        queries, keys, values = (self._split(each) for each in (queries, keys, values))
+        queries, keys, values = (
+            split(each, self.heads) if len(each.shape) == 3 else each for each in (queries, keys, values)
+        )
         scores = ops.matmul(queries, ops.transpose(keys, (0, 1, 3, 2))) * (1.0 / np.sqrt(queries.shape[-1]))
         # No infinity: half precision and every format can hold it.
         weights = ops.softmax(ops.where(ops.expand_dims(seen, 1), scores, ops.cast(-3e4, scores.dtype)))
         mixed = ops.transpose(ops.matmul(weights, values), (0, 2, 1, 3))
         return ops.reshape(mixed, (-1, ops.shape(mixed)[1], self.heads * values.shape[-1]))
 
-    def _split(self, tensor: Any) -> Any:
-        """[batch, n, d] to [batch, heads, n, d / heads]."""
-        ops, width = keras.ops, tensor.shape[-1]
-        tensor = ops.reshape(tensor, (-1, ops.shape(tensor)[1], self.heads, width // self.heads))
-        return ops.transpose(tensor, (0, 2, 1, 3))
+    def _uneven(self, shape: Any) -> bool:
+        return bool(shape[-1] % self.heads) if len(shape) == 3 else shape[1] != self.heads
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        queries, _, values, _ = input_shape
+        queries, values = (_joined(shape) for shape in (input_shape[0], input_shape[2]))
         return (*queries[:-1], values[-1])
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "heads": self.heads}
+
+
+@keras.saving.register_keras_serializable(package="kerazoo")
+class Heads(keras.layers.Layer):
+    """Vectors [batch, n, d] as heads share them, [batch, heads, n, d / heads].
+
+    Args:
+        heads: How many; a divisor of d.
+    """
+
+    def __init__(self, heads: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.heads = heads
+
+    def call(self, inputs: Any) -> Any:
+        """Turns vectors."""
+        return split(inputs, self.heads)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        batch, count, width = input_shape
+        return (batch, self.heads, count, width // self.heads)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "heads": self.heads}
@@ -113,17 +136,17 @@ class Written(keras.layers.Layer):
         """Writes.
 
         Args:
-            inputs: The cache [batch, length, d], new vectors [batch, n, d], and how many there are already, int
-                [batch].
+            inputs: The cache [batch, heads, length, d], new vectors [batch, heads, n, d], and how many there are
+                already, int [batch].
 
         Returns:
-            The cache, [batch, length, d]; what does not fit is lost.
+            The cache, [batch, heads, length, d]; what does not fit is lost.
         """
         cache, new, count = inputs
         ops = keras.ops
-        places = _places(count, ops.shape(new)[1])
-        here = ops.equal(_row(cache.shape[1]), ops.expand_dims(places, -1))
-        return cache + ops.matmul(ops.transpose(ops.cast(here, new.dtype), (0, 2, 1)), new)
+        places = _places(count, ops.shape(new)[2])
+        here = ops.equal(ops.expand_dims(_row(cache.shape[2]), -1), ops.expand_dims(places, 1))
+        return cache + ops.matmul(ops.expand_dims(ops.cast(here, new.dtype), 1), new)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape[0]
@@ -253,6 +276,13 @@ class DropNet(keras.layers.Layer):
         return {**super().get_config(), "rate": self.rate, "seed": self.seed}
 
 
+def split(tensor: Any, heads: int) -> Any:
+    """[batch, n, d] to [batch, heads, n, d / heads]."""
+    ops, width = keras.ops, tensor.shape[-1]
+    tensor = ops.reshape(tensor, (-1, ops.shape(tensor)[1], heads, width // heads))
+    return ops.transpose(tensor, (0, 2, 1, 3))
+
+
 def shared(scores: Any, seen: Any) -> Any:
     """The softmax of scores over what may be seen, 1 or 0, both [batch, length]; all 0 where nothing may be."""
     ops = keras.ops
@@ -264,6 +294,11 @@ def sinusoids(length: int, width: int) -> np.ndarray:
     """Of each place sines and cosines in turn, float32 [length, width]."""
     angles = np.arange(length)[:, None] / 10_000 ** (np.arange(0, width, 2) / width)
     return np.stack([np.sin(angles), np.cos(angles)], -1).reshape(length, -1)[:, :width].astype(np.float32)
+
+
+def _joined(shape: Any) -> Any:
+    """What was [batch, n, d] before it was split."""
+    return shape if len(shape) == 3 else (shape[0], shape[2], shape[1] * shape[3])
 
 
 def _places(first: Any, count: Any) -> Any:

@@ -8,7 +8,7 @@ import onnx
 import pytest
 from onnx import helper, reference
 
-from kerazoo.layers import DotProductAttention, DropNet, Earlier, SinusoidalPositions, Written
+from kerazoo.layers import DotProductAttention, DropNet, Earlier, Heads, SinusoidalPositions, Written
 from kerazoo.layers.attention import sinusoids
 
 
@@ -29,9 +29,20 @@ def test_attends_as_onnx_does(heads):
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-6)
 
 
+def test_keys_and_values_may_be_in_heads_already():
+    random = np.random.default_rng(1)
+    queries, keys, values = (random.normal(0, 1, (2, n, 12)).astype(np.float32) for n in (4, 5, 5))
+    seen, attend, heads = random.random((2, 1, 5)) > 0.4, DotProductAttention(3), Heads(3)
+    got = attend([queries, heads(keys), heads(values), seen])
+    np.testing.assert_array_equal(got, DotProductAttention(3)([queries, keys, values, seen]))
+
+
 def test_heads_must_share():
+    seen = np.ones((1, 2, 2), bool)
     with pytest.raises(ValueError, match="whose last axes 5 heads share"):
-        DotProductAttention(5)([np.zeros((1, 2, 12))] * 3 + [np.ones((1, 2, 2), bool)])
+        DotProductAttention(5)([np.zeros((1, 2, 12))] * 3 + [seen])
+    with pytest.raises(ValueError, match="whose last axes 5 heads share"):
+        DotProductAttention(5)([np.zeros((1, 2, 15)), np.zeros((1, 3, 2, 5)), np.zeros((1, 5, 2, 3)), seen])
 
 
 def test_positions():
@@ -44,11 +55,12 @@ def test_positions():
 
 
 def test_a_cache_is_written_behind_what_it_holds():
-    cache, new = np.zeros((2, 4, 1), np.float32), np.array([[[1], [2]], [[3], [4]]], np.float32)
-    count = np.array([0, 3])
-    written = keras.ops.convert_to_numpy(Written()([cache, new, count]))
-    assert written[..., 0].tolist() == [[1, 2, 0, 0], [0, 0, 0, 3]]
-    seen = keras.ops.convert_to_numpy(Earlier(4)([new, count])).astype(int)
+    vectors, count = np.array([[[1, -1], [2, -2]], [[3, -3], [4, -4]]], np.float32), np.array([0, 3])
+    new = Heads(2)(vectors)
+    written = keras.ops.convert_to_numpy(Written()([np.zeros((2, 2, 4, 1), np.float32), new, count]))
+    assert written[:, 0, :, 0].tolist() == [[1, 2, 0, 0], [0, 0, 0, 3]]
+    assert (written[:, 1] == -written[:, 0]).all()
+    seen = keras.ops.convert_to_numpy(Earlier(4)([vectors, count])).astype(int)
     assert seen.tolist() == [[[1, 0, 0, 0], [1, 1, 0, 0]], [[1, 1, 1, 1], [1, 1, 1, 1]]]
 
 
