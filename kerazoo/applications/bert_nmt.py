@@ -170,7 +170,8 @@ def tasks(config: Config, assets: Assets) -> dict[str, Task]:
     if count != config.words:
         raise UsageError(f"The target vocabulary has {count} words; {config.name} has {config.words}.")
     source = replace(_bert.codec(config.bert, both["source"]), length=config.length, cut=False, padded=True)
-    return {"translate": _transformer.task(config, source, words, kinds=("source", "bert") if config.fused else ("source",))}
+    kinds = ("source", "bert") if config.fused else ("source",)
+    return {"translate": _transformer.task(config, source, words, kinds)}
 
 
 def BertNMT(
