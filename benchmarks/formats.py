@@ -2,6 +2,7 @@
 
     python -m benchmarks.formats                # measures what is missing, and writes docs/formats.md
     python -m benchmarks.formats lenet5 stn     # these anew
+    python -m benchmarks.formats --row onnx-fp16    # one column anew
     python -m benchmarks.formats --render       # the page alone, from what was measured
 
 Of variants with the same layers, which differ in sizes alone, the first is measured, in the size that tests give it,
@@ -135,14 +136,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="*")
     parser.add_argument("--render", action="store_true")
+    parser.add_argument("--row", action="append", choices=tuple(formats.ROWS), help="of what was measured, these anew")
     given = parser.parse_args()
     measured = json.loads(MEASURED.read_text(encoding="utf-8")) if MEASURED.exists() else {}
-    waiting = given.models or [name for name in kinds() if name not in measured]
+    waiting = given.models or [name for name in kinds() if (name in measured) == bool(given.row)]
     for name in [] if given.render else waiting:
+        known = measured.get(name, {}) if given.row else {}
+        rows = tuple(given.row) if known else tuple(formats.ROWS)
         try:
-            measured[name] = measure(name)
+            measured[name] = known | measure(name, rows)
         except KerazooError as error:
-            measured[name] = {form: {"why": str(error).splitlines()[0][:160]} for form in formats.ROWS}
+            measured[name] = known | {form: {"why": str(error).splitlines()[0][:160]} for form in rows}
         measured["origin"] = record.origin("formats")
         new = MEASURED.with_suffix(".new")
         new.write_text(json.dumps(measured, indent=1, sort_keys=True) + "\n", encoding="utf-8")

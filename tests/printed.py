@@ -26,10 +26,16 @@ class Said:
     stderr: str
 
 
-def blocks(page: str) -> list[tuple[str, str]]:
-    """Kind and body of each block of docs/PAGE.md, in their order."""
-    text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
-    return re.findall(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+def blocks(page: str | Path, *kinds: str) -> list[tuple[str, str]]:
+    """Kind and body of a page's blocks, of all or of some kinds, in their order; `page` is a path in the project."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return [(kind, body) for kind, body in found if not kinds or kind in kinds]
+
+
+def bodies(page: str | Path, *kinds: str) -> list[str]:
+    """The bodies alone."""
+    return [body for _, body in blocks(page, *kinds)]
 
 
 def run(kind: str, body: str, folder: Path) -> Said:

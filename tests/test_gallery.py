@@ -11,13 +11,12 @@ import pytest
 
 from kerazoo import cli, registry
 from kerazoo.errors import KerazooError
+from tests import printed
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "images" / "gallery"
 PAGE = (ROOT / "docs" / "gallery.md").read_text(encoding="utf-8")
-LINES = [
-    line for block in re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL) for line in block.splitlines()
-]
+LINES = [line for body in printed.bodies("docs/gallery.md", "sh") for line in body.splitlines()]
 COMMANDS = [shlex.split(line)[1:] for line in LINES if line.startswith("kerazoo ")]
 SHOWN = re.findall(r"[(\"]images/gallery/([^)\"]+)", PAGE)
 

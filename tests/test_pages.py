@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from kerazoo import registry, tasks
+from tests.printed import bodies
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -24,13 +25,7 @@ PAGES = [
 ]
 
 
-def blocks(page: str, *kinds: str) -> list[str]:
-    """The blocks of code of these kinds, in their order."""
-    found = re.findall(r"^```(\w+)\n(.*?)^```$", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-    return [body for kind, body in found if kind in kinds]
-
-
-SET_UP = [body.strip() for body in blocks("README.md", "sh") if "python3 -m venv" in body]
+SET_UP = [body.strip() for body in bodies("README.md", "sh") if "python3 -m venv" in body]
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +57,7 @@ def test_there_are_exactly_two_set_up_commands() -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_what_is_printed_runs_in_its_order(page: str, workplace: tuple[Path, dict[str, str]]) -> None:
-    for body in blocks(page, "python", "sh", "console"):
+    for body in bodies(page, "python", "sh", "console"):
         if body.startswith("$ "):
             for session in re.split(r"^\$ ", body, flags=re.MULTILINE)[1:]:
                 command, _, expected = session.partition("\n")
@@ -85,8 +80,8 @@ def _free_port() -> int:
 def test_the_server_answers_what_is_shown(workplace: tuple[Path, dict[str, str]]) -> None:
     """The blocks that need a running server, on ports that are free."""
     folder, env = workplace
-    (start,), shown = (body.strip().splitlines() for body in blocks("README.md", "shell"))
-    (asked,), (stubs,) = blocks("docs/serving.md", "shell"), blocks("docs/serving.md", "py")
+    (start,), shown = (body.strip().splitlines() for body in bodies("README.md", "shell"))
+    (asked,), (stubs,) = bodies("docs/serving.md", "shell"), bodies("docs/serving.md", "py")
     questions = dict.fromkeys([*shown, *asked.strip().splitlines()])
     ports = {"8500": str(_free_port()), "8501": str(_free_port())}
 
@@ -112,8 +107,8 @@ def test_the_server_answers_what_is_shown(workplace: tuple[Path, dict[str, str]]
 def test_a_model_of_ones_own_goes_all_the_way(workplace: tuple[Path, dict[str, str]]) -> None:
     """Every command that answers names the three colours rightly, whatever stands between the model and the answer."""
     folder, env = workplace
-    (commands,) = (body.strip().splitlines() for body in blocks("docs/first-model.md", "bash"))
-    for body in blocks("docs/first-model.md", "python"):
+    (commands,) = (body.strip().splitlines() for body in bodies("docs/first-model.md", "bash"))
+    for body in bodies("docs/first-model.md", "python"):
         _run([sys.executable, "-c", body], workplace)
     rest, grpc = _free_port(), _free_port()
     server = None

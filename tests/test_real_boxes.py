@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -27,11 +26,11 @@ from kerazoo.serve.models.catalogue import Watch
 from kerazoo.serve.models.loading import Loading
 from kerazoo.serve.models.versions import Retries
 from kerazoo.serve.server import Options, one_model
+from tests import printed
 
 DATA = Path(os.environ.get("KERAZOO_TEST_DATA", "/nowhere"))
 NAME = "mobilenetv2_yolov3_nano:coco"
-PAGE = Path(__file__).parents[1] / "docs" / "detection.md"
-BLOCKS = re.findall(r"^```(sh|python)\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+BLOCKS = printed.blocks("docs/detection.md", "sh", "python")
 
 pytestmark = [
     pytest.mark.skipif(not DATA.is_dir(), reason="KERAZOO_TEST_DATA names no folder of data"),

@@ -19,6 +19,7 @@ from kerazoo.codecs import audio
 from kerazoo.errors import UsageError, WeightsDamaged, WeightsUnavailable
 from kerazoo.ops.numpy import open_sound
 from kerazoo.weights._fit import assign
+from tests import printed
 from tests.applications.common import DATA_ENV, needs_data, scatter
 
 SMALL = spleeter.VARIANTS["spleeter_2stems"].small
@@ -185,9 +186,6 @@ def test_every_engine_gives_the_same_stems(real, engine):
     assert apart < 1e-2
 
 
-PAGE = Path(__file__).parents[2] / "docs" / "sound.md"
-
-
 @needs_data
 @pytest.mark.slow
 @pytest.mark.xdist_group("spleeter")
@@ -195,7 +193,7 @@ def test_what_the_page_shows_runs(real, tmp_path):
     voice, music = clips("dev")[0]
     soundfile.write(tmp_path / "song.wav", (voice + music)[: 16000 * 3], 16000)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    shown = re.findall(r"^```(sh|python)\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    shown = printed.blocks("docs/sound.md", "sh", "python")
     assert len(shown) == 2
     for kind, body in shown:
         command = [sys.executable, "-c", body] if kind == "python" else ["sh", "-c", body]

@@ -12,12 +12,10 @@ import pytest
 from PIL import Image
 
 import kerazoo
+from tests import printed
 
 ROOT = Path(__file__).parents[2]
-KOTLIN = max(
-    re.findall(r"^```kotlin\n(.*?)^```$", (ROOT / "docs/android.md").read_text("utf-8"), re.MULTILINE | re.DOTALL),
-    key=len,
-)
+KOTLIN = max(printed.bodies("docs/android.md", "kotlin"), key=len)
 pytestmark = pytest.mark.slow
 
 

@@ -15,7 +15,7 @@ from tests.metrics.stubs import folder, png
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "evaluating.md").read_text(encoding="utf-8")
-BLOCKS = printed.blocks("evaluating")
+BLOCKS = printed.blocks("docs/evaluating.md")
 
 
 def test_every_kind_has_its_row() -> None:

@@ -19,7 +19,7 @@ def test_the_page_runs_from_top_to_bottom(tmp_path: Path) -> None:
     for index, colour in enumerate(files.LABELS):
         Image.fromarray(files.picture(colour)).save(tmp_path / "pictures" / f"{index}_{colour}.png")
     said = {}
-    for kind, body in printed.blocks("your-own-model"):
+    for kind, body in printed.blocks("docs/your-own-model.md"):
         for step in [body] if kind == "python" else body.strip().splitlines():
             said[step] = printed.run(kind, step, tmp_path).stdout
     answers = [[line.split()[-1] for line in out.splitlines()] for step, out in said.items() if "predict" in step]

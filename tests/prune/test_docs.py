@@ -12,7 +12,7 @@ import kerazoo
 from tests import printed
 from tests.prune import networks
 
-BLOCKS = printed.blocks("pruning")
+BLOCKS = printed.blocks("docs/pruning.md")
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from kerazoo import cli, registry
+from tests import printed
 
 ROOT = Path(__file__).parents[2]
 ANSWERS = {
@@ -20,8 +21,8 @@ ANSWERS = {
 SHOWN = [
     (page.relative_to(ROOT).as_posix(), *session.partition("\n")[::2])
     for page in sorted((ROOT / "docs").rglob("*.md"))
-    for block in re.findall(r"^```console\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-    for session in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]
+    for body in printed.bodies(page, "console")
+    for session in re.split(r"^\$ ", body, flags=re.MULTILINE)[1:]
 ]
 
 

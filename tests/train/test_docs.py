@@ -11,7 +11,7 @@ from PIL import Image
 from tests import printed
 from tests.train.test_jobs import source
 
-BLOCKS = [(kind, body) for kind, body in printed.blocks("training") if kind != "bash"]
+BLOCKS = [(kind, body) for kind, body in printed.blocks("docs/training.md") if kind != "bash"]
 
 
 @pytest.mark.slow

@@ -35,6 +35,7 @@ from kerazoo.train.run import batches, run
 from kerazoo.train.schedules import Constant, Optimizer
 from kerazoo.train.state import State
 from kerazoo.train.steps.supervised import Supervised
+from tests import printed
 
 RATE = 0.1
 
@@ -547,19 +548,9 @@ def test_words_that_no_central_text_holds_are_sampled(roles: Path, tmp_path: Pat
 
 @pytest.mark.slow
 def test_the_page_runs_from_top_to_bottom(tmp_path: Path) -> None:
-    root = Path(__file__).parents[2]
-    page = (root / "docs" / "federated.md").read_text(encoding="utf-8")
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "mnist.npz", x_train=rng.integers(0, 255, (300, 28, 28), np.uint8), y_train=np.arange(300) % 10)
-    env = {
-        **os.environ,
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(root),
-    }
-    for kind, body in re.findall(r"^```(\w+)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
-        if kind == "text":  # For several machines.
-            continue
-        command = ["sh", "-ec", body] if kind == "sh" else [sys.executable, "-c", body]
-        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=600)
-        assert done.returncode == 0, f"{body}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
-    assert "val_accuracy" in done.stdout
+    # Those of the kind "text" are for several machines.
+    for kind, body in printed.blocks("docs/federated.md", "sh", "python"):
+        said = printed.run(kind, body, tmp_path)
+    assert "val_accuracy" in said.stdout

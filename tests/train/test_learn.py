@@ -16,6 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize
 
+from tests import printed
+
 LEARN = Path(__file__).parents[2] / "docs" / "learn"
 
 
@@ -38,9 +40,8 @@ def test_a_page_prints_what_its_script_prints(name: str, capsys: pytest.CaptureF
     opened(name).main([])
     got = capsys.readouterr().out
     page = (LEARN / f"{name}.md").read_text(encoding="utf-8")
-    fences = re.findall(r"^```(\w*)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
-    blocks = [block for kind, block in fences if not kind]
     number = r"-?\d[\d,]*(?:\.\d+)?(?:e[+-]\d+)?"
+    blocks = printed.bodies(LEARN / f"{name}.md", "")
     (told,) = [block for block in blocks if re.sub(number, "N", block).split() == re.sub(number, "N", got).split()]
     values = [[float(word.replace(",", "")) for word in re.findall(number, text)] for text in (told, got)]
     assert values[1] == pytest.approx(values[0], rel=0.02, abs=2e-3)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import shlex
 import socket
 import subprocess
@@ -19,9 +18,9 @@ import pytest
 from PIL import Image
 
 from kerazoo import cli
+from tests import printed
 
-PAGE = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
-(BLOCK,) = re.findall(r"^```bash\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+(BLOCK,) = printed.bodies("docs/training.md", "bash")
 WAY = ["train", "evaluate", "predict", "export", "predict", "serve", "predict"]
 
 
