@@ -61,6 +61,8 @@ def open_sessions(path: Path, threads: int | None = None, spinning: bool = False
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    # Without VNNI, two products of an unsigned and a signed byte can be too large for their sum: slower, and right.
+    options.add_session_config_entry("session.x64quantprecision", "1")
     if not spinning:
         options.add_session_config_entry("session.force_spinning_stop", "1")
     if threads:

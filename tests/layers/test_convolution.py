@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -35,7 +39,26 @@ def test_no_xla_in_the_graph():
     graph = tf.function(layer).get_concrete_function(tf.TensorSpec((1, 8, 8, 8), tf.float32)).graph
     attributes = [op.node_def.attr for op in graph.get_operations()]
     assert not [a for a in attributes if "_XlaMustCompile" in a and a["_XlaMustCompile"].b]
-    assert "Conv2D" in {op.type for op in graph.get_operations()}
+    kinds = {op.type for op in graph.get_operations()}
+    # TensorFlow would fuse that into a kernel without groups, see below.
+    assert "Conv2D" in kinds and "BiasAdd" not in kinds
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("used", ["0", "1"])
+def test_answers_in_a_graph_with_onednn_and_without(used):
+    """Processors without AVX-512 do without it."""
+    script = (
+        "import numpy as np, tensorflow as tf; from kerazoo.layers import GroupedConv2D;"
+        "layer = GroupedConv2D(8, 3, groups=2, activation='relu', bias_initializer='ones');"
+        "x = tf.constant(np.random.default_rng(0).normal(0, 1, (1, 9, 9, 4)), tf.float32);"
+        "layer.build(x.shape);"
+        "print(float(np.abs(tf.function(layer)(x) - layer(x)).max()))"
+    )
+    env = {**os.environ, "TF_ENABLE_ONEDNN_OPTS": used}
+    done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-800:]
+    assert float(done.stdout) < 1e-5
 
 
 def test_survives_saving(tmp_path):
