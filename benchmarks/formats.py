@@ -42,8 +42,9 @@ int16x8 and dynamic are calibrated with made-up items and held to no target here
 random networks and say nothing of trained ones. A row stands for all variants with the same layers, which differ in
 sizes alone; the first of them was measured.
 
-`onnx-dynamic` was measured with matrices of unsigned numbers in all rows but that of `seq2seq_sutskever`; they are
-signed now.
+`onnx-dynamic` was measured with matrices of unsigned numbers, which are signed now, in all rows but those of
+`seq2seq_sutskever`, `transformer_base`, `bert_nmt_frozen`, `bert_nmt_fused`, `johnson_sr_x4`, `spleeter_2stems`,
+`unet_retina` and the four RetinaNets.
 
 Of a dream (docs/drawing.md) there is no row: its one part is a gradient, for which ONNX and LiteRT have no operations.
 It goes to savedmodel, and an export to another format says which operation is missing.
