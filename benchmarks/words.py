@@ -102,7 +102,7 @@ def session(name: str, part: str, output: str, free: str = "", lean: bool = True
 
 
 def rates(sides: Mapping[str, Callable[[list[str]], Any]], sentences: list[str]) -> dict[str, float]:
-    """Sentences a second of two, which take turns, and the median of the ratios that the first had to the second.
+    """Sentences a second of two that take turns, and `ratio`: the first's rate by the second's, median over stretches.
 
     A stretch in which the machine did something else counts as one, however long it lasted.
     """

@@ -16,8 +16,8 @@ from kerazoo.tasks.translate import Translate
 Mixing = Callable[[list[Any], str], Any]
 """From what attentions side by side give, [batch, n, units] each, to one; with a name for the layer that does it."""
 
-
 HELD = "keys", "values"
+"""What an attention holds of what it looks at: the ends of its ports' names."""
 
 
 def _only(answers: list[Any], name: str) -> Any:

@@ -18,23 +18,18 @@ class GroupedConv2D(keras.layers.Conv2D):
     """
 
     def call(self, inputs: Any) -> Any:
-        """Convolves, adds the bias and activates."""
-        if self.groups == 1:
+        """Convolves, adds the bias and activates: [batch, height, width, channels] to [batch, ..., filters]."""
+        if self.groups == 1 or keras.backend.backend() != "tensorflow":
             return super().call(inputs)
-        outputs = self.convolution_op(inputs, self.kernel)
-        if self.use_bias:
-            outputs = self._plus(outputs, (self.filters, 1, 1) if self.data_format == "channels_first" else (-1,))
-        return outputs if self.activation is None else self.activation(outputs)
-
-    def _plus(self, outputs: Any, shape: tuple[int, ...]) -> Any:
-        bias = keras.ops.reshape(self.bias, shape)
-        if keras.backend.backend() != "tensorflow":
-            return outputs + bias
         import tensorflow as tf
 
-        # Keras' sum is a `BiasAdd`, which TensorFlow fuses with the convolution: on processors for which it does not
-        # use oneDNN, into a kernel that refuses groups.
-        return tf.add(outputs, bias)
+        outputs = self.convolution_op(inputs, self.kernel)
+        if self.use_bias:
+            shape = (self.filters, 1, 1) if self.data_format == "channels_first" else (self.filters,)
+            # Keras' sum is a `BiasAdd`, which TensorFlow fuses with the convolution: on processors for which it does
+            # not use oneDNN, into a kernel that refuses groups.
+            outputs = tf.add(outputs, keras.ops.reshape(self.bias, shape))
+        return outputs if self.activation is None else self.activation(outputs)
 
     def convolution_op(self, inputs: Any, kernel: Any) -> Any:
         if self.groups == 1 or keras.backend.backend() != "tensorflow":

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerazoo.layers import GroupedConv2D
+from kerazoo.layers import GroupedConv2D, convolution
 from tests.applications.common import close, pictures
 
 
@@ -17,6 +17,16 @@ from tests.applications.common import close, pictures
     [{"padding": "same"}, {"strides": 2}, {"padding": "same", "strides": 2}, {"dilation_rate": 2}, {"use_bias": False}],
 )
 def test_answers_and_gradients_are_those_of_keras(groups, options):
+    same(groups, options)
+
+
+@pytest.mark.parametrize("groups, options", [(2, {"padding": "same", "strides": 2}), (8, {"dilation_rate": 2})])
+def test_where_tensorflow_has_no_gradients_of_groups_ours_are_those_of_keras(groups, options, monkeypatch):
+    monkeypatch.setattr(convolution, "_has_gradients", lambda: False)
+    same(groups, options)
+
+
+def same(groups, options):
     theirs = keras.layers.Conv2D(16, 3, groups=groups, activation="relu", **options)
     ours = GroupedConv2D(16, 3, groups=groups, activation="relu", **options)
     x = tf.constant(pictures(2, 11, 9, 8))
